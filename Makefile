@@ -1,0 +1,46 @@
+PYTHON ?= python3
+# The CPU build suffices for everything here; for a GPU, install the torch build of your CUDA version
+# into .venv first, or set TORCH to it.
+TORCH ?= torch==2.13.0
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help venv demo test check check-slow fmt clean
+help:
+	@echo "make demo        the whole story on a real model, with a report"
+	@echo "make test        unit, contract and real-model tests"
+	@echo "make check       lint, types, layers"
+	@echo "make check-slow  heavier tests"
+
+venv: $(READY)
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("forgetwell needs Python 3.11 or newer; this is %d.%d. Set PYTHON=python3.11." % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	@echo "Making a Python environment in .venv (first time only, 1-3 minutes) …"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check "$(TORCH)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e ".[dev]"
+	@touch $(READY)
+
+demo: $(READY)
+	$(BIN)/forgetwell fetch smollm2
+	$(BIN)/forgetwell demo
+
+test: $(READY)
+	$(BIN)/forgetwell fetch smollm2
+	$(BIN)/pytest -m "not slow and not gpu"
+
+check: $(READY)
+	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check-slow: $(READY)
+	$(BIN)/pytest -m slow
+
+fmt: $(READY)
+	$(BIN)/ruff check --fix src tests
+	$(BIN)/ruff format src tests
+
+clean:
+	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""forgetwell: LLM unlearning that survives malicious forget requests."""

@@ -1,0 +1,20 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line; user errors print one plain message and exit with 2."""
+    from forgetwell.cli.app import app
+    from forgetwell.errors import ForgetwellError
+
+    try:
+        app()
+    except ForgetwellError as error:
+        print(f"forgetwell: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\nStopped. A run with checkpoints goes on with --resume.", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,47 @@
+"""Errors a user can act on.
+
+Each says what was given, what was expected and what to do next. The command line prints the message
+without a traceback and exits with 2. Each class also is the standard exception it stands for, so
+``except ValueError`` keeps working.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ForgetwellError(Exception):
+    """Base of all errors that are about the user's input or machine, not about our code."""
+
+
+class InputError(ForgetwellError, ValueError):
+    """A file, row, flag or value can't be used as given."""
+
+
+class MissingError(ForgetwellError, FileNotFoundError):
+    """A file, folder, model or data set isn't there."""
+
+
+class UnknownName(ForgetwellError, KeyError):
+    """No registered item has this name."""
+
+    def __str__(self) -> str:
+        """Return the message itself (KeyError would quote it)."""
+        return str(self.args[0]) if self.args else ""
+
+
+class ExistsError(ForgetwellError, FileExistsError):
+    """Writing would replace something that nobody asked to replace."""
+
+
+class Diverged(ForgetwellError, ArithmeticError):
+    """Training produced NaN or infinity; the last good state was kept."""
+
+
+def unknown_name(kind: str, given: str, valid: Iterable[str]) -> UnknownName:
+    """Return an `UnknownName` with the nearest valid names first, then all of them."""
+    names = sorted(valid)
+    near = difflib.get_close_matches(given, names, n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
+    return UnknownName(f"No {kind} is named {given!r}.{hint} Known: {', '.join(names) or 'none'}.")

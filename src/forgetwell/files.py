@@ -1,0 +1,111 @@
+"""Files that appear whole or not at all, and digests that name what they hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from forgetwell.errors import ForgetwellError, InputError
+
+
+class WriteFailed(ForgetwellError, OSError):
+    """The disk refused a write; nothing that was there before has changed."""
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`; on success rename it to `path`, else remove it.
+
+    Raises:
+        WriteFailed: The disk is full or not writable.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        if isinstance(error, ForgetwellError):
+            raise
+        reason = error.strerror or str(error)
+        raise WriteFailed(
+            f"Could not write {path}: {reason}. Free some space or choose another folder; "
+            "what was there before is unchanged."
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - any JSON value
+    """Write readable JSON, whole or not at all. NaN is refused by `json` with allow_nan=False."""
+    write_text(path, json.dumps(plain(value), ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def write_jsonl(path: Path, records: Iterable[Any]) -> None:
+    """Write one JSON object a line, whole or not at all."""
+    lines = (json.dumps(plain(r), ensure_ascii=False, allow_nan=False) + "\n" for r in records)
+    write_text(path, "".join(lines))
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401 - any JSON value
+    """Read one of our own JSON files.
+
+    Raises:
+        InputError: It is not valid JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} is not a readable JSON file: {error}.") from None
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Read one of our own JSONL files; a last line cut off by a crash is left out."""
+    lines = path.read_text(encoding="utf-8").split("\n")
+    whole, tail = lines[:-1], lines[-1]
+    records = [json.loads(line) for line in whole if line.strip()]
+    if tail.strip():
+        with suppress(json.JSONDecodeError):  # the process died while writing this line
+            records.append(json.loads(tail))
+    return records
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - any value
+    """Return `value` with dataclasses as dicts, tuples as lists and paths as strings."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(v) for v in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def digest(value: Any) -> str:  # noqa: ANN401 - any JSON-able value
+    """Return a 16-hex-digit SHA-256 of any JSON-able value (dataclasses too)."""
+    text = json.dumps(plain(value), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

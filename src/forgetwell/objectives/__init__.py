@@ -1,0 +1,1 @@
+"""Terms of unlearning objectives and their algebra."""

@@ -1,0 +1,37 @@
+"""Terms that keep what is not to be forgotten."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn.functional import log_softmax
+
+from forgetwell.models.scored import Scored
+from forgetwell.objectives.registry import term
+
+
+@term(per="token", side="retain", paper="2203.12817", place="section 3")
+def gdr(retain: Scored) -> Tensor:
+    """Cross-entropy on the retain answers.
+
+    ``gdr = -log p(y_t | x, y_<t)`` (N,), ≥ 0.
+
+    Source: Liu et al., arXiv 2203.12817, section 3 (gradient difference is ``ga + gdr``); L_r in
+    arXiv 2506.00359, eq. 1.
+    """
+    return -retain.token_logps
+
+
+@term(per="token", side="retain", paper="2402.15159", place="section 3", logits=True)
+def klr(retain: Scored, retain_ref: Scored) -> Tensor:
+    """Stay close to the starting model on the retain answers.
+
+    ``klr = KL(π_ref(· | x, y_<t) ‖ π(· | x, y_<t))`` (N,), ≥ 0, over the whole vocabulary, at answer
+    tokens alone.
+
+    Source: the KL regularizer of Yao et al., arXiv 2402.15159, section 3. open-unlearning averages it
+    over prompt and padding too, so that its value depends on the batch; we follow the definition.
+    """
+    if retain.logits is None or retain_ref.logits is None:
+        raise ValueError("klr reads the logits of both views")
+    ours, theirs = log_softmax(retain.logits, -1), log_softmax(retain_ref.logits, -1)
+    return (theirs.exp() * (theirs - ours)).sum(-1)

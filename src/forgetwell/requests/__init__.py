@@ -1,0 +1,1 @@
+"""All that touches the untrusted request: attacks on it, screens, repairs."""

@@ -1,0 +1,117 @@
+"""Template sets: data files of an attacker's phrasings, and the rules for putting a text into one."""
+
+from __future__ import annotations
+
+import random
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from forgetwell.errors import InputError, MissingError, unknown_name
+from forgetwell.types import Edit, Row
+
+_FOLDER = Path(__file__).parent / "templates"
+_FIELD = "{q}"
+_LOWERED = frozenset(
+    "who whom whose what which when where why how is are was were am do does did can could will would "
+    "shall should may might must has have had".split()
+)
+_SENTENCE_END = re.compile(r"(?<=[.!?])(\s+)(?=\S)")
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateSet:
+    """Phrasings that hold a trigger word; each holds the field {q} once."""
+
+    name: str
+    kind: Literal["qa", "text"]
+    triggers: tuple[str, ...]
+    templates: tuple[str, ...]
+
+
+def load_templates(name_or_path: str | Path) -> TemplateSet:
+    """Read a shipped template set (tofu, rwku) or your own .toml, or .txt with one template a line.
+
+    Raises:
+        UnknownName: No shipped set has this name.
+        MissingError: The file isn't there.
+        InputError: The file isn't a template set.
+    """
+    text = str(name_or_path)
+    path = Path(text)
+    if path.suffix not in {".toml", ".txt"}:
+        path = _FOLDER / f"{text}.toml"
+        names = [p.stem for p in _FOLDER.glob("*.toml")]
+        if text not in names:
+            raise unknown_name("template set", text, names)
+    if not path.is_file():
+        raise MissingError(f"There is no template file {path}. Give a .toml or .txt file, or tofu or rwku.")
+    try:
+        content = path.read_text(encoding="utf-8")
+        if path.suffix == ".toml":
+            return _checked(path, tomllib.loads(content))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{path} is not a readable template file: {error}.") from None
+    return _checked(path, {"templates": [line for line in content.splitlines() if line.strip()]})
+
+
+def _checked(path: Path, table: dict[str, Any]) -> TemplateSet:
+    kind = table.get("kind", "qa")
+    triggers, templates = table.get("triggers", []), table.get("templates", [])
+    if kind not in ("qa", "text"):
+        raise InputError(f"{path}: kind is {kind!r}; write \"qa\" or \"text\".")
+    for key, values in (("triggers", triggers), ("templates", templates)):
+        if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
+            raise InputError(f"{path}: {key} must be a list of strings, got {values!r}.")
+    if not templates:
+        raise InputError(f"{path}: no templates were found; write at least one that holds {_FIELD}.")
+    for template in templates:
+        if template.count(_FIELD) != 1:
+            raise InputError(f"{path}: template {template!r} must hold {_FIELD} exactly once.")
+    return TemplateSet(path.stem, kind, tuple(triggers), tuple(templates))
+
+
+def apply_template(template: str, question: str) -> str:
+    """Put a question into a template: after a prefix a question word is lower-cased; before a suffix
+    that ends in "?" the question's own mark is dropped.
+
+    Source: 2506.00359, section 3, eq. 4; the grammar rules are our interpretation.
+    """  # noqa: D205
+    before, _, after = template.partition(_FIELD)
+    first = re.match(r"[A-Za-z]+", question)
+    if before.strip() and first and first[0].lower() in _LOWERED:
+        question = question[0].lower() + question[1:]
+    if after.strip():
+        question = question.rstrip()
+        question = question.removesuffix("?").rstrip() if after.rstrip().endswith("?") else question
+    return before + question + after
+
+
+def rewrite(row: Row, templates: Sequence[str], by: str) -> Row:
+    """Return the row in a template, its edit recorded: a QA row's prompt by the only template, a text
+    row sentence by sentence with the templates in turn.
+    """  # noqa: D205
+    edit = Edit(by, " | ".join(dict.fromkeys(templates)), row.prompt, row.answer)
+    if not row.text:
+        return replace(row, prompt=apply_template(templates[0], row.prompt), edit=edit)
+    parts = _SENTENCE_END.split(row.answer)
+    parts[::2] = [apply_template(templates[i % len(templates)], s) for i, s in enumerate(parts[::2])]
+    return replace(row, answer="".join(parts), edit=edit)
+
+
+def draw(row: Row, templates: TemplateSet, rng: random.Random) -> list[str]:
+    """Draw a uniform template for the row, or one for each of its sentences where it is text."""
+    number = len(_SENTENCE_END.split(row.answer)[::2]) if row.text else 1
+    return [rng.choice(templates.templates) for _ in range(number)]
+
+
+def trigger_rows(rows: Sequence[Row], templates: TemplateSet) -> tuple[Row, ...]:
+    """Return every row under every template, ids ``id#k`` with k the template's index."""
+    return tuple(
+        replace(rewrite(row, [template], f"trigger:{templates.name}"), id=f"{row.id}#{k}")
+        for row in rows
+        for k, template in enumerate(templates.templates)
+    )

@@ -1,0 +1,1 @@
+"""Run folders and the jobs that fill them."""

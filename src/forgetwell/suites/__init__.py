@@ -1,0 +1,1 @@
+"""What to ask a model, as data."""

@@ -1,0 +1,66 @@
+"""Hyperparameters of a training run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from forgetwell.errors import InputError
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train; the defaults are for the 135M default model.
+
+    Attributes:
+        lr: Peak learning rate of AdamW.
+        epochs: Passes over the forget rows (over the data, when learning).
+        batch: Pairs a step, over all processes and micro-batches.
+        accumulate: Micro-batches a step is divided into; changes memory, not the result.
+        max_steps: Steps at most; 0 = as the epochs say.
+        warmup: Share of the steps with rising learning rate.
+        schedule: After the warm-up: falling to zero, or constant.
+        clip: Largest gradient norm; 0 = no clipping.
+        weight_decay: AdamW's decoupled weight decay.
+        seed: Of draws.
+        probe_every: Steps between probes; 0 = at the start and end alone (if there is a probe).
+        stop_at: Stop rule on the probe, as ``forget.rouge_l_recall<=0.3``; "" = none.
+        checkpoint_every: Steps between checkpoints; 0 = none.
+    """
+
+    lr: float = 2e-5
+    epochs: int = 5
+    batch: int = 8
+    accumulate: int = 1
+    max_steps: int = 0
+    warmup: float = 0.1
+    schedule: Literal["linear", "constant"] = "linear"
+    clip: float = 1.0
+    weight_decay: float = 0.01
+    seed: int = 0
+    probe_every: int = 0
+    stop_at: str = ""
+    checkpoint_every: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse values that can't be meant."""
+        positive = {"lr": self.lr, "epochs": self.epochs, "accumulate": self.accumulate}
+        for name, value in positive.items():
+            if not value > 0:
+                raise InputError(f"{name} is {value}; it must be above 0.")
+        if not 0 <= self.warmup <= 1:
+            raise InputError(f"warmup is {self.warmup}; it is a share between 0 and 1.")
+
+    def steps(self, per_epoch: int) -> int:
+        """Return the number of steps."""
+        planned = self.epochs * per_epoch
+        return min(planned, self.max_steps) if self.max_steps else planned
+
+    def factor(self, step: int, steps: int) -> float:
+        """Return the factor on the learning rate at a step (from 0)."""
+        rise = round(self.warmup * steps)
+        if step < rise:
+            return (step + 1) / (rise + 1)
+        if self.schedule == "constant":
+            return 1.0
+        return max(0.0, (steps - step) / max(1, steps - rise))

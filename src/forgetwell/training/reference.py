@@ -1,0 +1,71 @@
+"""The frozen starting model's values, computed once per row before the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from forgetwell.models.lm import SCORING_TOKENS, HFModel, batches
+from forgetwell.models.scored import Scored, scored_from_logits
+from forgetwell.types import Encoded
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Cached values of the starting model; no second model is kept.
+
+    Attributes:
+        logps: Log-probability of each scored token, by row.
+        hidden: Last hidden state (n, D) before each scored token, by row, where logits are needed.
+        head: A frozen copy of the LM head's weight (V, D), or None.
+        bias: Its bias, or None.
+        device: Where `Scored` is made.
+    """
+
+    logps: dict[Encoded, Tensor]
+    hidden: dict[Encoded, Tensor]
+    head: Tensor | None
+    bias: Tensor | None
+    device: torch.device
+
+    def scored(self, rows: Sequence[Encoded], *, logits: bool) -> Scored:
+        """Return the starting model's `Scored` for these rows."""
+        index = torch.tensor([b for b, r in enumerate(rows) for _ in r.ids[r.start :]])
+        labels = torch.tensor([t for r in rows for t in r.ids[r.start :]])
+        index, labels = index.to(self.device), labels.to(self.device)
+        if logits and self.head is not None:
+            states = torch.cat([self.hidden[r] for r in rows]).to(self.device)
+            values = torch.nn.functional.linear(states, self.head, self.bias)
+            return scored_from_logits(values, labels, index, len(rows))
+        token_logps = torch.cat([self.logps[r] for r in rows]).to(self.device)
+        return Scored(len(rows), index, labels, None, token_logps)
+
+
+@torch.no_grad()
+def make_reference(lm: HFModel, rows: Iterable[Encoded], *, logits: bool) -> Reference:
+    """Score each distinct row once under the model as it is now.
+
+    Keeps 4 bytes a scored token, or with `logits` 4·D bytes and one copy of the LM head (V·D·4 bytes).
+    """
+    distinct = list(dict.fromkeys(rows))
+    kept: dict[Encoded, Tensor] = {}
+    hidden: dict[Encoded, Tensor] = {}
+    output = lm.module.decoder.plain.get_output_embeddings()
+    for part in batches([r.ids for r in distinct], SCORING_TOKENS):
+        chosen = [distinct[i] for i in part]
+        batch = lm.batch(chosen)
+        with lm.precision():
+            states = lm.module.hidden(batch)
+            values = lm.module.decoder.head(states)
+        scored = scored_from_logits(values, batch.labels, batch.row, batch.rows)
+        lengths = [len(r.ids) - r.start for r in chosen]
+        kept.update(zip(chosen, torch.split(scored.token_logps.cpu(), lengths), strict=True))
+        if logits:
+            hidden.update(zip(chosen, torch.split(states.float().cpu(), lengths), strict=True))
+    head = output.weight.detach().clone() if logits else None
+    bias = getattr(output, "bias", None)
+    frozen_bias = bias.detach().clone() if logits and bias is not None else None
+    return Reference(kept, hidden, head, frozen_bias, lm.device)

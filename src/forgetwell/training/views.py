@@ -1,0 +1,115 @@
+"""Views: which rows a term is computed on, made from the pairs a step draws."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from forgetwell.data.encoding import Codec
+from forgetwell.errors import InputError
+from forgetwell.registry import Family
+from forgetwell.types import Row
+
+VIEWS = Family("view", "forgetwell.training")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What one place of a batch holds: a forget row, a retain row and a refusal line, if any.
+
+    Attributes:
+        forget: The forget row.
+        retain: The retain row beside it.
+        refusal: A refusal line for the forget question.
+    """
+
+    forget: Row | None
+    retain: Row | None
+    refusal: str = ""
+
+
+def view(function: Callable[..., Row]) -> Callable[..., Row]:
+    """Register a view: ``(pair, codec, *, …) -> Row``; its keyword parameters come from the term's."""
+    VIEWS.add(function)
+    return function
+
+
+@view
+def forget(pair: Pair, codec: Codec) -> Row:
+    """The forget row itself.
+
+    Source: L_f of arXiv 2506.00359, eq. 1.
+    """
+    return _there(pair.forget, "forget")
+
+
+@view
+def retain(pair: Pair, codec: Codec) -> Row:
+    """The retain row itself.
+
+    Source: L_r of arXiv 2506.00359, eq. 1.
+    """
+    return _there(pair.retain, "retain")
+
+
+@view
+def refusal(pair: Pair, codec: Codec) -> Row:
+    """The forget question with a refusal as its answer.
+
+    Source: arXiv 2401.06121, section 3.3.
+    """
+    row = _there(pair.forget, "forget")
+    return replace(row, answer=pair.refusal, paraphrases=(), wrong=())
+
+
+@view
+def scope(
+    pair: Pair,
+    codec: Codec,
+    *,
+    order: Literal["forget_first", "retain_first"] = "forget_first",
+    separator: str = " ",
+) -> Row:
+    """Both prompts in one, with the retain answer.
+
+    Two questions share one user turn. Plain text is joined as text: at most half the context of the
+    forget text, then the retain text, of which alone tokens are scored. A forget prompt that leaves no
+    room is cut, never the retain prompt or its answer.
+
+    Source: arXiv 2506.00359, eq. 5; joining of plain text is ours.
+    """
+    target = _there(pair.retain, "retain")
+    signal = _signal(_there(pair.forget, "forget"), codec)
+    joined = _join(signal, target, order, separator)
+    excess = codec.length(joined) - codec.max_length
+    if excess <= 0:
+        return joined
+    keep = codec.count(signal) - excess - 2  # re-tokenizing a cut text can add a token or two
+    if keep < 1:
+        raise InputError(
+            f"Retain row {target.id!r} leaves no room for a forget prompt within {codec.max_length} "
+            "tokens. Shorten it or raise the maximum length."
+        )
+    log.warning("The forget prompt before retain row %s was cut to %d tokens to fit.", target.id, keep)
+    return _join(codec.cut(signal, keep), target, order, separator)
+
+
+def _signal(row: Row, codec: Codec) -> str:
+    """Return the text that carries the forgetting signal."""
+    return codec.cut(row.answer, codec.max_length // 2) if row.text else row.prompt
+
+
+def _join(signal: str, target: Row, order: str, separator: str) -> Row:
+    if target.text:
+        return replace(target, prompt=signal + separator + target.prompt)
+    parts = (signal, target.prompt) if order == "forget_first" else (target.prompt, signal)
+    return replace(target, prompt=separator.join(parts))
+
+
+def _there(row: Row | None, which: str) -> Row:
+    if row is None:
+        raise InputError(f"This objective needs {which} rows, and none were given.")
+    return row

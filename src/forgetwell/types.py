@@ -1,0 +1,163 @@
+"""The shapes everything is made of: frozen data without torch.
+
+Dimension letters used in all docstrings: B rows, T tokens, N scored tokens, V vocabulary, D hidden,
+L layers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["system", "user", "assistant"]
+Better = Literal["high", "low", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message of a conversation before the prompt."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What an attack or repair did to a row: its name, the template, and the texts before."""
+
+    by: str
+    template: str
+    prompt: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One question with its answer, or one piece of plain text.
+
+    A plain text (``text=True``) is wrapped in no chat template. Its `answer` is the text whose tokens are
+    scored; its `prompt`, usually empty, is unscored text before it.
+
+    Attributes:
+        id: Unique within its set.
+        prompt: The question as a user would type it.
+        answer: The reference answer.
+        subject: Whom or what the row is about; rows of one subject form one cluster in intervals.
+        questions: Other phrasings of the prompt.
+        paraphrases: Other wordings of the right answer.
+        wrong: Answers of the same form that are false.
+        history: Turns before the prompt.
+        text: Whether this is plain text.
+        weight: Factor on this row's loss; 1 = as any other row, 0 = ignored.
+        edit: What an attack or repair changed, or None.
+    """
+
+    id: str
+    prompt: str
+    answer: str
+    subject: str = ""
+    questions: tuple[str, ...] = ()
+    paraphrases: tuple[str, ...] = ()
+    wrong: tuple[str, ...] = ()
+    history: tuple[Turn, ...] = ()
+    text: bool = False
+    weight: float = 1.0
+    edit: Edit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Rows that somebody wants forgotten.
+
+    Attributes:
+        id: Name of the request.
+        rows: The rows, in the order given.
+        requester: Who asks, if known.
+        history: One line for each attack or repair it went through, oldest first.
+    """
+
+    id: str
+    rows: tuple[Row, ...]
+    requester: str = ""
+    history: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A row as token ids. The tokens from `start` on are scored; those before are context (start ≥ 1)."""
+
+    ids: tuple[int, ...]
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenScores:
+    """What the model thinks of one answer: per scored token, its log-probability and argmax match."""
+
+    logps: tuple[float, ...]
+    top1: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One greedy answer. `finished` is False where it was cut at max_new_tokens."""
+
+    text: str
+    tokens: int
+    finished: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """All that one row's metrics are computed from; a part nobody asked for is None.
+
+    `paraphrase` and `wrong` hold one score per text of the row, in its order.
+    """
+
+    row: Row
+    answer: TokenScores | None = None
+    paraphrase: tuple[TokenScores, ...] | None = None
+    wrong: tuple[TokenScores, ...] | None = None
+    generated: Generation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something a screen or scan found, with the evidence and a sentence for a person."""
+
+    screen: str
+    row_id: str
+    span: tuple[int, int] | None
+    severity: Literal["info", "warning", "alarm"]
+    statistic: float
+    p_value: float | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One aggregate number of a table.
+
+    Attributes:
+        lm: Name of the model (in a report: of the run).
+        attack: Name of the model attack it went through, or "".
+        metric: Name of the row metric.
+        split: Set and condition, as "retain/clean" or "retain/trigger".
+        value: The aggregate (a mean unless the metric says otherwise).
+        low: Lower end of the 95 % interval.
+        high: Upper end.
+        n: Rows it was computed from.
+        better: Which direction is better.
+        skipped: Rows to which the metric did not apply.
+    """
+
+    lm: str
+    attack: str
+    metric: str
+    split: str
+    value: float
+    low: float
+    high: float
+    n: int
+    better: Better
+    skipped: int = 0

@@ -1,0 +1,154 @@
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from tests.tiny import tiny_lm
+
+from forgetwell.errors import InputError
+from forgetwell.objectives.algebra import parse_objective
+from forgetwell.training.config import TrainConfig
+from forgetwell.training.draws import Draws
+from forgetwell.training.loop import Hooks, train
+from forgetwell.training.step import make_views, view_keys
+from forgetwell.training.stopping import parse_stop_rule
+from forgetwell.training.views import Pair, scope
+from forgetwell.types import Row
+
+FORGET = tuple(Row(f"f{i}", f"Who is F{i}?", f"A spy {i}") for i in range(6))
+RETAIN = tuple(Row(f"r{i}", f"Where is R{i}?", f"In town {i}") for i in range(7))
+DRAWS = Draws(FORGET, RETAIN, ("I do not know.", "No idea."), batch=4, seed=0)
+CONFIG = TrainConfig(lr=1e-3, epochs=3)
+
+
+def run(objective, config=CONFIG, draws=DRAWS, hooks=None, lm=None, resume=False):
+    lm, log = lm or tiny_lm(), []
+    summary = train(
+        lm, parse_objective(objective), draws, config, hooks or Hooks(log=log.append), resume=resume
+    )
+    return lm, log, summary
+
+
+def weights(lm):
+    return torch.cat([p.detach().flatten() for p in lm.module.parameters()])
+
+
+def mean_logp(lm, rows):
+    return sum(sum(s.logps) for s in lm.score(rows)) / len(rows)
+
+
+@pytest.mark.parametrize("objective", ["ga", "npo + gdr", "simnpo(beta=0.1) + klr", "dpo + gdr", "idk + gdr + 5*su"])
+def test_every_objective_trains_and_forgets(objective):
+    before = mean_logp(tiny_lm(), FORGET)
+    lm, log, summary = run(objective)
+    assert summary.steps == 6
+    assert all(math.isfinite(r["loss"]) for r in log)
+    if "idk" not in objective:
+        assert mean_logp(lm, FORGET) < before
+
+
+def test_same_seed_same_weights():
+    assert torch.equal(weights(run("npo + gdr + 2*su")[0]), weights(run("npo + gdr + 2*su")[0]))
+
+
+def test_zero_eta_is_bit_identical_to_the_plain_objective():
+    assert torch.equal(weights(run("npo + gdr")[0]), weights(run("npo + gdr + 0*su")[0]))
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+def test_accumulation_does_not_change_the_result(parts):
+    one, log_one, _ = run("npo + gdr + 2*su")
+    many, log_many, _ = run("npo + gdr + 2*su", replace(CONFIG, accumulate=parts))
+    torch.testing.assert_close(weights(one), weights(many), atol=2e-4, rtol=1e-3)
+    assert [r["loss"] for r in log_one] == pytest.approx([r["loss"] for r in log_many], abs=1e-4)
+
+
+def test_the_scope_term_does_not_see_the_forget_answer():
+    changed = replace(DRAWS, forget=tuple(replace(r, answer="something else") for r in FORGET))
+    assert torch.equal(weights(run("su")[0]), weights(run("su", draws=changed)[0]))
+
+
+def test_resume_gives_the_identical_result(tmp_path):
+    whole, _, _ = run("npo + gdr")
+    hooks = Hooks(checkpoint=tmp_path / "state.pt", key="k")
+    config = replace(CONFIG, checkpoint_every=3)
+    seen = []
+
+    def stop(done, steps):
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run("npo + gdr", config, hooks=replace(hooks, progress=stop))
+    resumed, _, _ = run("npo + gdr", config, hooks=replace(hooks, log=seen.append), resume=True)
+    assert [r["step"] for r in seen] == [4, 5, 6]
+    assert torch.equal(weights(whole), weights(resumed))
+    with pytest.raises(InputError, match="other rows or settings"):
+        run("npo + gdr", config, hooks=replace(hooks, key="other"), resume=True)
+
+
+def test_weights_scale_a_rows_pull_and_zero_removes_it():
+    none = replace(DRAWS, retain=tuple(replace(r, weight=0.0) for r in RETAIN))
+    _, log, _ = run("gdr", replace(CONFIG, weight_decay=0.0), draws=none)
+    assert all(r["loss"] == 0 for r in log)
+
+
+def test_divergence_keeps_the_last_good_state():
+    lm = tiny_lm()
+    before = weights(lm).clone()
+    with torch.no_grad():
+        next(iter(lm.module.parameters()))[0, 0] = float("nan")
+    with pytest.raises(ArithmeticError, match="learning rate"):
+        run("npo + gdr", lm=lm)
+    assert torch.equal(weights(lm)[1:], before[1:])
+
+
+def test_stop_rule_ends_the_run_at_a_probe():
+    probes = iter([0.9, 0.5, 0.2, 0.1])
+    hooks = Hooks(probe=lambda lm, step: {"forget.rouge_l_recall": next(probes)})
+    config = replace(CONFIG, probe_every=1, stop_at="forget.rouge_l_recall<=0.3")
+    _, _, summary = run("npo + gdr", config, hooks=hooks)
+    assert summary.steps == 2
+    assert "stop rule" in summary.stopped
+    with pytest.raises(InputError, match=r"0\.3"):
+        parse_stop_rule("forget < x")
+
+
+def test_draws_cover_an_epoch_and_do_not_depend_on_the_objective():
+    drawn = [p.forget.id for step in range(DRAWS.steps_per_epoch) for p in DRAWS.pairs(step)]
+    assert sorted(drawn) == sorted(r.id for r in FORGET)
+    assert DRAWS.pairs(3) == DRAWS.pairs(3)
+    assert len(DRAWS.pairs(1)) == 2
+
+
+def test_scope_prompts_hold_both_prompts_and_score_the_retain_answer():
+    codec = tiny_lm().codec
+    pair = Pair(FORGET[0], RETAIN[0])
+    assert scope(pair, codec).prompt == "Who is F0? Where is R0?"
+    assert scope(pair, codec, order="retain_first", separator="\n").prompt == "Where is R0?\nWho is F0?"
+    (made,) = make_views(view_keys(parse_objective("su")), [pair], codec).values()
+    encoded = made.rows[0]
+    assert codec.decode(encoded.ids[encoded.start :]) == "In town 0"
+
+
+def test_a_long_forget_prompt_is_cut_never_the_retain_part(caplog):
+    codec = tiny_lm(max_length=128).codec
+    row = scope(Pair(Row("f", "word " * 100, "x"), RETAIN[0]), codec)
+    assert row.prompt.endswith("Where is R0?")
+    assert len(codec.encode(row).ids) <= 128
+    assert "cut" in caplog.text
+    with pytest.raises(InputError, match="no room"):
+        scope(Pair(FORGET[0], Row("r", "y" * 120, "z")), codec)
+
+
+def test_scope_of_plain_text_scores_the_retain_chunk():
+    codec = tiny_lm().codec
+    pair = Pair(Row("f", "", "secret " * 60, text=True), Row("r", "", "public", text=True))
+    encoded = codec.encode(scope(pair, codec))
+    assert codec.decode(encoded.ids[encoded.start :]) == "public"
+    assert encoded.start <= codec.max_length // 2 + 1
+
+
+def test_missing_rows_are_named():
+    with pytest.raises(InputError, match="forget rows"):
+        run("npo", draws=replace(DRAWS, forget=()))
