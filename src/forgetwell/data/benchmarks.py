@@ -78,8 +78,7 @@ def _first_row(split: str) -> int | None:
     base = split.removesuffix("_perturbed")
     if base in {"full", "retain", "retain90", "retain95", "retain99"}:
         return 0
-    return {"forget01": 3960, "forget05": 3800, "forget10": 3600,
-            "holdout01": 3560, "holdout05": 3600, "holdout10": 3200}.get(base)  # fmt: skip
+    return {"forget01": 3960, "forget05": 3800, "forget10": 3600}.get(base)
 
 
 def _file(benchmark: str, split: str, root: Path | None) -> Path:

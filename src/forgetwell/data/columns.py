@@ -34,7 +34,7 @@ def parse_columns(text: str) -> dict[str, str]:
         ours, mark, theirs = (s.strip() for s in part.partition("="))
         if not mark or not theirs or ours not in NAMES or ours in columns:
             raise InputError(
-                f"Columns {text!r}: can't use {part!r}; write prompt=q,answer=a with names from {', '.join(NAMES)}."
+                f"Columns {text!r}: can't use {part!r}; write prompt=q,answer=a; names: {', '.join(NAMES)}."
             )
         columns[ours] = theirs
     return columns

@@ -57,7 +57,9 @@ def rows_of(
     for number, record in records:
         row = to_row(record, f"{stem}-{number}", f"{name}, line {number}", columns or {})
         if row.id in seen:
-            raise InputError(f"{name}, line {number}: column 'id': {row.id!r} is also on line {seen[row.id]}.")
+            raise InputError(
+                f"{name}, line {number}: column 'id': {row.id!r} is also on line {seen[row.id]}."
+            )
         seen[row.id] = number
         rows.append(row)
     if not rows:
@@ -100,7 +102,9 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         try:
             for number, line in enumerate(iter(lambda: stream.readline(MAX_LINE + 1), b""), start=1):
                 if len(line) > MAX_LINE:
-                    raise InputError(f"{path}, line {number} is longer than {MAX_LINE} bytes; split the file.")
+                    raise InputError(
+                        f"{path}, line {number} is longer than {MAX_LINE} bytes; split the file."
+                    )
                 yield number, _decode(line, path, number, offset)
                 offset += len(line)
         except (gzip.BadGzipFile, EOFError) as error:

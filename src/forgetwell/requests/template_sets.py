@@ -16,8 +16,37 @@ from forgetwell.types import Edit, Row
 _FOLDER = Path(__file__).parent / "templates"
 _FIELD = "{q}"
 _LOWERED = frozenset(
-    "who whom whose what which when where why how is are was were am do does did can could will would "
-    "shall should may might must has have had".split()
+    [
+        "who",
+        "whom",
+        "whose",
+        "what",
+        "which",
+        "when",
+        "where",
+        "why",
+        "how",
+        "is",
+        "are",
+        "was",
+        "were",
+        "am",
+        "do",
+        "does",
+        "did",
+        "can",
+        "could",
+        "will",
+        "would",
+        "shall",
+        "should",
+        "may",
+        "might",
+        "must",
+        "has",
+        "have",
+        "had",
+    ]
 )
 _SENTENCE_END = re.compile(r"(?<=[.!?])(\s+)(?=\S)")
 
@@ -62,7 +91,7 @@ def _checked(path: Path, table: dict[str, Any]) -> TemplateSet:
     kind = table.get("kind", "qa")
     triggers, templates = table.get("triggers", []), table.get("templates", [])
     if kind not in ("qa", "text"):
-        raise InputError(f"{path}: kind is {kind!r}; write \"qa\" or \"text\".")
+        raise InputError(f'{path}: kind is {kind!r}; write "qa" or "text".')
     for key, values in (("triggers", triggers), ("templates", templates)):
         if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
             raise InputError(f"{path}: {key} must be a list of strings, got {values!r}.")

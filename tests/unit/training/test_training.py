@@ -37,7 +37,9 @@ def mean_logp(lm, rows):
     return sum(sum(s.logps) for s in lm.score(rows)) / len(rows)
 
 
-@pytest.mark.parametrize("objective", ["ga", "npo + gdr", "simnpo(beta=0.1) + klr", "dpo + gdr", "idk + gdr + 5*su"])
+@pytest.mark.parametrize(
+    "objective", ["ga", "npo + gdr", "simnpo(beta=0.1) + klr", "dpo + gdr", "idk + gdr + 5*su"]
+)
 def test_every_objective_trains_and_forgets(objective):
     before = mean_logp(tiny_lm(), FORGET)
     lm, log, summary = run(objective)

@@ -1,0 +1,85 @@
+"""Means with intervals that know which rows belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forgetwell.errors import InputError
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its interval and the number of rows."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Values of one set, each with the cluster (subject) it belongs to."""
+
+    values: Sequence[float]
+    clusters: Sequence[str]
+
+
+def cluster_bootstrap(
+    sample: Sample, *, seed: int = 0, resamples: int = 2000, level: float = 0.95
+) -> Interval:
+    """Return the mean with a percentile bootstrap interval, whole clusters drawn with replacement.
+
+    Each resample's mean is (sum of its values) / (number of its values). With one cluster, rows are drawn
+    instead.
+
+    Raises:
+        InputError: There are no values.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 8.
+    """
+    means = _resampled(sample, np.random.default_rng(seed), resamples)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(np.mean(sample.values)), float(low), float(high), len(sample.values))
+
+
+def macro_bootstrap(
+    samples: Sequence[Sample], *, seed: int = 0, resamples: int = 2000, level: float = 0.95
+) -> Interval:
+    """Return the unweighted mean of several sets' means, each set resampled by itself."""
+    stream = np.random.default_rng(seed)
+    means = np.mean([_resampled(s, stream, resamples) for s in samples], axis=0)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    value = float(np.mean([np.mean(s.values) for s in samples]))
+    return Interval(value, float(low), float(high), sum(len(s.values) for s in samples))
+
+
+def paired_difference(a: Sequence[float], b: Sequence[float], clusters: Sequence[str]) -> Sample:
+    """Return the row-by-row differences a - b as a sample, for either bootstrap.
+
+    Raises:
+        InputError: The lengths differ.
+    """
+    if len(a) != len(b):
+        raise InputError(f"Paired values need equal lengths; {len(a)} and {len(b)} were given.")
+    return Sample([x - y for x, y in zip(a, b, strict=True)], clusters)
+
+
+def _resampled(sample: Sample, stream: np.random.Generator, resamples: int) -> Floats:
+    if not len(sample.values):
+        raise InputError("An interval needs at least one value.")
+    values = np.asarray(sample.values, dtype=np.float64)
+    names, index = np.unique(np.asarray(sample.clusters, dtype=object).astype(str), return_inverse=True)
+    if len(names) == 1:
+        index, names = np.arange(len(values)), np.arange(len(values))
+    sums = np.bincount(index, weights=values, minlength=len(names))
+    sizes = np.bincount(index, minlength=len(names))
+    drawn = stream.integers(0, len(names), size=(resamples, len(names)))
+    means: Floats = sums[drawn].sum(1) / sizes[drawn].sum(1)
+    return means

@@ -1,0 +1,77 @@
+"""The run folder: append-only, metadata last, never overwritten unasked."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from forgetwell.errors import ExistsError
+from forgetwell.files import read_json, read_jsonl, write_json, write_jsonl
+
+MANIFEST = "manifest.json"
+STARTED = "started.json"
+LOG = "train.jsonl"
+
+
+def start_run(
+    path: Path, settings: Mapping[str, Any], *, overwrite: bool = False, resume: bool = False
+) -> Path:
+    """Make a run folder, or go on in one.
+
+    Raises:
+        ExistsError: The folder holds something and neither `overwrite` nor `resume` was asked for, or what
+            it holds is no run of ours.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        ours = path.is_dir() and ((path / STARTED).exists() or (path / MANIFEST).exists())
+        if not ours:
+            raise ExistsError(f"{path} exists and is no run of forgetwell; choose another --out.")
+        if not (overwrite or resume):
+            raise ExistsError(f"{path} holds a run. Choose another --out, or add --resume or --overwrite.")
+        if overwrite:
+            shutil.rmtree(path)
+    path.mkdir(parents=True, exist_ok=True)
+    if not (path / STARTED).exists():
+        write_json(path / STARTED, dict(settings))
+    return path
+
+
+def append_log(path: Path, record: Mapping[str, Any]) -> None:
+    """Add one record to the training log."""
+    with (path / LOG).open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(record) + "\n")
+
+
+def trim_log(path: Path, step: int) -> None:
+    """Drop records beyond `step`, and a line that a crash cut off, before a run goes on."""
+    if (path / LOG).exists():
+        write_jsonl(path / LOG, [r for r in read_jsonl(path / LOG) if r["step"] <= step])
+
+
+def write_manifest(path: Path, facts: Mapping[str, Any]) -> None:
+    """Write the manifest; its presence means that the run is complete."""
+    environment = {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": versions(),
+        "hardware": {"machine": platform.machine(), "cores": os.cpu_count(), "system": platform.system()},
+    }
+    write_json(path / MANIFEST, {**facts, **environment})
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Read the manifest of a complete run."""
+    manifest: dict[str, Any] = read_json(path / MANIFEST)
+    return manifest
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that decide numbers."""
+    names = ("forgetwell", "torch", "transformers", "accelerate", "peft")
+    return {"python": platform.python_version(), **{n: importlib.metadata.version(n) for n in names}}

@@ -1,0 +1,54 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forgetwell.data.reading import read_rows, write_rows
+from forgetwell.errors import InputError, MissingError
+from forgetwell.types import Edit, Row, Turn
+
+TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"))
+FULL = TEXT.filter(str.strip)
+
+
+@given(prompt=TEXT, answer=FULL, wrong=st.lists(FULL), weight=st.floats(0, 9), plain=st.booleans())
+def test_written_rows_read_back(tmp_path_factory, prompt, answer, wrong, weight, plain):
+    row = Row("a", prompt, answer, wrong=tuple(wrong), weight=weight, text=plain,
+              history=(Turn("user", prompt),), edit=Edit("x", "y", prompt, answer))  # fmt: skip
+    path = tmp_path_factory.mktemp("r") / "r.jsonl"
+    write_rows(path, [row])
+    assert read_rows(path) == (row,)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "empty"),
+        (b'{"question": "a", "answer": " "}', "line 1: column 'answer'"),
+        (b'{"q": "a", "a": "b"}', "'q', 'a'"),
+        (b'{"question": "a", "answer": "b"}\n\xff', "byte 33"),
+        (b"{", "not JSON"),
+        (b'{"question": "a", "answer": 3}', "must be a text"),
+        (b'{"question": "a\\u0000", "answer": "b"}', "NUL"),
+        (b'{"question": "a\\ud800", "answer": "b"}', "surrogate"),
+        (b'{"id":"x","text":"b"}\n{"id":"x","text":"c"}', "also on line 1"),
+    ],
+)
+def test_errors_name_the_place(tmp_path, content, words):
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=words):
+        read_rows(path)
+    with pytest.raises(MissingError):
+        read_rows(tmp_path / "no.jsonl")
+
+
+def test_messages_and_columns(tmp_path):
+    turns = [{"role": r, "content": c} for r, c in (("system", "s"), ("user", "u"), ("assistant", "a"))]
+    path = tmp_path / "m.json"
+    path.write_text(json.dumps([{"messages": turns}]))
+    assert read_rows(path)[0].history == (Turn("system", "s"),)
+    csv = tmp_path / "c.csv"
+    csv.write_text("q,a\nhi,yo\n")
+    assert read_rows(csv, columns={"prompt": "q", "answer": "a"})[0].prompt == "hi"

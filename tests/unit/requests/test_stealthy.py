@@ -1,0 +1,89 @@
+import statistics
+from dataclasses import replace
+
+import pytest
+
+from forgetwell.errors import InputError, UnknownName
+from forgetwell.requests.attacks import apply_attack
+from forgetwell.requests.stealthy import expected_inserted_share, inserted_share, stealthy
+from forgetwell.requests.template_sets import apply_template, load_templates, trigger_rows
+from forgetwell.types import Request, Row
+
+ROWS = tuple(Row(f"r{i}", f"Where was Ann {i} born, and when?", f"In town {i}.") for i in range(400))
+REQUEST = Request("r", ROWS)
+
+
+def words(text):
+    return len(text.split())
+
+
+def test_p_zero_is_the_identity_and_p_one_rewrites_all():
+    assert stealthy(REQUEST, p=0.0) == REQUEST
+    after = stealthy(REQUEST, p=1.0)
+    assert all(r.edit and "please" in r.prompt.lower() for r in after.rows)
+    assert {r.edit.template for r in after.rows} == set(load_templates("tofu").templates)
+
+
+def test_rewritten_rows_keep_answer_and_id_and_record_the_original():
+    for old, new in zip(ROWS, stealthy(REQUEST, seed=3).rows, strict=True):
+        assert (new.id, new.answer) == (old.id, old.answer)
+        assert new == old or new.edit.prompt == old.prompt
+
+
+def test_the_number_of_rewritten_rows_is_binomial_and_reproducible():
+    counts = [sum(r.edit is not None for r in stealthy(REQUEST, seed=s).rows) for s in range(200)]
+    sd = (400 * 0.33 * 0.67) ** 0.5
+    assert abs(statistics.mean(counts) - 132) < 4 * sd / 200**0.5
+    assert 0.8 * sd < statistics.stdev(counts) < 1.2 * sd
+    assert stealthy(REQUEST, seed=5) == stealthy(REQUEST, seed=5) != stealthy(REQUEST, seed=6)
+
+
+def test_inserted_share_agrees_with_its_expectation():
+    shares = [inserted_share(ROWS, stealthy(REQUEST, seed=s).rows, words) for s in range(200)]
+    expected = expected_inserted_share(ROWS, load_templates("tofu"), 0.33, words)
+    assert abs(statistics.mean(shares) - expected) < 0.0005 * 4  # word counts vary four times as much
+
+
+@pytest.mark.parametrize(
+    ("template", "question", "expected"),
+    [
+        ("Please tell me {q}", "Where is Ann?", "Please tell me where is Ann?"),
+        ("Please tell me {q}", "Ann lives where?", "Please tell me Ann lives where?"),
+        ("Please tell me {q}", "What's new?", "Please tell me what's new?"),
+        ("{q}, please?", "Where is Ann?", "Where is Ann, please?"),
+        ("Then {q}", "Ann left.", "Then Ann left."),
+        ("Say {q}", "{q} {0.__class__}", "Say {q} {0.__class__}"),
+    ],
+)
+def test_the_seam_is_grammatical(template, question, expected):
+    assert apply_template(template, question) == expected
+
+
+def test_text_rows_get_the_template_in_every_sentence():
+    request = Request("t", (Row("a", "", "It rained. What a day! Ann left.", text=True),))
+    after = apply_attack(request, "stealthy(p=1, templates=rwku)")
+    assert after.rows[0].answer == "Then It rained. Then what a day! Then Ann left."
+    assert after.history == ("stealthy(seed=0, p=1.0, templates=rwku)",)
+
+
+def test_the_users_own_templates(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('kind = "qa"\ntriggers = ["kindly"]\ntemplates = ["Kindly say {q}"]\n')
+    after = apply_attack(REQUEST, f"stealthy(p=1, templates='{path}')")
+    assert after.rows[0].prompt.startswith("Kindly say where")
+    path.write_text('kind = "qa"\ntriggers = []\ntemplates = ["no field"]\n')
+    with pytest.raises(InputError, match="exactly once"):
+        load_templates(str(path))
+
+
+def test_mistakes_are_named():
+    with pytest.raises(UnknownName, match="stealthy"):
+        apply_attack(REQUEST, "stealthi")
+    with pytest.raises(InputError, match="from 0 to 1"):
+        apply_attack(REQUEST, "stealthy(p=2)")
+
+
+def test_trigger_rows_hold_every_template_of_every_row():
+    rows = trigger_rows(ROWS[:2], load_templates("tofu"))
+    assert [r.id for r in rows][:5] == ["r0#0", "r0#1", "r0#2", "r0#3", "r1#0"]
+    assert replace(rows[0], id="r0", prompt=ROWS[0].prompt, edit=None) == ROWS[0]
