@@ -1,16 +1,17 @@
 PYTHON ?= python3
-# The CPU build suffices for everything here; for a GPU, install the torch build of your CUDA version
-# into .venv first, or set TORCH to it.
+# pip takes the build that its indexes offer for this platform; for another (CPU-only, or your CUDA version)
+# set TORCH to it.
 TORCH ?= torch==2.13.0
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help venv demo test check check-slow fmt clean
+.PHONY: help venv test check check-slow fmt clean
 help:
-	@echo "make demo        the whole story on a real model, with a report"
 	@echo "make test        unit, contract and real-model tests"
 	@echo "make check       lint, types, layers"
 	@echo "make check-slow  heavier tests"
+	@echo "make fmt         format and fix what can be fixed"
+	@echo "make clean       remove the environment and caches"
 
 venv: $(READY)
 $(READY): pyproject.toml
@@ -20,10 +21,6 @@ $(READY): pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check "$(TORCH)"
 	@$(BIN)/pip install --quiet --disable-pip-version-check -e ".[dev]"
 	@touch $(READY)
-
-demo: $(READY)
-	$(BIN)/forgetwell fetch smollm2
-	$(BIN)/forgetwell demo
 
 test: $(READY)
 	$(BIN)/forgetwell fetch smollm2

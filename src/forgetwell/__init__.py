@@ -1,1 +1,26 @@
-"""forgetwell: LLM unlearning that survives malicious forget requests."""
+"""forgetwell: LLM unlearning that survives malicious forget requests.
+
+Public names are resolved on first use, so importing the package loads no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_PUBLIC = {
+    "load": "forgetwell.models.lm",
+    "read_rows": "forgetwell.data.reading",
+    "read_request": "forgetwell.data.reading",
+    "write_rows": "forgetwell.data.reading",
+    "attack_request": "forgetwell.requests.attacks",
+    "finetune": "forgetwell.methods.finetune",
+}
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+    """Return a public name from the module that defines it."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'forgetwell' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)

@@ -10,6 +10,7 @@ import ast
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from keyword import iskeyword
 
 from forgetwell.errors import InputError
 
@@ -118,7 +119,8 @@ def _value(node: ast.expr, text: str) -> Value:
 def _show(value: Value) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(_show(v) for v in value)}]"
-    if isinstance(value, str) and value.isidentifier() and value not in {"True", "False", "None"}:
+    # Python folds non-ASCII letters of bare words, so only ASCII ones read back as written.
+    if isinstance(value, str) and value.isascii() and value.isidentifier() and not iskeyword(value):
         return value
     return repr(value)
 

@@ -11,7 +11,7 @@ def main() -> None:
     from forgetwell.errors import ForgetwellError
 
     try:
-        app()
+        app(sys.argv[1:])
     except ForgetwellError as error:
         print(f"forgetwell: {error}", file=sys.stderr)
         sys.exit(2)

@@ -123,13 +123,13 @@ def attack_request(
         overwrite: Replace a file that is there.
     """
     from forgetwell.data.reading import write_rows
-    from forgetwell.requests.attacks import apply_attack
+    from forgetwell.requests.attacks import attack_request
     from forgetwell.types import Request
 
     if out.exists() and not overwrite:
         raise ExistsError(f"{out} exists. Choose another --out or add --overwrite.")
     honest = Request(Path(request).stem, _rows(request, columns))
-    attacked = apply_attack(honest, attack, seed=seed)
+    attacked = attack_request(honest, attack, seed=seed)
     write_rows(out, attacked.rows)
     edited = sum(row.edit is not None for row in attacked.rows)
     print(f"{attacked.history[-1]}: {edited} of {len(attacked.rows)} rows rewritten. Written: {out}")

@@ -47,7 +47,7 @@ def rwku(split: str, *, root: Path | None = None, limit: int | None = None) -> t
 def resolve(
     name: str, *, columns: Mapping[str, str] | None = None, limit: int | None = None
 ) -> tuple[Row, ...]:
-    """Return the rows of ``tofu:split``, ``rwku:split``, ``hub:owner/name``, ``world:field``."""
+    """Return the rows of ``tofu:split``, ``rwku:split``, ``hub:owner/name``."""
     scheme, _, rest = name.partition(":")
     if scheme == "hub":
         from forgetwell.data.hub import read_hub
@@ -59,19 +59,7 @@ def resolve(
         return tofu(rest, limit=limit)
     if scheme == "rwku":
         return rwku(rest, limit=limit)
-    if scheme == "world":
-        return _world(rest)[:limit]
-    raise unknown_name("kind of data set", scheme, ("tofu", "rwku", "hub", "world"))
-
-
-def _world(field: str) -> tuple[Row, ...]:
-    from forgetwell.data.world import load_world
-
-    fields = ("request", "retain", "unseen", "never", "replay", "evaluation")
-    if field not in fields:
-        raise unknown_name("part of the world", field, fields)
-    value = getattr(load_world(), field)
-    return tuple(getattr(value, "rows", value))
+    raise unknown_name("kind of data set", scheme, ("tofu", "rwku", "hub"))
 
 
 def _first_row(split: str) -> int | None:

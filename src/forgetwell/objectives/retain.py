@@ -21,14 +21,14 @@ def gdr(retain: Scored) -> Tensor:
     return -retain.token_logps
 
 
-@term(per="token", side="retain", paper="2402.15159", place="section 3", logits=True)
+@term(per="token", side="retain", paper="2310.10683", place="section 4", logits=True)
 def klr(retain: Scored, retain_ref: Scored) -> Tensor:
     """Stay close to the starting model on the retain answers.
 
     ``klr = KL(π_ref(· | x, y_<t) ‖ π(· | x, y_<t))`` (N,), ≥ 0, over the whole vocabulary, at answer
     tokens alone.
 
-    Source: the KL regularizer of Yao et al., arXiv 2402.15159, section 3. open-unlearning averages it
+    Source: the KL term of Yao et al., arXiv 2310.10683, section 4. open-unlearning averages it
     over prompt and padding too, so that its value depends on the batch; we follow the definition.
     """
     if retain.logits is None or retain_ref.logits is None:

@@ -25,7 +25,7 @@ def request_attack(*, paper: str, section: str) -> Callable[[F], F]:
     return register
 
 
-def apply_attack(request: Request, text: str, *, seed: int = 0) -> Request:
+def attack_request(request: Request, text: str, *, seed: int = 0) -> Request:
     """Apply an attack written as a call, ``stealthy(p=0.33)``, and note it in the request's history.
 
     A seed in the call wins over `seed`.

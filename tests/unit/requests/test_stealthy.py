@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from forgetwell.errors import InputError, UnknownName
-from forgetwell.requests.attacks import apply_attack
+from forgetwell.requests.attacks import attack_request
 from forgetwell.requests.stealthy import expected_inserted_share, inserted_share, stealthy
 from forgetwell.requests.template_sets import apply_template, load_templates, trigger_rows
 from forgetwell.types import Request, Row
@@ -61,7 +61,7 @@ def test_the_seam_is_grammatical(template, question, expected):
 
 def test_text_rows_get_the_template_in_every_sentence():
     request = Request("t", (Row("a", "", "It rained. What a day! Ann left.", text=True),))
-    after = apply_attack(request, "stealthy(p=1, templates=rwku)")
+    after = attack_request(request, "stealthy(p=1, templates=rwku)")
     assert after.rows[0].answer == "Then It rained. Then what a day! Then Ann left."
     assert after.history == ("stealthy(seed=0, p=1.0, templates=rwku)",)
 
@@ -69,7 +69,7 @@ def test_text_rows_get_the_template_in_every_sentence():
 def test_the_users_own_templates(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('kind = "qa"\ntriggers = ["kindly"]\ntemplates = ["Kindly say {q}"]\n')
-    after = apply_attack(REQUEST, f"stealthy(p=1, templates='{path}')")
+    after = attack_request(REQUEST, f"stealthy(p=1, templates='{path}')")
     assert after.rows[0].prompt.startswith("Kindly say where")
     path.write_text('kind = "qa"\ntriggers = []\ntemplates = ["no field"]\n')
     with pytest.raises(InputError, match="exactly once"):
@@ -78,9 +78,9 @@ def test_the_users_own_templates(tmp_path):
 
 def test_mistakes_are_named():
     with pytest.raises(UnknownName, match="stealthy"):
-        apply_attack(REQUEST, "stealthi")
+        attack_request(REQUEST, "stealthi")
     with pytest.raises(InputError, match="from 0 to 1"):
-        apply_attack(REQUEST, "stealthy(p=2)")
+        attack_request(REQUEST, "stealthy(p=2)")
 
 
 def test_trigger_rows_hold_every_template_of_every_row():

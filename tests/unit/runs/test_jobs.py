@@ -1,0 +1,86 @@
+import errno
+import os
+from dataclasses import replace
+
+import pytest
+from tests.tiny import tiny_lm
+
+from forgetwell.errors import ExistsError, InputError
+from forgetwell.files import WriteFailed, read_jsonl, write_json
+from forgetwell.runs import jobs
+from forgetwell.runs.folder import read_manifest
+from forgetwell.training.config import TrainConfig
+from forgetwell.types import Edit, Request, Row
+
+FORGET = tuple(Row(f"f{i}", f"Who is F{i}?", f"A spy {i}") for i in range(4))
+RETAIN = tuple(Row(f"r{i}", f"Where is R{i}?", f"In town {i}") for i in range(5))
+JOB = jobs.Job(
+    "unlearn", "tiny", Request("q", FORGET), RETAIN, "npo + gdr", TrainConfig(lr=1e-3, epochs=4, batch=4)
+)
+
+
+def test_a_run_is_one_folder_with_all_that_made_it(tmp_path):
+    out = tmp_path / "run"
+    jobs.run_job(JOB, out, lm=tiny_lm())
+    manifest = read_manifest(out)
+    assert manifest["objective"] == "npo + gdr"
+    assert manifest["stopped"] == "finished"
+    assert manifest["versions"]["torch"]
+    steps = read_jsonl(out / "train.jsonl")
+    assert [s["step"] for s in steps] == [1, 2, 3, 4]
+    assert set(steps[0]["terms"]) == {"npo", "gdr"}
+    assert [r["id"] for r in read_jsonl(out / "request.jsonl")] == [r.id for r in FORGET]
+    assert (out / "model" / "model.safetensors").exists()
+
+
+def test_nothing_is_overwritten_unasked(tmp_path):
+    out = tmp_path / "run"
+    jobs.run_job(JOB, out, lm=tiny_lm())
+    with pytest.raises(ExistsError, match="overwrite"):
+        jobs.run_job(JOB, out, lm=tiny_lm())
+    jobs.run_job(JOB, out, lm=tiny_lm(), overwrite=True)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("precious")
+    with pytest.raises(ExistsError, match="no run of forgetwell"):
+        jobs.run_job(JOB, mine, lm=tiny_lm(), overwrite=True)
+    assert (mine / "thesis.txt").read_text() == "precious"
+
+
+def test_an_interrupted_run_resumes_to_the_same_weights_and_log(tmp_path):
+    job = replace(JOB, config=replace(JOB.config, checkpoint_every=2))
+
+    def stop(done, steps):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    jobs.run_job(job, tmp_path / "whole", lm=tiny_lm())
+    with pytest.raises(KeyboardInterrupt):
+        jobs.run_job(job, tmp_path / "cut", lm=tiny_lm(), progress=stop)
+    assert not (tmp_path / "cut" / "manifest.json").exists()
+    jobs.run_job(job, tmp_path / "cut", lm=tiny_lm(), resume=True)
+    assert [r["step"] for r in read_jsonl(tmp_path / "cut" / "train.jsonl")] == [1, 2, 3, 4]
+    files = [tmp_path / name / "model" / "model.safetensors" for name in ("whole", "cut")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_without_leaves_out_the_request_even_if_it_was_attacked():
+    edit = Edit("stealthy", "{q}, please?", FORGET[0].prompt, FORGET[0].answer)
+    asked = Request("q", (replace(FORGET[0], prompt="Who is F0, please?", edit=edit),))
+    assert jobs.without(FORGET, asked) == FORGET[1:]
+    with pytest.raises(InputError, match="0 of 5"):
+        jobs.without(RETAIN, asked)
+
+
+def test_a_full_disk_changes_nothing(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    write_json(path, {"a": 1})
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(WriteFailed, match="No space left"):
+        write_json(path, {"a": 2})
+    assert path.read_text() == '{\n  "a": 1\n}\n'
+    assert list(tmp_path.iterdir()) == [path]
