@@ -179,6 +179,50 @@ def unlearn(
     print(f"{summary.steps} steps in {summary.seconds:.0f} s, {summary.stopped}. Run folder: {out}")
 
 
+@app.command
+def evaluate(
+    *,
+    model: str,
+    out: Path,
+    suite: Literal["tofu"] = "tofu",
+    forget: str = "tofu:forget01_perturbed",
+    limit: int | None = None,
+    max_new_tokens: int = 40,
+    seed: int = 0,
+    dtype: str = "auto",
+    overwrite: bool = False,
+) -> None:
+    """Measure forgetting, clean utility and benign-trigger utility.
+
+    Args:
+        model: smollm2, a folder (model, adapter or run) or a hub id.
+        out: Folder for results.jsonl and answers.jsonl.
+        suite: What to ask; TOFU is read from the folder in FORGETWELL_DATA.
+        forget: The forget rows, before any attack.
+        limit: Rows of each utility set at most.
+        max_new_tokens: Length of answers.
+        seed: Of intervals.
+        dtype: Compute type: auto, float32 or bfloat16.
+        overwrite: Replace a run that is there.
+    """
+    from forgetwell.runs import evaluation
+
+    asked = evaluation.tofu_suite(_rows(forget, None), limit=limit, max_new_tokens=max_new_tokens)
+    done = [0]
+    with _progress(f"evaluating {suite}") as progress:
+
+        def advance(count: int) -> None:
+            done[0] += count
+            progress(done[0], 0)
+
+        found = evaluation.evaluate(
+            model, asked, out, seed=seed, dtype=dtype, overwrite=overwrite, progress=advance
+        )
+    for r in found.results:
+        print(f"{r.metric:16} {r.split:26} {r.value:6.3f}  [{r.low:.3f}, {r.high:.3f}]  n={r.n}")
+    print(f"Written: {out}")
+
+
 @app.command(name="list")
 def list_items(family: str | None = None, *, json_: Annotated[bool, Parameter("--json")] = False) -> None:
     """List what can be named in calls and objectives.
@@ -277,4 +321,4 @@ def _progress(what: str) -> Iterator[Progress]:
     console = Console(stderr=True)
     with Bar(console=console, disable=not console.is_terminal or os.environ.get("RANK", "0") != "0") as bar:
         task = bar.add_task(what, total=None)
-        yield lambda done, steps: bar.update(task, completed=done, total=steps)
+        yield lambda done, steps: bar.update(task, completed=done, total=steps or None)

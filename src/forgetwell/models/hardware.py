@@ -24,10 +24,15 @@ def pick_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def pick_dtype(dtype: str = "auto") -> DtypeChoice:
+def pick_dtype(dtype: str = "auto", device: str | None = None) -> DtypeChoice:
     """Choose the compute type; ``auto`` takes bfloat16 only where the processor multiplies in it.
 
-    Without the instructions bfloat16 is several times slower than float32 on a CPU.
+    Without the instructions bfloat16 is several times slower than float32 on a CPU, and a GPU
+    without them only emulates it.
+
+    Args:
+        dtype: ``auto``, ``float32`` or ``bfloat16``.
+        device: Where the model computes, as torch names it; by default `pick_device`'s.
 
     Raises:
         InputError: The name is not auto, float32 or bfloat16.
@@ -36,8 +41,11 @@ def pick_dtype(dtype: str = "auto") -> DtypeChoice:
         return DtypeChoice(_NAMED[dtype], "as asked for")
     if dtype != "auto":
         raise InputError(f"dtype is {dtype!r}; expected auto, float32 or bfloat16.")
-    if torch.cuda.is_available():
-        fast, where = torch.cuda.is_bf16_supported(), "this GPU"
+    kind = torch.device(device or pick_device()).type
+    if kind == "cuda":
+        fast, where = torch.cuda.is_bf16_supported(including_emulation=False), "this GPU"
+    elif kind != "cpu":
+        fast, where = False, f"{kind} as used here"
     else:
         checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
         found = [getattr(torch.cpu, name, None) for name in checks]

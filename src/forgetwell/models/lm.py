@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from forgetwell.data.encoding import Codec
 from forgetwell.models.generation import Decoder, generate_packed, generate_padded
 from forgetwell.models.packing import Packed, pack, pad, shared_prefix
+from forgetwell.models.saving import ModelCard, save_model
 from forgetwell.models.scored import Scored, scored_from_logits
 from forgetwell.types import Encoded, Generation, Row, TokenScores
 
@@ -158,10 +159,14 @@ class HFModel:
             progress(len(part))
         return [done[i] for i in range(len(rows))]
 
-    def save(self, folder: Path) -> None:
-        """Write weights, configuration and tokenizer as an ordinary Hugging Face folder."""
-        self.module.network.save_pretrained(folder, safe_serialization=True)
-        self.codec.tokenizer.save_pretrained(folder)
+    def save(self, folder: Path, card: ModelCard | None = None) -> None:
+        """Write weights, configuration, tokenizer and model card as an ordinary Hugging Face folder.
+
+        Raises:
+            ExistsError: The folder holds something.
+            WriteFailed: The disk refused it; nothing was left behind.
+        """
+        save_model(self.module.network, self.codec.tokenizer, folder, card=card)
 
 
 def load(model: str, *, dtype: str = "auto", max_length: int = 1024, device: str | None = None) -> HFModel:
@@ -181,10 +186,11 @@ def load(model: str, *, dtype: str = "auto", max_length: int = 1024, device: str
     from forgetwell.models.loading import load_pretrained
 
     loaded = load_pretrained(model)
-    network = loaded.model.to(device or pick_device())
+    where = device or pick_device()
+    network = loaded.model.to(where)
     window = getattr(network.config, "max_position_embeddings", None) or max_length
     codec = Codec(loaded.tokenizer, min(max_length, window))
-    compute = pick_dtype(dtype).compute
+    compute = pick_dtype(dtype, where).compute
     return wrap(network, codec, loaded.name, loaded.digest, compute)
 
 

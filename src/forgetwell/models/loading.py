@@ -7,10 +7,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from forgetwell.errors import InputError, MissingError
+from forgetwell.errors import ForgetwellError, InputError, MissingError
 from forgetwell.files import digest, file_sha256, read_json
 from forgetwell.models.smollm2 import fetched
 
+_WANTED = ("*.safetensors", "*.json", "*.jinja", "*.model", "merges.txt")
+_DIGESTED = (
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "*config.json",
+    "tokenizer*.json",
+    "vocab.json",
+    "merges.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "*.model",
+    "*.jinja",
+)
 _HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
 
 
@@ -36,8 +49,11 @@ def find_model(name: str) -> Source:
     """Say where `name` is: ``smollm2``, a folder (also a run's), or a hub id.
 
     Raises:
+        InputError: The name is empty.
         MissingError: There is no such model here.
     """
+    if not name.strip():
+        raise InputError("The model's name is empty; give smollm2, a folder or a hub id as owner/name.")
     if name == "smollm2":
         folder = fetched()
         if folder is None:
@@ -63,47 +79,97 @@ def load_pretrained(name: str) -> Loaded:
         InputError: The folder holds no model that can be loaded safely.
     """
     source = find_model(name)
-    where = str(source.folder) if source.folder else source.name
     try:
-        return _load(where, source)
-    except (OSError, ValueError) as error:
-        if isinstance(error, InputError | MissingError):
-            raise
-        reason = str(error).splitlines()[0]
-        raise InputError(f"Can't load a model from {where}: {reason} Only safetensors are read.") from error
+        folder = source.folder or _snapshot(source.name)
+        if (folder / "adapter_config.json").exists():
+            return _load_adapter(folder, source.name)
+        return _load(folder, source.name)
+    except ForgetwellError:
+        raise
+    except Exception as error:  # a damaged folder raises many kinds in several libraries
+        where = source.folder or source.name
+        raise InputError(
+            f"Can't load a model from {where}: {_reason(error)} Only safetensors are read."
+        ) from error
 
 
-def _load(where: str, source: Source) -> Loaded:
+def _reason(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = lines[0] if lines else type(error).__name__
+    return reason if reason.endswith(".") else f"{reason}."
+
+
+def _snapshot(name: str) -> Path:
+    """Return the local folder with a hub model's weights and settings; scripts are left out."""
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(name, allow_patterns=list(_WANTED), ignore_patterns=["*/*"]))
+
+
+def _load(folder: Path, name: str) -> Loaded:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    local = source.folder is not None
-    safe = {"local_files_only": local, "trust_remote_code": False}
-    if source.folder is not None and (source.folder / "adapter_config.json").exists():
-        return _load_adapter(source.folder, source.name)
-    model = AutoModelForCausalLM.from_pretrained(
-        where, dtype=torch.float32, use_safetensors=True, attn_implementation="sdpa", **safe
+    model, info = AutoModelForCausalLM.from_pretrained(
+        str(folder),
+        dtype=torch.float32,
+        use_safetensors=True,
+        attn_implementation="sdpa",
+        local_files_only=True,
+        trust_remote_code=False,
+        output_loading_info=True,
     )
-    tokenizer = AutoTokenizer.from_pretrained(where, **safe)
-    return Loaded(model, tokenizer, source.name, model_digest(source))
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise InputError(
+            f"{folder} lacks {len(missing)} of the model's tensors ({missing[0]}, …); they would be random. "
+            "Get a complete copy."
+        )
+    tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    return Loaded(model, tokenizer, name, folder_digest(folder))
 
 
 def _load_adapter(folder: Path, name: str) -> Loaded:
     from peft import PeftModel
 
-    base_name = str(read_json(folder / "adapter_config.json").get("base_model_name_or_path") or "")
-    base = load_pretrained(base_name)
+    base_name, base_folder = _adapter_base(folder)
+    base = _load(base_folder, base_name)
     model = PeftModel.from_pretrained(base.model, str(folder), is_trainable=False)
-    own = digest([base.digest, model_digest(Source(name, folder))])
-    return Loaded(model, base.tokenizer, name, own)
+    return Loaded(model, base.tokenizer, name, digest([base.digest, folder_digest(folder)]))
+
+
+def _adapter_base(folder: Path) -> tuple[str, Path]:
+    """Return the name and folder of an adapter's base, which must be smollm2 or a plain local folder."""
+    settings = read_json(folder / "adapter_config.json")
+    if not isinstance(settings, dict):
+        raise InputError(f"{folder / 'adapter_config.json'} holds no JSON object; save the adapter again.")
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise InputError(f"{folder} has no adapter_model.safetensors; other formats are not read.")
+    # Other kinds, and this setting, make PEFT fetch or import what the file names.
+    if settings.get("peft_type") != "LORA" or settings.get("megatron_config"):
+        raise InputError(f"{folder} is not a plain LoRA adapter; only those are read.")
+    name = settings.get("base_model_name_or_path")
+    if not isinstance(name, str) or not name.strip():
+        raise InputError(f"The adapter {folder} names no base model; expected smollm2 or a local folder.")
+    if name != "smollm2" and not Path(name).is_dir():
+        raise InputError(
+            f"The adapter {folder} names the base {name!r}, which is neither smollm2 nor a local folder; "
+            "nothing is downloaded on an adapter's word. Download the base and put its folder there."
+        )
+    base = find_model(name).folder
+    if base is None or not (base / "config.json").is_file() or (base / "adapter_config.json").exists():
+        raise InputError(f"The adapter {folder} names the base {name!r}, which holds no plain model.")
+    return name, base
 
 
 def model_digest(source: Source) -> str:
-    """Return a digest of a folder's weights, settings, tokenizer and template (of a hub id: its name)."""
-    if source.folder is None:
-        return digest(source.name)
-    kinds = ("*.safetensors", "*config.json", "tokenizer*.json", "*.jinja")
-    files = sorted({f for kind in kinds for f in source.folder.glob(kind)})
+    """Return a digest of a model's files; of a hub id, of the snapshot it stands for now."""
+    return folder_digest(source.folder or _snapshot(source.name))
+
+
+def folder_digest(folder: Path) -> str:
+    """Return a digest of a folder's weights, settings, tokenizer and template."""
+    files = sorted({f for kind in _DIGESTED for f in folder.glob(kind)})
     return digest([[f.name, file_sha256(f)] for f in files])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -123,6 +124,8 @@ def run_job(
         lora=job.lora,
         resume=resume,
     )
+    # Left by a run that was killed after saving and before its manifest.
+    shutil.rmtree(out / "model", ignore_errors=True)
     outcome.lm.save(out / "model")
     facts = {"base_digest": lm.digest, "steps": outcome.summary.steps, "stopped": outcome.summary.stopped}
     write_manifest(out, {**job.settings, **facts, "seconds": round(outcome.summary.seconds, 1)})

@@ -1,0 +1,140 @@
+"""Saving models as ordinary Hugging Face folders with a model card."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+import re
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from forgetwell.errors import ExistsError, ForgetwellError
+from forgetwell.files import WriteFailed, plain, write_text
+from forgetwell.types import Result
+
+_LIMITS = (
+    "Unlearning lowers what the model shows of the forgotten rows; it does not prove that nothing is left. "
+    "Rephrased questions, further training or changes to the weights can bring it back. "
+    "The numbers above hold for the rows and settings they were measured with."
+)
+_MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|~$:-])")
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a saved model's README says of how it was made.
+
+    Attributes:
+        base: Name of the model that training started from.
+        objective: The objective as it was given.
+        settings: Hyperparameters by name.
+        digests: Of inputs (base, request, …) by name.
+        results: Measured numbers, if any.
+    """
+
+    base: str
+    objective: str
+    settings: Mapping[str, object]
+    digests: Mapping[str, str]
+    results: tuple[Result, ...] = ()
+
+
+def save_model(
+    lm_network: Any,  # noqa: ANN401 - any causal LM
+    tokenizer: Any,  # noqa: ANN401 - any tokenizer
+    folder: Path,
+    *,
+    card: ModelCard | None = None,
+) -> None:
+    """Write a model folder, whole or not at all.
+
+    Raises:
+        ExistsError: The folder holds something, or is a file.
+        WriteFailed: The disk refused it; nothing was left behind.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ExistsError(f"{folder} is there and not empty; choose another folder or remove it first.")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
+            made = Path(name) / "model"
+            _write(lm_network, tokenizer, made, card)
+            made.replace(folder)
+    except ForgetwellError:
+        raise
+    except Exception as error:
+        if not isinstance(error, OSError) and type(error).__name__ != "SafetensorError":
+            raise
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise WriteFailed(
+            f"Could not write the model to {folder}: {reason}. Free some space or choose another folder."
+        ) from error
+
+
+def _write(network: Any, tokenizer: Any, made: Path, card: ModelCard | None) -> None:  # noqa: ANN401
+    made.mkdir()
+    network.save_pretrained(made, safe_serialization=True)
+    tokenizer.save_pretrained(made)
+    if card is not None:
+        write_text(made / "README.md", card_text(card))
+
+
+def card_text(card: ModelCard) -> str:
+    """Return a model card as Markdown with YAML front matter; text of the request can't act as markup."""
+    parts = [
+        _front_matter(card),
+        f"# {_inline(card.base)}, trained with forgetwell",
+        f"Objective: {_inline(card.objective)}",
+        "## Hyperparameters",
+        _table(("setting", "value"), ((k, _value(v)) for k, v in card.settings.items())),
+        "## Digests",
+        _table(("of", "digest"), card.digests.items()),
+    ]
+    if card.results:
+        parts += ["## Results", _results(card.results)]
+    return "\n\n".join([*parts, "## Limits", _LIMITS]) + "\n"
+
+
+def _front_matter(card: ModelCard) -> str:
+    # A JSON string in ASCII is a YAML string, whatever it holds.
+    lines = [f"base_model: {json.dumps(card.base)}", "library_name: transformers", "tags:"]
+    return "\n".join(["---", *lines, "- unlearning", "- forgetwell", "---"])
+
+
+def _results(results: Sequence[Result]) -> str:
+    rows = (
+        (
+            r.metric,
+            r.split,
+            r.attack or "none",
+            _number(r.value),
+            f"{_number(r.low)} to {_number(r.high)}",
+            str(r.n),
+        )
+        for r in results
+    )
+    return _table(("metric", "rows", "attack", "value", "95 % interval", "n"), rows)
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}" if math.isfinite(value) else "not known"
+
+
+def _value(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False, default=str)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head)]
+    written = ["| " + " | ".join(line) + " |" for line in lines]
+    return "\n".join(written + ["| " + " | ".join(map(_inline, row)) + " |" for row in rows])
+
+
+def _inline(text: str) -> str:
+    """Return text on one line in which neither HTML nor Markdown means anything."""
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    return _MARKUP.sub(r"\\\1", html.escape(" ".join(printable.split()), quote=False))

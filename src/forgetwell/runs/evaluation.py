@@ -1,0 +1,75 @@
+"""Evaluation to a folder: results and answers as JSON Lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from forgetwell.data.reading import read_rows
+from forgetwell.files import plain, write_jsonl
+from forgetwell.models.lm import load
+from forgetwell.requests.template_sets import load_templates
+from forgetwell.runs.folder import start_run, write_manifest
+from forgetwell.suites.evaluate import Evaluation, evaluate_suite
+from forgetwell.suites.protocol import protocol_suite
+from forgetwell.suites.types import Suite
+from forgetwell.types import Row
+
+
+def tofu_suite(
+    forget: Sequence[Row], *, templates: str = "tofu", limit: int | None = None, max_new_tokens: int = 40
+) -> Suite:
+    """Return the TOFU protocol: three utility sets, clean and in every template, beside the forget rows.
+
+    Args:
+        forget: The forget rows, before any attack.
+        templates: Template set of the trigger condition.
+        limit: Rows of each utility set at most.
+        max_new_tokens: Length of answers.
+
+    Source: arXiv 2506.00359, section 5.
+    """
+    names = ("retain", "real_authors", "world_facts")
+    utility = {name: read_rows(f"tofu:{name}_perturbed", limit=limit) for name in names}
+    return protocol_suite("tofu", forget, utility, load_templates(templates), max_new_tokens=max_new_tokens)
+
+
+def evaluate(
+    model: str,
+    suite: Suite,
+    out: Path,
+    *,
+    seed: int = 0,
+    dtype: str = "auto",
+    overwrite: bool = False,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Evaluation:
+    """Evaluate a model on a suite into the folder `out`: results.jsonl, answers.jsonl, manifest.json.
+
+    Raises:
+        ExistsError: `out` holds something.
+    """
+    settings: dict[str, Any] = {"kind": "evaluate", "model": model, "suite": suite.name, "seed": seed}
+    settings["max_new_tokens"] = suite.max_new_tokens
+    lm = load(model, dtype=dtype)
+    start_run(out, settings, overwrite=overwrite)
+    evaluation = evaluate_suite(lm, suite, seed=seed, progress=progress)
+    write_jsonl(out / "results.jsonl", evaluation.results)
+    write_jsonl(out / "answers.jsonl", _answers(evaluation))
+    write_manifest(out, {**settings, "digest": lm.digest})
+    return evaluation
+
+
+def _answers(evaluation: Evaluation) -> list[dict[str, Any]]:
+    return [
+        {
+            "split": split,
+            "id": record.row.id,
+            "prompt": record.row.prompt,
+            "answer": record.row.answer,
+            "generated": plain(record.generated),
+        }
+        for split, records in evaluation.records.items()
+        for record in records
+    ]

@@ -1,0 +1,168 @@
+import math
+from dataclasses import dataclass, field
+
+import pytest
+
+from forgetwell.errors import InputError
+from forgetwell.requests.template_sets import TemplateSet
+from forgetwell.suites.evaluate import evaluate_suite
+from forgetwell.suites.matched import utility_at
+from forgetwell.suites.probe import make_probe
+from forgetwell.suites.protocol import protocol_suite
+from forgetwell.suites.types import Split, Suite
+from forgetwell.types import Generation, Row, TokenScores
+
+TEMPLATES = TemplateSet("t", "qa", ("please",), ("please {q}", "{q} please"))
+FORGET = [Row(f"f{i}", f"who is f{i}?", f"name f{i}", wrong=("someone",)) for i in range(3)]
+RETAIN = [Row(f"r{i}", f"who is r{i}?", f"name r{i}", subject=f"s{i // 2}") for i in range(4)]
+WORLD = [Row("w#0", "where is w?", "place w", paraphrases=("spot w",), wrong=("x", "y"))]
+
+
+@dataclass
+class FakeLM:
+    """Answers right, but says nothing where it reads "please"; right texts have p = 1/2, others 1/4."""
+
+    name: str = "fake"
+    digest: str = ""
+    codec: object = None
+    scored: list = field(default_factory=list)
+    asked: list = field(default_factory=list)
+
+    def score(self, rows, *, progress=lambda n: None):
+        self.scored += [(r.prompt, r.answer) for r in rows]
+        progress(len(rows))
+        p = [0.5 if r.answer.split()[0] in {"name", "place", "spot"} else 0.25 for r in rows]
+        return [TokenScores((math.log(x), math.log(x)), (True, True)) for x in p]
+
+    def generate(self, rows, *, max_new_tokens, progress=lambda n: None):
+        self.asked += [r.prompt for r in rows]
+        progress(len(rows))
+        return [Generation("" if "please" in r.prompt else r.answer, 1, True) for r in rows]
+
+    def save(self, folder):
+        raise NotImplementedError
+
+
+@pytest.fixture
+def suite():
+    return protocol_suite("p", FORGET, {"retain": RETAIN, "world": WORLD}, TEMPLATES)
+
+
+@pytest.fixture
+def results(suite):
+    evaluation = evaluate_suite(FakeLM(), suite)
+    return {(r.metric, r.split): r for r in evaluation.results}
+
+
+def test_protocol_has_every_set_clean_and_under_every_template(suite):
+    sizes = {s.key: len(s.rows) for s in suite.splits}
+    assert sizes == {
+        "forget/clean": 3,
+        "forget/trigger": 6,
+        "retain/clean": 4,
+        "retain/trigger": 8,
+        "world/clean": 1,
+        "world/trigger": 2,
+        "scope/forget_first": 3,
+        "scope/retain_first": 3,
+        "leak/forget_first": 3,
+        "leak/retain_first": 3,
+    }
+
+
+def test_scope_and_leak_ask_the_same_and_expect_different_answers(suite):
+    splits = {s.key: s.rows for s in suite.splits}
+    for order in ("forget_first", "retain_first"):
+        for a, b in zip(splits[f"scope/{order}"], splits[f"leak/{order}"], strict=True):
+            assert (a.id, a.prompt) == (b.id, b.prompt)
+            forget, retain = a.id.split("+")
+            assert (a.answer, b.answer) == (f"name {retain}", f"name {forget}")
+            asked = [f"who is {forget}?", f"who is {retain}?"]
+            assert a.prompt == " ".join(asked if order == "forget_first" else asked[::-1])
+            assert a.subject.startswith("s")
+
+
+def test_scope_pairs_depend_on_the_seed_alone(suite):
+    sets = {"retain": RETAIN, "world": WORLD}
+    assert protocol_suite("p", FORGET, sets, TEMPLATES) == suite
+    assert any(protocol_suite("p", FORGET, sets, TEMPLATES, seed=k) != suite for k in range(1, 6))
+    fewer = protocol_suite("p", FORGET, sets, TEMPLATES, scope_pairs=0)
+    assert {s.role for s in fewer.splits} == {"forget", "utility"}
+
+
+@pytest.mark.parametrize("sets", [{}, {"leak": RETAIN}, {"retain": []}])
+def test_protocol_refuses_unusable_sets(sets):
+    with pytest.raises(InputError):
+        protocol_suite("p", FORGET, sets, TEMPLATES)
+
+
+def test_two_splits_of_one_key_are_refused():
+    split = Split("a", "utility", "clean", tuple(RETAIN))
+    with pytest.raises(InputError, match="a/clean"):
+        Suite("s", (split, split), 8)
+
+
+def test_nothing_is_asked_twice(suite):
+    lm, done = FakeLM(), []
+    evaluate_suite(lm, suite, progress=done.append)
+    assert len(set(lm.scored)) == len(lm.scored)
+    assert len(set(lm.asked)) == len(lm.asked)
+    assert sum(done) == len(lm.scored) + len(lm.asked)
+
+
+def test_only_the_parts_that_metrics_read_are_computed(suite):
+    lm = FakeLM()
+    evaluate_suite(lm, suite, metrics=["rouge_l_recall"])
+    assert lm.scored == []
+    evaluate_suite(lm, suite, metrics=["answer_prob"])
+    assert all(answer not in {"x", "y", "someone", "spot w"} for _, answer in lm.scored)
+
+
+def test_values_of_splits_and_macro_averages(results):
+    value = {key: r.value for key, r in results.items()}
+    assert value["rouge_l_recall", "retain/clean"] == 1
+    assert value["rouge_l_recall", "utility/trigger"] == 0
+    gap = results["rouge_l_recall", "utility/gap"]
+    assert (gap.value, gap.low, gap.high, gap.n, gap.skipped) == (1, 1, 1, 10, 0)
+    assert value["answer_prob", "utility/gap"] == 0
+    assert value["answer_prob", "leak/retain_first"] == pytest.approx(0.5)
+    assert results["rouge_l_recall", "forget/clean"].better == "low"
+    assert results["rouge_l_recall", "utility/clean"].better == "high"
+
+
+def test_truth_ratio_uses_the_own_answer_and_counts_rows_it_skips(results):
+    assert results["truth_ratio", "forget/clean"].value == pytest.approx(0.5)
+    utility = results["truth_ratio", "utility/clean"]
+    assert (utility.value, utility.n, utility.skipped) == (pytest.approx(0.5), 1, 4)
+    assert ("truth_ratio", "retain/clean") not in results
+    assert ("truth_ratio", "forget/trigger") not in results
+    assert ("truth_ratio", "utility/gap") not in results
+
+
+def test_texts_without_a_prompt_are_scored_but_not_answered():
+    text = Row("t", "", "name of a text", text=True)
+    lm = FakeLM()
+    evaluation = evaluate_suite(lm, Suite("s", (Split("a", "utility", "clean", (text,)),), 8))
+    assert lm.asked == []
+    assert {r.metric for r in evaluation.results} == {"answer_prob"}
+
+
+def test_probe_has_three_means():
+    trigger = [Row("r0#0", "please who is r0?", "name r0")]
+    probe = make_probe(FORGET, RETAIN, trigger)
+    assert probe(FakeLM(), 3) == {
+        "forget.rouge_l_recall": 1.0,
+        "utility.rouge_l_recall": 1.0,
+        "trigger.rouge_l_recall": 0.0,
+    }
+    with pytest.raises(InputError, match="trigger"):
+        make_probe(FORGET, RETAIN, [])
+
+
+def test_utility_is_read_where_the_monotone_fit_passes_the_level():
+    assert utility_at([1.0, 0.5, 0.0], [0.8, 0.6, 0.2], 0.25) == pytest.approx(0.4)
+    assert utility_at([1.0, 0.2, 0.6, 0.0], [0.9, 0.1, 0.7, 0.5], 0.3) == pytest.approx(0.65)
+    assert utility_at([0.2, 0.1], [0.7, 0.6], 0.4) == 0.7
+    assert utility_at([1.0, 0.9], [0.7, 0.6], 0.4) is None
+    with pytest.raises(InputError):
+        utility_at([1.0], [], 0.4)
