@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from forgetwell.errors import ExistsError, InputError
+from forgetwell.errors import ExistsError
 
 if TYPE_CHECKING:
     from forgetwell.registry import Family
@@ -159,18 +159,18 @@ def unlearn(
         objective: Weighted sum of terms; forgetwell list term names them.
         out: Folder of the run.
         columns: Names of the columns of both files, as prompt=q,answer=a.
-        refusals: File with one refusal a line, for idk and dpo.
+        refusals: File with one refusal a line, for idk and dpo; by default our own 100.
         training: How to train.
         dry_run: Say what would be done, and stop.
         resume: Go on after an interruption.
         overwrite: Replace a run that is there.
     """
+    from forgetwell.data.world import load_refusals
     from forgetwell.runs import jobs
     from forgetwell.types import Request
 
     asked = Request(Path(request).stem, _rows(request, columns))
-    lines = tuple(line for line in _read(refusals).splitlines() if line.strip()) if refusals else ()
-    job = _job("unlearn", model, asked, _rows(retain, columns), objective, training, lines)
+    job = _job("unlearn", model, asked, _rows(retain, columns), objective, training, load_refusals(refusals))
     if dry_run:
         print(json.dumps({**job.settings, "plan": dataclasses.asdict(jobs.plan_job(job))}, indent=2))
         return
@@ -303,13 +303,6 @@ def _job(
     return Job(
         kind, model, request, rows, objective, config, refusals, lora, training.dtype, training.max_length
     )
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"Can't read {path}: {error}.") from error
 
 
 @contextmanager

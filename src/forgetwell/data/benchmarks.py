@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 from forgetwell.data.reading import read_rows
@@ -47,7 +47,7 @@ def rwku(split: str, *, root: Path | None = None, limit: int | None = None) -> t
 def resolve(
     name: str, *, columns: Mapping[str, str] | None = None, limit: int | None = None
 ) -> tuple[Row, ...]:
-    """Return the rows of ``tofu:split``, ``rwku:split``, ``hub:owner/name``."""
+    """Return the rows of ``tofu:split``, ``rwku:split``, ``hub:owner/name``, ``world:part``."""
     scheme, _, rest = name.partition(":")
     if scheme == "hub":
         from forgetwell.data.hub import read_hub
@@ -59,7 +59,20 @@ def resolve(
         return tofu(rest, limit=limit)
     if scheme == "rwku":
         return rwku(rest, limit=limit)
-    raise unknown_name("kind of data set", scheme, ("tofu", "rwku", "hub"))
+    if scheme == "world":
+        return _world(rest)[:limit]
+    raise unknown_name("kind of data set", scheme, ("tofu", "rwku", "hub", "world"))
+
+
+def _world(part: str) -> tuple[Row, ...]:
+    from forgetwell.data.world import learning_rows, load_world  # it reads its files with `reading`
+
+    world = load_world()
+    parts = {f.name: getattr(world, f.name) for f in fields(world)} | {"learn": learning_rows(world)}
+    if part not in parts:
+        raise unknown_name("part of the world", part, parts)
+    rows: tuple[Row, ...] = parts[part]
+    return rows
 
 
 def _first_row(split: str) -> int | None:

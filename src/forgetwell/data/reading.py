@@ -19,7 +19,7 @@ from forgetwell.types import Request, Row
 
 MAX_LINE = 10_000_000  # bytes; a longer line is no row but a mistake or an attack
 _ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".csv", ".parquet")
-_SCHEMES = ("tofu:", "rwku:", "hub:")
+_SCHEMES = ("tofu:", "rwku:", "hub:", "world:")
 
 
 def read_rows(
@@ -28,7 +28,7 @@ def read_rows(
     """Read rows from a file (.jsonl, .jsonl.gz, .json, .csv, .parquet) or by name (``tofu:forget10``).
 
     Args:
-        source: File, or ``tofu:…``, ``rwku:…``, ``hub:owner/name``.
+        source: File, or ``tofu:…``, ``rwku:…``, ``hub:owner/name``, ``world:request``.
         columns: Our names to the file's, as {"prompt": "q"}; see `parse_columns`.
         limit: Read at most this many rows.
 
