@@ -184,10 +184,10 @@ def evaluate(
     *,
     model: str,
     out: Path,
-    suite: Literal["tofu"] = "tofu",
+    suite: Literal["world", "tofu"] = "world",
     forget: str = "tofu:forget01_perturbed",
     limit: int | None = None,
-    max_new_tokens: int = 40,
+    max_new_tokens: int = 32,
     seed: int = 0,
     dtype: str = "auto",
     overwrite: bool = False,
@@ -197,8 +197,8 @@ def evaluate(
     Args:
         model: smollm2, a folder (model, adapter or run) or a hub id.
         out: Folder for results.jsonl and answers.jsonl.
-        suite: What to ask; TOFU is read from the folder in FORGETWELL_DATA.
-        forget: The forget rows, before any attack.
+        suite: What to ask: the built-in world, or TOFU from the folder in FORGETWELL_DATA.
+        forget: With TOFU, the forget rows before any attack.
         limit: Rows of each utility set at most.
         max_new_tokens: Length of answers.
         seed: Of intervals.
@@ -207,7 +207,10 @@ def evaluate(
     """
     from forgetwell.runs import evaluation
 
-    asked = evaluation.tofu_suite(_rows(forget, None), limit=limit, max_new_tokens=max_new_tokens)
+    if suite == "world":
+        asked = evaluation.world_suite(limit=limit, max_new_tokens=max_new_tokens)
+    else:
+        asked = evaluation.tofu_suite(_rows(forget, None), limit=limit, max_new_tokens=max_new_tokens)
     done = [0]
     with _progress(f"evaluating {suite}") as progress:
 

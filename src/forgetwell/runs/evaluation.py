@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from forgetwell.data.reading import read_rows
+from forgetwell.data.world import load_world
 from forgetwell.files import plain, write_jsonl
 from forgetwell.models.lm import load
 from forgetwell.requests.template_sets import load_templates
@@ -33,6 +34,25 @@ def tofu_suite(
     names = ("retain", "real_authors", "world_facts")
     utility = {name: read_rows(f"tofu:{name}_perturbed", limit=limit) for name in names}
     return protocol_suite("tofu", forget, utility, load_templates(templates), max_new_tokens=max_new_tokens)
+
+
+def world_suite(*, templates: str = "tofu", limit: int | None = None, max_new_tokens: int = 24) -> Suite:
+    """Return the protocol on the built-in world.
+
+    Utility sets: people that unlearning trains on to keep, people it never sees, and general questions.
+
+    Args:
+        templates: Template set of the trigger condition.
+        limit: Rows of each set at most.
+        max_new_tokens: Length of answers.
+
+    Source: the protocol of arXiv 2506.00359, section 5, on data of our own.
+    """
+    world = load_world()
+    utility = {"retain": world.retain, "unseen": world.unseen, "general": world.evaluation}
+    chosen = {name: rows[:limit] for name, rows in utility.items()}
+    forget = world.request[:limit]
+    return protocol_suite("world", forget, chosen, load_templates(templates), max_new_tokens=max_new_tokens)
 
 
 def evaluate(
