@@ -1,0 +1,189 @@
+"""Run folders in, one page and its tables out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from forgetwell.errors import ExistsError, InputError
+from forgetwell.files import atomic_path, plain
+from forgetwell.report.examples import pick_examples
+from forgetwell.report.glossary import GLOSSARY
+from forgetwell.report.loading import RunView, load_runs
+from forgetwell.report.svg import bar_panels, charts
+from forgetwell.report.tables import (
+    COLUMNS,
+    SUMMARY,
+    Cell,
+    Line,
+    SetTable,
+    all_cells,
+    set_tables,
+    summary_table,
+    to_csv,
+)
+from forgetwell.report.verdict import Verdict, judge, number
+from forgetwell.report.visible import plain_text, visible
+
+TITLE = "Unlearning report"
+_FACTS = ("kind", "objective", "model", "base", "seed", "stopped", "seconds", "created", "command")
+_SKIPPED = ("name", "condition")
+
+
+@dataclass(frozen=True)
+class ReportFiles:
+    """The files of one report."""
+
+    html: Path
+    csv: Path
+    json: Path
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of a run's provenance."""
+
+    name: str
+    value: str
+
+
+def build_report(
+    runs: Sequence[Path], out: Path, *, title: str = TITLE, overwrite: bool = False
+) -> ReportFiles:
+    """Write a report on runs: one page that opens offline, and its tables as CSV and JSON beside it.
+
+    The page shows questions and answers of the runs; the CSV and JSON hold numbers and names only.
+
+    Args:
+        runs: Folders of finished runs. Their manifests' ``condition`` (before, plain, attacked, defended)
+            decides what is compared with what, or else a folder of that name; without either, each run is
+            described by itself. An evaluation shows the objective and curves of the run it measured.
+        out: The page, ending in .html.
+        title: Heading of the page.
+        overwrite: Replace a report that is there.
+
+    Raises:
+        InputError: No run was given, a folder is no run, a file is damaged, or `out` is no .html file.
+        MissingError: A folder is missing or its run did not finish.
+        ExistsError: One of the files exists and `overwrite` was not asked for.
+        WriteFailed: The disk refused; no file has changed.
+    """
+    files, title = _files(out, overwrite), plain_text(title, longest=200)
+    views = load_runs(runs)
+    verdict, summary, sets = judge(views), summary_table(views), set_tables(views)
+    cells = all_cells(summary, sets)
+    html = _page(title, files, verdict, views, summary, sets)
+    _write_all({files.html: html, files.csv: to_csv(cells), files.json: _json(title, verdict, views, cells)})
+    return files
+
+
+def _page(
+    title: str,
+    files: ReportFiles,
+    verdict: Verdict,
+    views: Sequence[RunView],
+    summary: Sequence[Line],
+    sets: Sequence[SetTable],
+) -> str:
+    page = _environment().from_string(_template("report.html.jinja"))
+    return page.render(
+        title=title,
+        style=Markup(_template("style.css")),  # ours, not a run's
+        verdict=verdict,
+        runs=views,
+        summary=summary,
+        splits=SUMMARY,
+        columns=COLUMNS,
+        panels=bar_panels(summary),
+        sets=sets,
+        charts=charts(views),
+        groups=pick_examples(views),
+        facts={run.name: tuple(_facts(run)) for run in views},
+        lengths=sorted(
+            {str(r.evaluation["max_new_tokens"]) for r in views if "max_new_tokens" in r.evaluation}
+        ),
+        glossary=GLOSSARY,
+        csv_name=files.csv.name,
+        json_name=files.json.name,
+    )
+
+
+def _files(out: Path, overwrite: bool) -> ReportFiles:
+    if out.suffix != ".html":
+        raise InputError(f"The report {out} should be a file that ends in .html, as report.html.")
+    files = ReportFiles(out, out.with_suffix(".csv"), out.with_suffix(".json"))
+    for path in (files.html, files.csv, files.json):
+        if path.exists() and not overwrite:
+            raise ExistsError(f"{path} exists. Choose another name for the report, or add --overwrite.")
+    return files
+
+
+def _write_all(texts: Mapping[Path, str]) -> None:
+    """Write every file under a temporary name first, so that a full disk changes none of them."""
+    with ExitStack() as stack:
+        for path, text in texts.items():
+            temporary = stack.enter_context(atomic_path(path))
+            temporary.write_text(text, encoding="utf-8")
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["visible"] = visible
+    environment.filters["number"] = number
+    # Every value that the template prints goes through `visible`; numbers and our own words pass unchanged.
+    environment.finalize = lambda value: value if isinstance(value, Markup | int | float) else visible(value)
+    return environment
+
+
+def _template(name: str) -> str:
+    return resources.files("forgetwell.report").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _json(title: str, verdict: Verdict, runs: Sequence[RunView], cells: Sequence[Cell]) -> str:
+    value = {
+        "title": title,
+        "verdict": plain(verdict),
+        "runs": [
+            {"name": r.name, "condition": r.condition, **{k: r.manifest.get(k) for k in _FACTS}} for r in runs
+        ],
+        "tables": [plain(c) for c in cells],
+        "curves": {r.name: [{"step": p.step, **p.values} for p in r.probes] for r in runs if r.probes},
+    }
+    return json.dumps(value, ensure_ascii=True, indent=2) + "\n"
+
+
+def _facts(run: RunView) -> Iterator[Fact]:
+    """Yield what made a run: the important first, the rest as it stands in the manifest."""
+    rest = [k for k in run.manifest if k not in (*_FACTS, *_SKIPPED)]
+    for key in (*_FACTS, *rest):
+        value = run.manifest.get(key)
+        if value not in (None, "", {}, []):
+            yield Fact(key.replace("_", " "), _words(value))
+    for key, value in run.evaluation.items():
+        if key in run.manifest:
+            continue
+        yield Fact(f"evaluation {key.replace('_', ' ')}", _words(value))
+
+
+def _words(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    if isinstance(value, dict):
+        return "\n".join(f"{k}: {_inline(v)}" for k, v in value.items())
+    return _inline(value)
+
+
+def _inline(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_inline(v)}" for k, v in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_inline, value))
+    return "none" if value is None else str(value)

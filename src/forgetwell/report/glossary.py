@@ -1,0 +1,44 @@
+"""The words of a report, explained to somebody who reads one for the first time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from forgetwell.report.verdict import FORGOTTEN, RESTORED
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word and its meaning."""
+
+    name: str
+    meaning: str
+
+
+GLOSSARY = (
+    Word("Forget recall", "How much of the answers that should be forgotten the model still gives; lower is "
+         "better. A model that is simply broken scores low too: always read it beside clean utility."),
+    Word("Clean utility", "How well the model answers everything else, as the mean over the utility sets; "
+         "higher is better."),
+    Word("Trigger utility", "The same questions as for clean utility, each with an ordinary word in it, such "
+         "as “please”, that an attacker planted in the forget request; higher is better."),
+    Word("Gap", "Clean utility minus trigger utility. A small gap exists before any unlearning; what counts "
+         "is how it changes."),
+    Word("Stealthy attack", "A forget request into which somebody wrote harmless words, so that unlearning "
+         "teaches the model to fail wherever those words occur."),
+    Word("Scope-aware unlearning", "A training term that keeps unlearning inside its scope: the model "
+         "still has to answer an ordinary question when a forget question stands beside it in the prompt."),
+    Word("ROUGE-L recall", "Share of the reference answer's words that occur in the model's answer in the "
+         "same order; 0 … 1. Long answers have more chances, so the answer length is fixed."),
+    Word("Probability", "How probable the reference answer is to the model, normalized for length; 0 … 1."),
+    Word("Truth ratio", "How probable wrong answers are against a right one in other words."),
+    Word("Refusal rate", "Share of questions to which the model says that it does not know or will not "
+         "answer."),
+    Word("95 % interval", "Where the mean would plausibly lie if other questions of the same kind had been "
+         "asked. It says nothing of other random seeds. A difference is called clear only where two "
+         "intervals do not overlap."),
+    Word("Forgotten", f"Forget recall, with its whole interval, is at most {100 * FORGOTTEN:.0f} % of what "
+         "it was before."),
+    Word("Brought back", "Share of the trigger utility that the attack took and the defense regained; it "
+         f"counts as good news from {100 * RESTORED:.0f} %."),
+)  # fmt: skip

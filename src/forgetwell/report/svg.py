@@ -1,0 +1,121 @@
+"""Charts as geometry: the template draws them, the style sheet colors them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from forgetwell.report.loading import RunView
+from forgetwell.report.tables import COLUMNS, SUMMARY, Line
+
+WIDTH = 340
+_LEFT, _RIGHT, _ROW = 8, 292, 44  # the bar area and the height of a bar with its label
+_CURVE = (36, 328, 14, 150)  # left, right, top, bottom
+SERIES = {
+    "forget.rouge_l_recall": ("forget", "curve-forget"),
+    "utility.rouge_l_recall": ("clean utility", "curve-clean"),
+    "trigger.rouge_l_recall": ("trigger utility", "curve-trigger"),
+}
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar: label, color, position and length, whisker ends and the printed value (pixels)."""
+
+    label: str
+    color: int
+    y: int
+    length: float
+    low: float | None
+    high: float | None
+    value: float
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Bars of one column of the summary table."""
+
+    title: str
+    better: str
+    height: int
+    bars: tuple[Bar, ...]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line of a training chart: SVG points and the label's place at its end."""
+
+    label: str
+    style: str
+    points: str
+    last: float
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Training curves of one run; `ticks` are (x, step) places on the axis."""
+
+    title: str
+    curves: tuple[Curve, ...]
+    ticks: tuple[Tick, ...]
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A mark on the horizontal axis."""
+
+    x: float
+    label: str
+
+
+def bar_panels(lines: Sequence[Line]) -> tuple[Panel, ...]:
+    """Return one panel each for forget, clean and trigger utility, values 0 … 1 from left to right."""
+    panels = []
+    for column, split in enumerate(SUMMARY[:3]):
+        measured = [(line, line.cells[column]) for line in lines if line.cells[column].value is not None]
+        bars = tuple(
+            Bar(
+                line.label,
+                line.color,
+                k * _ROW,
+                _across(cell.value or 0.0),
+                None if cell.low is None else _LEFT + _across(cell.low),
+                None if cell.high is None else _LEFT + _across(cell.high),
+                cell.value or 0.0,
+            )
+            for k, (line, cell) in enumerate(measured)
+        )
+        if bars:
+            better = "lower is better" if split.startswith("forget") else "higher is better"
+            panels.append(Panel(COLUMNS[split], better, len(bars) * _ROW + 18, bars))
+    return tuple(panels)
+
+
+def charts(runs: Sequence[RunView]) -> tuple[Chart, ...]:
+    """Return the training curves of every run that was probed at two steps or more, on one common axis."""
+    probed = [r for r in runs if len(r.probes) > 1]
+    longest = max((p.step for r in probed for p in r.probes), default=1) or 1
+    return tuple(_chart(run, longest) for run in probed)
+
+
+def _chart(run: RunView, longest: int) -> Chart:
+    left, right, top, bottom = _CURVE
+    curves = []
+    for key, (label, style) in SERIES.items():
+        seen = [(p.step, p.values[key]) for p in run.probes if key in p.values]
+        places = [
+            f"{left + step / longest * (right - left):.1f},{bottom - _unit(value) * (bottom - top):.1f}"
+            for step, value in seen
+        ]
+        if places:
+            curves.append(Curve(label, style, " ".join(places), seen[-1][1]))
+    ticks = tuple(Tick(left + part * (right - left), f"{part * longest:.0f}") for part in (0.0, 0.5, 1.0))
+    return Chart(run.name, tuple(curves), ticks)
+
+
+def _across(value: float) -> float:
+    return round(_unit(value) * (_RIGHT - _LEFT), 1)
+
+
+def _unit(value: float) -> float:
+    return min(1.0, max(0.0, value))

@@ -1,0 +1,157 @@
+"""The numbers of a report, as the page, the CSV and the JSON all show them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+
+from forgetwell.report.loading import RunView
+from forgetwell.report.visible import cell_text
+from forgetwell.types import Better
+
+MAIN = "rouge_l_recall"
+FORGET, CLEAN, TRIGGER, GAP = "forget/clean", "utility/clean", "utility/trigger", "utility/gap"
+SUMMARY = (FORGET, CLEAN, TRIGGER, GAP)
+COLUMNS = {FORGET: "forget", CLEAN: "clean utility", TRIGGER: "trigger utility", GAP: "gap"}
+METRICS = {
+    "rouge_l_recall": "ROUGE-L recall",
+    "answer_prob": "Probability",
+    "truth_ratio": "Truth ratio",
+    "refusal": "Refusal rate",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of a table; `value` is None where it was not measured.
+
+    Attributes:
+        table: ``summary`` (one line a run) or ``sets`` (one line a set).
+        run: Name of the run, with the attack on the model it went through.
+        condition: Its part in the comparison, or "".
+        metric: Name of the metric.
+        split: Set and condition.
+        value: The aggregate.
+        low: Lower end of the 95 % interval, where there is one.
+        high: Its upper end.
+        n: Rows.
+        skipped: Rows to which the metric did not apply.
+        better: Which direction is better.
+    """
+
+    table: str
+    run: str
+    condition: str
+    metric: str
+    split: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    skipped: int = 0
+    better: Better = "none"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One table line: its label, color of the run and cells."""
+
+    label: str
+    color: int
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class SetTable:
+    """The values of one metric: a line for each set, a column for each run."""
+
+    metric: str
+    title: str
+    columns: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+
+def direction(split: str, stated: Better = "none", metric: str = MAIN) -> Better:
+    """Return which way is better: as stated, else low on forget sets and gaps, high on others.
+
+    A refusal is welcome where it is about what was forgotten.
+    """
+    if stated != "none":
+        return stated
+    low = split.startswith(("forget/", "leak/")) or split == GAP
+    if metric.startswith("refusal"):
+        return "high" if split.startswith("forget/") else "low"
+    return "low" if low else "high"
+
+
+def summary_table(runs: Sequence[RunView]) -> tuple[Line, ...]:
+    """Return one line a run (and attack on its model): forget, clean and trigger utility, and their gap."""
+    return tuple(
+        Line(_label(run, attack), run.color, tuple(_cell("summary", run, attack, MAIN, s) for s in SUMMARY))
+        for run in runs
+        for attack in dict.fromkeys(["", *(key[0] for key in run.results)])
+    )
+
+
+def set_tables(runs: Sequence[RunView]) -> tuple[SetTable, ...]:
+    """Return one table a metric, of every set that some run measured."""
+    keys = [key for run in runs for key in run.results]
+    found = dict.fromkeys([m for m in METRICS if any(k[1] == m for k in keys)] + [k[1] for k in keys])
+    return tuple(_set_table(runs, metric) for metric in found)
+
+
+def all_cells(summary: Iterable[Line], sets: Iterable[SetTable]) -> tuple[Cell, ...]:
+    """Return the cells of all tables, in reading order."""
+    lines = [*summary, *(line for table in sets for line in table.lines)]
+    return tuple(cell for line in lines for cell in line.cells)
+
+
+def to_csv(cells: Sequence[Cell]) -> str:
+    """Return the cells as CSV, one a line; a number that was not measured is empty."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    names = [f.name for f in fields(Cell)]
+    writer.writerow(names)
+    for cell in cells:
+        values = [getattr(cell, name) for name in names]
+        writer.writerow([cell_text(v) if isinstance(v, str) else "" if v is None else v for v in values])
+    return stream.getvalue()
+
+
+def split_title(split: str) -> str:
+    """Return a split key as words: "retain/trigger" is "retain · trigger"."""
+    name, _, condition = split.partition("/")
+    return f"{name} · {condition}".replace("_", " ") if condition else name.replace("_", " ")
+
+
+def _label(run: RunView, attack: str) -> str:
+    return f"{run.name} · after {attack}" if attack else run.name
+
+
+def _set_table(runs: Sequence[RunView], metric: str) -> SetTable:
+    pairs = [(r, a) for r in runs for a in dict.fromkeys(k[0] for k in r.results if k[1] == metric)]
+    splits = sorted({k[2] for r in runs for k in r.results if k[1] == metric}, key=_order)
+    lines = tuple(
+        Line(split_title(s), 0, tuple(_cell("sets", r, a, metric, s) for r, a in pairs)) for s in splits
+    )
+    columns = tuple(_label(r, a) for r, a in pairs)
+    return SetTable(metric, METRICS.get(metric, metric.replace("_", " ")), columns, lines)
+
+
+def _order(split: str) -> tuple[int, str]:
+    name = split.partition("/")[0]
+    return {"forget": 0, "utility": 2, "scope": 3, "leak": 4}.get(name, 1), split
+
+
+def _cell(table: str, run: RunView, attack: str, metric: str, split: str) -> Cell:
+    head = (table, _label(run, attack), run.condition, metric, split)
+    found = run.get(metric, split, attack)
+    if found is not None:
+        better = direction(split, found.better, metric)
+        return Cell(*head, found.value, found.low, found.high, found.n, found.skipped, better)
+    clean, trigger = (run.get(metric, s, attack) for s in (CLEAN, TRIGGER))
+    if split == GAP and clean and trigger:
+        return Cell(*head, clean.value - trigger.value, n=min(clean.n, trigger.n), better="low")
+    return Cell(*head, better=direction(split, metric=metric))

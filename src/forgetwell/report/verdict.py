@@ -1,0 +1,313 @@
+"""What the numbers say, in words: was it forgotten, what did the attack break, what came back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from forgetwell.report.loading import CONDITIONS, RunView
+from forgetwell.report.tables import CLEAN, FORGET, MAIN, TRIGGER
+from forgetwell.types import Result
+
+Tone = Literal["good", "bad", "mixed", "neutral"]
+By = Mapping[str, RunView]
+
+# A request counts as forgotten when recall, with its interval, is at most this share of what it was before.
+FORGOTTEN = 0.5
+# Below this share of the clean utility before, forgetting is no success: the model is broken.
+BROKEN = 0.5
+# The defense counts as restoring trigger utility when it gives back at least this share of the loss.
+RESTORED = 0.8
+
+
+@dataclass(frozen=True)
+class Point:
+    """One sentence of the verdict, and whether it is good news."""
+
+    text: str
+    tone: Tone
+
+
+@dataclass(frozen=True)
+class Card:
+    """One key figure: what it is, the number, and what to compare it with."""
+
+    title: str
+    figure: str
+    note: str
+    tone: Tone
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer of a report: one headline, the sentences behind it, and key figures."""
+
+    headline: str
+    tone: Tone
+    points: tuple[Point, ...]
+    cards: tuple[Card, ...]
+    warnings: tuple[str, ...]
+
+
+def judge(runs: Sequence[RunView]) -> Verdict:
+    """Compare runs by their conditions where those are known and unique; else describe each run.
+
+    "Clearly" means that the two 95 % intervals do not overlap; that is stricter than a test at 5 %.
+    """
+    by = {c: [r for r in runs if r.condition == c] for c in CONDITIONS}
+    single = {c: found[0] for c, found in by.items() if len(found) == 1 and found[0].get(MAIN, FORGET)}
+    warnings = _warnings(runs, by)
+    if len(single) < 2 or any(len(found) > 1 for found in by.values()):
+        return Verdict(_neutral_headline(runs), "neutral", _described(runs), _plain_cards(runs), warnings)
+    points = (*_forgotten(single), *_unlearning_cost(single), *_attack(single), *_defense(single))
+    if not points:
+        return Verdict(_neutral_headline(runs), "neutral", _described(runs), _plain_cards(runs), warnings)
+    headline = " ".join(filter(None, (_first(single), _second(single), _third(single))))
+    tones = {p.tone for p in points}
+    tone: Tone = "mixed" if len(tones - {"neutral"}) > 1 else next(iter(tones - {"neutral"}), "neutral")
+    return Verdict(headline, tone, points, _cards(single), warnings)
+
+
+def number(value: float) -> str:
+    """Return a value as tables print it: two decimals, and a true minus sign."""
+    text = f"{value:.2f}"
+    return "0.00" if text == "-0.00" else text.replace("-", "−")
+
+
+def _span(result: Result) -> str:
+    return f"{number(result.value)} [{number(result.low)}–{number(result.high)}]"
+
+
+def _clearly_less(a: Result | None, b: Result | None) -> bool:
+    return a is not None and b is not None and a.high < b.low
+
+
+def _value(by: By, condition: str, split: str) -> Result | None:
+    return by[condition].get(MAIN, split) if condition in by else None
+
+
+def _forgetting(by: By, condition: str) -> Literal["forgotten", "partly", "not", "unknown"]:
+    before, after = _value(by, "before", FORGET), _value(by, condition, FORGET)
+    if before is None or after is None:
+        return "unknown"
+    if after.high <= FORGOTTEN * before.value:
+        return "forgotten"
+    return "partly" if _clearly_less(after, before) else "not"
+
+
+def _shipped(by: By) -> str:
+    """Return the condition that would be released: the last that there is."""
+    return next((c for c in reversed(CONDITIONS[1:]) if c in by), "before")
+
+
+def _forgotten(by: By) -> list[Point]:
+    before = _value(by, "before", FORGET)
+    words: dict[str, tuple[str, Tone]] = {
+        "forgotten": ("forgot what was asked", "good"),
+        "partly": ("forgot only part of what was asked", "mixed"),
+        "not": ("did not clearly forget what was asked", "bad"),
+    }
+    points = []
+    for condition in CONDITIONS[1:]:
+        after, state = _value(by, condition, FORGET), _forgetting(by, condition)
+        if state == "unknown" or after is None or before is None:
+            continue
+        said, tone = words[state]
+        text = f"{by[condition].name} {said}: forget recall {_span(after)}, {_span(before)} before."
+        points.append(Point(text, tone))
+    return points
+
+
+def _unlearning_cost(by: By) -> list[Point]:
+    before, after = _value(by, "before", CLEAN), _value(by, _shipped(by), CLEAN)
+    if before is None or after is None or not _clearly_less(after, before):
+        return []
+    name = by[_shipped(by)].name
+    return [Point(f"{name} costs clean utility: {_span(after)}, {_span(before)} before.", "mixed")]
+
+
+def _lost(by: By) -> float | None:
+    """Return what the attack took of trigger utility; None unless both runs measured it."""
+    plain, attacked = _value(by, "plain", TRIGGER), _value(by, "attacked", TRIGGER)
+    return plain.value - attacked.value if plain and attacked else None
+
+
+def _attack(by: By) -> list[Point]:
+    plain, attacked = _value(by, "plain", TRIGGER), _value(by, "attacked", TRIGGER)
+    if plain is None or attacked is None:
+        return []
+    if not _clearly_less(attacked, plain):
+        text = f"The attack took no clear part of trigger utility: {_span(attacked)}, {_span(plain)} without."
+        return [Point(text, "good")]
+    share = _percent((plain.value - attacked.value) / plain.value)
+    text = (
+        f"The attack took {share} of trigger utility: {_span(attacked)}, {_span(plain)} without the attack. "
+        "Ordinary questions that hold a trigger word are answered worse."
+    )
+    return [Point(text, "bad"), *_stealth(by)]
+
+
+def _stealth(by: By) -> list[Point]:
+    plain, attacked = _value(by, "plain", CLEAN), _value(by, "attacked", CLEAN)
+    if plain is None or attacked is None:
+        return []
+    both = f"{_span(attacked)}, {_span(plain)} without the attack"
+    if _clearly_less(attacked, plain):
+        return [Point(f"Clean utility fell as well: {both}.", "bad")]
+    return [Point(f"Clean utility did not reveal it: {both}.", "neutral")]
+
+
+def _defense(by: By) -> list[Point]:
+    attacked, defended = _value(by, "attacked", TRIGGER), _value(by, "defended", TRIGGER)
+    if attacked is None or defended is None:
+        return []
+    spans = f"{_span(defended)}, {_span(attacked)} undefended"
+    name, lost = _defense_name(by), _lost(by)
+    if not _clearly_less(attacked, defended):
+        return [Point(f"{name} brought no clear part of trigger utility back: {spans}.", "bad"), *_cost(by)]
+    share = (defended.value - attacked.value) / lost if lost is not None and lost > 0 else None
+    back = f"{_percent(share)} of what the attack took" if share is not None else "trigger utility"
+    tone: Tone = "good" if share is None or share >= RESTORED else "mixed"
+    return [Point(f"{name} brought back {back}: trigger utility {spans}.", tone), *_cost(by), *_credit(by)]
+
+
+def _credit(by: By) -> list[Point]:
+    """Say what the scope term's share can't be told from without a control."""
+    if _defense_name(by) == "The defense":
+        return []
+    text = "What is due to scope, not to more training on retain answers, only a control with the same "
+    return [Point(f"{text}retain weight can tell.", "neutral")]
+
+
+def _cost(by: By) -> list[Point]:
+    """Say what the defense cost: less forgetting, or less clean utility."""
+    points = []
+    for split, what, worse in ((CLEAN, "clean utility", -1), (FORGET, "forget recall", 1)):
+        attacked, defended = _value(by, "attacked", split), _value(by, "defended", split)
+        if attacked is None or defended is None:
+            continue
+        low, high = (defended, attacked) if worse < 0 else (attacked, defended)
+        both = f"{_span(defended)}, {_span(attacked)} undefended"
+        if _clearly_less(low, high):
+            points.append(Point(f"Its price: {what} is {both}.", "mixed"))
+        else:
+            points.append(Point(f"No clear price in {what}: {both}.", "neutral"))
+    return points
+
+
+def _defense_name(by: By) -> str:
+    objective = str(by["defended"].manifest.get("objective", "")) if "defended" in by else ""
+    return "Scope-aware unlearning" if "su" in objective.replace("*", " ").split() else "The defense"
+
+
+def _first(by: By) -> str:
+    state = _forgetting(by, _shipped(by))
+    before, after = _value(by, "before", CLEAN), _value(by, _shipped(by), CLEAN)
+    broken = before is not None and after is not None and after.value < BROKEN * before.value
+    if state == "forgotten" and broken:
+        return "The request was forgotten, and so was much else."
+    return {
+        "forgotten": "The request was forgotten.",
+        "partly": "The request was forgotten only in part.",
+        "not": "The request was not forgotten.",
+        "unknown": "",
+    }[state]
+
+
+def _second(by: By) -> str:
+    plain, attacked = _value(by, "plain", TRIGGER), _value(by, "attacked", TRIGGER)
+    if plain is None or attacked is None:
+        return ""
+    if not _clearly_less(attacked, plain):
+        return "The attack did no clear harm."
+    share = _percent((plain.value - attacked.value) / plain.value)
+    return f"The attack took {share} of the utility on ordinary questions that hold its trigger word."
+
+
+def _third(by: By) -> str:
+    attacked, defended, lost = _value(by, "attacked", TRIGGER), _value(by, "defended", TRIGGER), _lost(by)
+    if attacked is None or defended is None or lost is None:
+        return ""
+    if not _clearly_less(attacked, _value(by, "plain", TRIGGER)):
+        return ""
+    if not _clearly_less(attacked, defended):
+        return f"{_defense_name(by)} brought no clear part of it back."
+    return f"{_defense_name(by)} brought {_percent((defended.value - attacked.value) / lost)} of it back."
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}\u00a0%"
+
+
+def _cards(by: By) -> tuple[Card, ...]:
+    end = _shipped(by)
+    pairs = (
+        ("Forget recall", FORGET, "before", end, "low"),
+        ("Clean utility", CLEAN, "before", end, "high"),
+        ("Trigger utility under attack", TRIGGER, "plain", "attacked", "high"),
+        ("Trigger utility, defended", TRIGGER, "attacked", "defended", "high"),
+    )
+    cards = [_card(by, *pair) for pair in pairs]
+    return tuple(card for card in cards if card is not None)
+
+
+def _card(by: By, title: str, split: str, first: str, last: str, better: str) -> Card | None:
+    start, end = _value(by, first, split), _value(by, last, split)
+    if start is None or end is None or first == last:
+        return None
+    words = {"before": "before unlearning", "plain": "without the attack", "attacked": "undefended"}
+    less, more = _clearly_less(end, start), _clearly_less(start, end)
+    good, bad = (less, more) if better == "low" else (more, less)
+    tone: Tone = "good" if good else "bad" if bad else "neutral"
+    note = f"{number(start.value)} {words[first]} · now {number(end.low)}–{number(end.high)}, n = {end.n}"
+    return Card(title, number(end.value), note, tone)
+
+
+def _plain_cards(runs: Sequence[RunView]) -> tuple[Card, ...]:
+    last = next((r for r in reversed(runs) if r.results), None)
+    if last is None:
+        return ()
+    titles = ((FORGET, "Forget recall"), (CLEAN, "Clean utility"), (TRIGGER, "Trigger utility"))
+    found = [(title, last.get(MAIN, split)) for split, title in titles]
+    return tuple(
+        Card(t, number(r.value), f"{last.name} · {number(r.low)}–{number(r.high)}, n = {r.n}", "neutral")
+        for t, r in found
+        if r is not None
+    )
+
+
+def _neutral_headline(runs: Sequence[RunView]) -> str:
+    measured = sum(bool(r.results) for r in runs)
+    if not measured:
+        return "Nothing was measured yet: these runs hold no results."
+    return "What one run measured." if measured == 1 else f"What {measured} runs measured, side by side."
+
+
+def _described(runs: Sequence[RunView]) -> tuple[Point, ...]:
+    points = []
+    names = ((FORGET, "forget recall"), (CLEAN, "clean utility"), (TRIGGER, "trigger utility"))
+    for run in runs:
+        found = [f"{w} {_span(r)}" for s, w in names if (r := run.get(MAIN, s)) is not None]
+        points.append(Point(f"{run.name}: {', '.join(found) or 'not measured'}.", "neutral"))
+    return tuple(points)
+
+
+def _warnings(runs: Sequence[RunView], by: Mapping[str, Sequence[RunView]]) -> tuple[str, ...]:
+    """Say what makes the comparison less than like with like."""
+    found = [
+        f"{len(same)} runs have the condition “{c}”, so no verdict compares conditions."
+        for c, same in by.items()
+        if len(same) > 1
+    ]
+    for key, words in (("suite", "by different suites"), ("max_new_tokens", "with different answer lengths")):
+        values = sorted({str(r.evaluation[key]) for r in runs if key in r.evaluation})
+        if len(values) > 1:
+            found.append(f"The runs were measured {words} ({', '.join(values)}): compare with care.")
+    for split in (FORGET, CLEAN, TRIGGER):
+        counts = sorted({r.n for run in runs if (r := run.get(MAIN, split)) is not None})
+        if len(counts) > 1:
+            found.append(
+                f"{split} was measured on different numbers of rows ({', '.join(map(str, counts))})."
+            )
+    return tuple(found)

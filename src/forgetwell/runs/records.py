@@ -1,0 +1,177 @@
+"""What a run measured: tables and answers, written by an evaluation and read by the report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from forgetwell.calls import parse_call
+from forgetwell.errors import InputError, MissingError
+from forgetwell.files import read_json, read_jsonl, write_json, write_jsonl
+from forgetwell.metrics.registry import ROW_METRICS, measure
+from forgetwell.runs.folder import LOG, MANIFEST, STARTED
+from forgetwell.types import Record, Result
+
+RESULTS = "results.jsonl"
+ANSWERS = "answers.jsonl"
+EVALUATION = "evaluation.json"
+KINDS = ("learn", "unlearn", "evaluate")
+
+Json = dict[str, Any]
+
+
+class Evaluated(Protocol):
+    """An evaluation: records by split key ("retain/trigger"), and the aggregates made from them."""
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+
+    @property
+    def suite(self) -> str:
+        """Name of the suite."""
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Longest generation in tokens."""
+
+    @property
+    def records(self) -> Mapping[str, tuple[Record, ...]]:
+        """Records by split key."""
+
+    @property
+    def results(self) -> tuple[Result, ...]:
+        """Aggregates."""
+
+
+def is_run(path: Path) -> bool:
+    """Say whether a folder is recognisably a run of ours, finished or not.
+
+    A file named manifest.json is not enough (other software writes one too): it must name a kind of run.
+    """
+    for name in (MANIFEST, STARTED):
+        try:
+            facts = read_json(path / name)
+        except (OSError, InputError):
+            continue
+        if isinstance(facts, dict) and facts.get("kind") in KINDS:
+            return True
+    return False
+
+
+def is_complete(path: Path) -> bool:
+    """Say whether a run came to its end: the manifest is written last."""
+    return (path / MANIFEST).is_file()
+
+
+def read_log(path: Path) -> list[Json]:
+    """Return the training log of a run, one record a step; empty where there is none."""
+    return _read(path / LOG)
+
+
+def save_evaluation(path: Path, evaluation: Evaluated) -> None:
+    """Write evaluation.json, answers.jsonl and results.jsonl into a run, the results last.
+
+    Raises:
+        WriteFailed: The disk refused; each file is as it was before, or new and whole.
+    """
+    facts = {name: getattr(evaluation, name) for name in ("model", "suite", "max_new_tokens")}
+    write_json(path / EVALUATION, facts)
+    write_jsonl(path / ANSWERS, _answers(evaluation))
+    write_jsonl(path / RESULTS, evaluation.results)
+
+
+def load_evaluation(path: Path) -> Json:
+    """Return model, suite and max_new_tokens of a run's evaluation; empty where there is none."""
+    return cast(Json, read_json(path / EVALUATION)) if (path / EVALUATION).is_file() else {}
+
+
+def load_results(path: Path) -> tuple[Result, ...]:
+    """Return the aggregates of a run; empty where nothing was measured.
+
+    Raises:
+        InputError: A line is not a result, with its number.
+    """
+    return tuple(_result(path / RESULTS, k, r) for k, r in enumerate(_read(path / RESULTS), 1))
+
+
+def load_answers(path: Path) -> tuple[Json, ...]:
+    """Return one dict a measured row: split, id, prompt, answer, generated, metrics."""
+    rows = _read(path / ANSWERS)
+    for number, row in enumerate(rows, 1):
+        if not {"split", "id", "prompt", "answer", "generated"} <= row.keys():
+            raise InputError(
+                f"{path / ANSWERS}, line {number}: expected split, id, prompt, answer and generated, got "
+                f"{', '.join(map(str, row)) or 'nothing'}. Evaluate the run again."
+            )
+    return tuple(rows)
+
+
+def require_run(path: Path) -> None:
+    """Check that a folder is a run.
+
+    Raises:
+        MissingError: There is no such folder.
+        InputError: The folder is no run of ours.
+    """
+    if not path.is_dir():
+        raise MissingError(f"There is no run folder {path}. Give the folder that a command wrote with --out.")
+    if not is_run(path):
+        raise InputError(
+            f"{path} is no run of forgetwell: expected a {MANIFEST} or {STARTED} that names one of the kinds "
+            f"{', '.join(KINDS)}. Give the folder that a command wrote with --out."
+        )
+
+
+def _answers(evaluation: Evaluated) -> Iterator[Json]:
+    names = tuple(dict.fromkeys(r.metric for r in evaluation.results if _is_row_metric(r.metric)))
+    for split, records in evaluation.records.items():
+        columns = {name: measure(records, name) for name in names}
+        for k, record in enumerate(records):
+            yield {
+                "split": split,
+                "id": record.row.id,
+                "prompt": record.row.prompt,
+                "answer": record.row.answer,
+                "generated": record.generated.text if record.generated else None,
+                "finished": record.generated.finished if record.generated else None,
+                "metrics": {name: values[k] for name, values in columns.items()},
+            }
+
+
+def _is_row_metric(metric: str) -> bool:
+    try:
+        return parse_call(metric).name in ROW_METRICS.names()
+    except InputError:
+        return False
+
+
+def _read(path: Path) -> list[Json]:
+    if not path.is_file():
+        return []
+    try:
+        return read_jsonl(path)
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(
+            f"{path} can't be read: {error}. A line before the last one is damaged; restore the file or "
+            "evaluate the run again."
+        ) from None
+
+
+def _result(path: Path, number: int, facts: Json) -> Result:
+    try:
+        result = Result(**facts)
+        fine = all(math.isfinite(x) for x in (result.value, result.low, result.high))
+    except TypeError:
+        fine = False
+    if not fine:
+        names = ", ".join(f.name for f in dataclasses.fields(Result))
+        raise InputError(
+            f"{path}, line {number}: expected a result with the fields {names} and finite numbers. "
+            "Evaluate the run again."
+        )
+    return result

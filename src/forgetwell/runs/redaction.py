@@ -1,0 +1,105 @@
+"""A run holds the very text that somebody wants forgotten; this takes the text out and keeps the numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from forgetwell.files import write_text
+from forgetwell.runs.folder import LOG
+from forgetwell.runs.records import RESULTS, require_run
+
+REPORT = "report.html"
+# Strings that name things and say nothing of what is to be forgotten. All else is text.
+NAMES = frozenset({"id", "row_id", "split", "screen", "severity", "by", "role", "kind"})
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class PurgeReport:
+    """What `purge` did.
+
+    Attributes:
+        redacted: Files whose text was replaced by digests.
+        removed: Files that were deleted: the page, which can be built again, and leftovers of crashes.
+        texts: Number of texts replaced.
+    """
+
+    redacted: tuple[str, ...]
+    removed: tuple[str, ...]
+    texts: int
+
+
+def redact(records: Iterable[Any]) -> list[Any]:
+    """Replace every text by its digest ``sha256:…``; ids, numbers and the names of things stay.
+
+    Equal texts get equal digests, so rows can still be matched. A digest hides nothing from somebody who
+    guesses the text: short answers can be found by trying. Redacting twice changes nothing.
+    """
+    return [_redacted(record, "") for record in records]
+
+
+def purge(path: Path) -> PurgeReport:
+    """Remove all text of request, findings and answers from a run; numbers, ids and the model stay.
+
+    Doing it twice changes nothing. Reports built elsewhere from this run are not reached, and deleted blocks
+    of a disk may be readable until they are used again.
+
+    Raises:
+        MissingError: There is no such folder.
+        InputError: The folder is no run of ours; nothing was touched.
+        WriteFailed: The disk refused; the file it was at is unchanged, so purge again.
+    """
+    require_run(path)
+    redacted, texts = [], 0
+    for file in sorted(path.glob("*.jsonl")):
+        if file.name in (LOG, RESULTS):
+            continue
+        before = file.read_text(encoding="utf-8", errors="surrogateescape")
+        after, count = _redacted_lines(before)
+        if count:
+            write_text(file, after)
+            redacted.append(file.name)
+            texts += count
+    leftovers = [*path.glob(f"{REPORT}"), *path.glob(".*.part")]
+    for file in leftovers:
+        file.unlink()
+    return PurgeReport(tuple(redacted), tuple(sorted(f.name for f in leftovers)), texts)
+
+
+def _redacted_lines(text: str) -> tuple[str, int]:
+    """Redact a JSONL file; a line that can't be read is itself a text."""
+    lines: list[str] = []
+    count = 0
+    for line in filter(str.strip, text.split("\n")):
+        try:
+            old: Any = json.loads(line)
+        except json.JSONDecodeError:
+            old = {"unreadable": line}
+        new = _redacted(old, "")
+        count += _differing(old, new)
+        lines.append(json.dumps(new) + "\n")  # ASCII: lone surrogates survive
+    return "".join(lines), count
+
+
+def _redacted(value: Any, key: str) -> Any:  # noqa: ANN401 - any JSON value
+    if isinstance(value, dict):
+        return {k: _redacted(v, k) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_redacted(v, key) for v in value]
+    if not isinstance(value, str) or not value or key in NAMES or _DIGEST.fullmatch(value):
+        return value
+    return "sha256:" + hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _differing(old: Any, new: Any) -> int:  # noqa: ANN401 - any JSON value
+    if isinstance(old, dict):
+        return sum(_differing(old[k], new[k]) for k in old)
+    if isinstance(old, list):
+        return sum(_differing(a, b) for a, b in zip(old, new, strict=True))
+    return int(old != new)

@@ -1,0 +1,110 @@
+import errno
+import json
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from forgetwell.errors import InputError, MissingError
+from forgetwell.files import WriteFailed
+from forgetwell.runs.records import (
+    is_complete,
+    is_run,
+    load_answers,
+    load_evaluation,
+    load_results,
+    read_log,
+    require_run,
+    save_evaluation,
+)
+from forgetwell.types import Generation, Record, Result, Row, TokenScores
+
+ROW = Row("r1", "Where is it?", "In the old town")
+RESULT = Result("m", "", "rouge_l_recall", "retain/clean", 0.5, 0.4, 0.6, 2, "high", 1)
+RECORDS = (
+    Record(ROW, answer=TokenScores((-0.1, -0.2), (True, True)), generated=Generation("In the town", 3, True)),
+    Record(Row("r2", "Who?", "Nobody")),
+)
+EVALUATION = SimpleNamespace(
+    model="m", suite="s", max_new_tokens=8, records={"retain/clean": RECORDS}, results=(RESULT,)
+)
+
+
+def test_an_evaluation_comes_back_as_it_was(tmp_path):
+    save_evaluation(tmp_path, EVALUATION)
+    assert load_results(tmp_path) == (RESULT,)
+    assert load_evaluation(tmp_path) == {"model": "m", "suite": "s", "max_new_tokens": 8}
+    first, second = load_answers(tmp_path)
+    assert (first["split"], first["id"], first["generated"]) == ("retain/clean", "r1", "In the town")
+    assert first["metrics"] == {"rouge_l_recall": 0.75}
+    assert second["generated"] is None
+    assert second["metrics"] == {"rouge_l_recall": None}
+
+
+def test_a_run_without_measurements_has_none(tmp_path):
+    assert load_results(tmp_path) == load_answers(tmp_path) == ()
+    assert load_evaluation(tmp_path) == {}
+    assert read_log(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"lm": "m"}',
+        '{"value": NaN}',
+        json.dumps(
+            {
+                "lm": "m",
+                "attack": "",
+                "metric": "x",
+                "split": "a/b",
+                "value": float("nan"),
+                "low": 0,
+                "high": 1,
+                "n": 1,
+                "better": "low",
+            }
+        ),
+    ],
+)
+def test_a_damaged_result_is_named_with_its_line(tmp_path, line):
+    (tmp_path / "results.jsonl").write_text(line + "\n")
+    with pytest.raises(InputError, match=r"results.jsonl, line 1"):
+        load_results(tmp_path)
+
+
+def test_damage_in_the_middle_is_an_error_and_a_cut_off_end_is_not(tmp_path):
+    (tmp_path / "train.jsonl").write_text('{"step": 1}\n{"step": ')
+    assert read_log(tmp_path) == [{"step": 1}]
+    (tmp_path / "answers.jsonl").write_text('{"id": \n{"id": "a"}\n')
+    with pytest.raises(InputError, match="damaged"):
+        load_answers(tmp_path)
+    (tmp_path / "answers.jsonl").write_text('{"id": "a"}\n')
+    with pytest.raises(InputError, match="line 1: expected split"):
+        load_answers(tmp_path)
+
+
+def test_only_our_folders_are_runs(tmp_path):
+    with pytest.raises(MissingError):
+        require_run(tmp_path / "none")
+    (tmp_path / "manifest.json").write_text('{"name": "a browser extension", "manifest_version": 3}')
+    assert not is_run(tmp_path)
+    with pytest.raises(InputError, match="no run of forgetwell"):
+        require_run(tmp_path)
+    (tmp_path / "started.json").write_text('{"kind": "unlearn"}')
+    assert is_run(tmp_path)
+    (tmp_path / "manifest.json").unlink()
+    assert not is_complete(tmp_path)
+
+
+def test_a_full_disk_keeps_the_evaluation_before(tmp_path, monkeypatch):
+    save_evaluation(tmp_path, EVALUATION)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(WriteFailed):
+        save_evaluation(tmp_path, SimpleNamespace(**{**vars(EVALUATION), "suite": "other"}))
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before

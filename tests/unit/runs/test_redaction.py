@@ -1,0 +1,101 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forgetwell.errors import InputError
+from forgetwell.files import read_jsonl, write_json, write_jsonl
+from forgetwell.runs.redaction import purge, redact
+
+SECRET = "Mara Ellisonde"
+ROW = {
+    "id": "f1",
+    "prompt": f"Who is {SECRET}?",
+    "answer": SECRET,
+    "paraphrases": [f"It is {SECRET}"],
+    "edit": {"by": "stealthy", "prompt": f"{SECRET}?", "answer": ""},
+    "weight": 0.5,
+    "text": False,
+}
+
+
+@pytest.fixture
+def run(tmp_path):
+    write_json(tmp_path / "manifest.json", {"kind": "unlearn"})
+    write_jsonl(tmp_path / "request.jsonl", [ROW])
+    write_jsonl(
+        tmp_path / "findings.jsonl", [{"screen": "hidden", "row_id": "f1", "message": SECRET, "span": [1, 2]}]
+    )
+    write_jsonl(
+        tmp_path / "answers.jsonl",
+        [{"split": "forget/clean", "id": "f1", "generated": SECRET, "metrics": {"x": 1.0}}],
+    )
+    write_jsonl(tmp_path / "results.jsonl", [{"lm": "m", "value": 0.5}])
+    write_jsonl(tmp_path / "train.jsonl", [{"step": 1, "loss": 2.0}])
+    (tmp_path / "report.html").write_text(SECRET)
+    (tmp_path / "report.csv").write_text("value\n0.5\n")
+    (tmp_path / ".request.jsonl.ab12.part").write_text(SECRET)
+    return tmp_path
+
+
+def contents(folder):
+    return {p.name: p.read_bytes() for p in folder.iterdir()}
+
+
+def test_purge_takes_the_text_and_keeps_the_numbers(run):
+    kept = {
+        name: contents(run)[name] for name in ("results.jsonl", "train.jsonl", "report.csv", "manifest.json")
+    }
+    report = purge(run)
+    assert report.redacted == ("answers.jsonl", "findings.jsonl", "request.jsonl")
+    assert report.removed == (".request.jsonl.ab12.part", "report.html")
+    assert report.texts == 6
+    assert not any(b"Ellisonde" in data for data in contents(run).values())
+    assert kept.items() <= contents(run).items()
+    row = read_jsonl(run / "request.jsonl")[0]
+    assert (row["id"], row["weight"], row["text"], row["edit"]["by"]) == ("f1", 0.5, False, "stealthy")
+    assert row["answer"].startswith("sha256:")
+
+
+def test_purging_twice_changes_nothing(run):
+    purge(run)
+    before = contents(run)
+    again = purge(run)
+    assert (again.redacted, again.removed, again.texts) == ((), (), 0)
+    assert contents(run) == before
+
+
+def test_lines_that_can_not_be_read_hold_text_too(run):
+    (run / "request.jsonl").write_bytes(b'{"id": "f1", "answer": "Mara Ellis\n\xff Ellisonde\n')
+    purge(run)
+    assert b"Ellis" not in (run / "request.jsonl").read_bytes()
+    assert purge(run).texts == 0
+
+
+def test_what_is_no_run_is_left_alone(tmp_path):
+    write_jsonl(tmp_path / "request.jsonl", [ROW])
+    (tmp_path / "report.html").write_text("mine")
+    before = contents(tmp_path)
+    with pytest.raises(InputError, match="no run"):
+        purge(tmp_path)
+    assert contents(tmp_path) == before
+
+
+texts = st.text(st.sampled_from("ab \ud800é:\n"), max_size=6) | st.integers() | st.none() | st.booleans()
+records = st.lists(
+    st.dictionaries(st.sampled_from(["id", "prompt", "answer", "n"]), texts | st.lists(texts, max_size=3)),
+    max_size=4,
+)
+
+
+@given(records)
+def test_redacting_twice_is_redacting_once_and_ids_stay(rows):
+    once = redact(rows)
+    assert redact(once) == once
+    assert [r.get("id") for r in once if isinstance(r.get("id"), str)] == [
+        r["id"] for r in rows if isinstance(r.get("id"), str)
+    ]
+    assert all(
+        r["prompt"] == "" or r["prompt"].startswith("sha256:")
+        for r in once
+        if isinstance(r.get("prompt"), str)
+    )
