@@ -226,6 +226,32 @@ def evaluate(
     print(f"Written: {out}")
 
 
+@app.command
+def report(runs: list[Path], *, out: Path = Path("report.html"), overwrite: bool = False) -> None:
+    """Put runs side by side in one HTML page that opens offline, with CSV and JSON beside it.
+
+    Args:
+        runs: Run folders.
+        out: The page.
+        overwrite: Replace a page that is there.
+    """
+    from forgetwell.report import build_report
+
+    print(f"Report: {build_report(runs, out, overwrite=overwrite).html}")
+
+
+@app.command
+def purge(run: Path) -> None:
+    """Remove all request and answer text from a run; numbers stay.
+
+    Args:
+        run: The run folder.
+    """
+    from forgetwell.runs.redaction import purge as purge_run
+
+    print(f"Text removed from {run}: {purge_run(run).texts} texts")
+
+
 @app.command(name="list")
 def list_items(family: str | None = None, *, json_: Annotated[bool, Parameter("--json")] = False) -> None:
     """List what can be named in calls and objectives.

@@ -10,10 +10,9 @@ from typing import Any
 
 from forgetwell.errors import InputError, MissingError
 from forgetwell.report.visible import plain_text
-from forgetwell.runs.folder import read_manifest
+from forgetwell.runs.folder import is_run, read_manifest
 from forgetwell.runs.records import (
     is_complete,
-    is_run,
     load_answers,
     load_evaluation,
     load_results,

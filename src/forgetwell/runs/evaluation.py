@@ -8,10 +8,10 @@ from typing import Any
 
 from forgetwell.data.reading import read_rows
 from forgetwell.data.world import load_world
-from forgetwell.files import plain, write_jsonl
 from forgetwell.models.lm import load
 from forgetwell.requests.template_sets import load_templates
 from forgetwell.runs.folder import start_run, write_manifest
+from forgetwell.runs.records import save_evaluation
 from forgetwell.suites.evaluate import Evaluation, evaluate_suite
 from forgetwell.suites.protocol import protocol_suite
 from forgetwell.suites.types import Suite
@@ -75,21 +75,6 @@ def evaluate(
     lm = load(model, dtype=dtype)
     start_run(out, settings, overwrite=overwrite)
     evaluation = evaluate_suite(lm, suite, seed=seed, progress=progress)
-    write_jsonl(out / "results.jsonl", evaluation.results)
-    write_jsonl(out / "answers.jsonl", _answers(evaluation))
+    save_evaluation(out, evaluation)
     write_manifest(out, {**settings, "digest": lm.digest})
     return evaluation
-
-
-def _answers(evaluation: Evaluation) -> list[dict[str, Any]]:
-    return [
-        {
-            "split": split,
-            "id": record.row.id,
-            "prompt": record.row.prompt,
-            "answer": record.row.answer,
-            "generated": plain(record.generated),
-        }
-        for split, records in evaluation.records.items()
-        for record in records
-    ]

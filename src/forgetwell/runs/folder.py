@@ -12,12 +12,28 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from forgetwell.errors import ExistsError
+from forgetwell.errors import ExistsError, InputError
 from forgetwell.files import read_json, read_jsonl, write_json, write_jsonl
 
 MANIFEST = "manifest.json"
 STARTED = "started.json"
 LOG = "train.jsonl"
+KINDS = ("learn", "unlearn", "evaluate")
+
+
+def is_run(path: Path) -> bool:
+    """Say whether a folder is recognisably a run of ours, finished or not.
+
+    A file named manifest.json is not enough (other software writes one too): it must name a kind of run.
+    """
+    for name in (MANIFEST, STARTED):
+        try:
+            facts = read_json(path / name)
+        except (OSError, InputError):
+            continue
+        if isinstance(facts, dict) and facts.get("kind") in KINDS:
+            return True
+    return False
 
 
 def start_run(
@@ -30,8 +46,7 @@ def start_run(
             it holds is no run of ours.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        ours = path.is_dir() and ((path / STARTED).exists() or (path / MANIFEST).exists())
-        if not ours:
+        if not is_run(path):
             raise ExistsError(f"{path} exists and is no run of forgetwell; choose another --out.")
         if not (overwrite or resume):
             raise ExistsError(f"{path} holds a run. Choose another --out, or add --resume or --overwrite.")

@@ -13,13 +13,12 @@ from forgetwell.calls import parse_call
 from forgetwell.errors import InputError, MissingError
 from forgetwell.files import read_json, read_jsonl, write_json, write_jsonl
 from forgetwell.metrics.registry import ROW_METRICS, measure
-from forgetwell.runs.folder import LOG, MANIFEST, STARTED
+from forgetwell.runs.folder import KINDS, LOG, MANIFEST, STARTED, is_run
 from forgetwell.types import Record, Result
 
 RESULTS = "results.jsonl"
 ANSWERS = "answers.jsonl"
 EVALUATION = "evaluation.json"
-KINDS = ("learn", "unlearn", "evaluate")
 
 Json = dict[str, Any]
 
@@ -46,21 +45,6 @@ class Evaluated(Protocol):
     @property
     def results(self) -> tuple[Result, ...]:
         """Aggregates."""
-
-
-def is_run(path: Path) -> bool:
-    """Say whether a folder is recognisably a run of ours, finished or not.
-
-    A file named manifest.json is not enough (other software writes one too): it must name a kind of run.
-    """
-    for name in (MANIFEST, STARTED):
-        try:
-            facts = read_json(path / name)
-        except (OSError, InputError):
-            continue
-        if isinstance(facts, dict) and facts.get("kind") in KINDS:
-            return True
-    return False
 
 
 def is_complete(path: Path) -> bool:
