@@ -5,8 +5,9 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help venv test check check-slow fmt clean
+.PHONY: help venv demo test check check-slow fmt clean
 help:
+	@echo "make demo        the whole story on a real model, with a report (10 minutes)"
 	@echo "make test        unit, contract and real-model tests"
 	@echo "make check       lint, types, layers"
 	@echo "make check-slow  heavier tests"
@@ -21,6 +22,10 @@ $(READY): pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check "$(TORCH)"
 	@$(BIN)/pip install --quiet --disable-pip-version-check -e ".[dev]"
 	@touch $(READY)
+
+demo: $(READY)
+	@$(BIN)/forgetwell fetch smollm2
+	@$(BIN)/forgetwell demo
 
 test: $(READY)
 	$(BIN)/forgetwell fetch smollm2

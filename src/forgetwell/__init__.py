@@ -15,6 +15,13 @@ _PUBLIC = {
     "write_rows": "forgetwell.data.reading",
     "attack_request": "forgetwell.requests.attacks",
     "finetune": "forgetwell.methods.finetune",
+    "unlearn": "forgetwell.runs.jobs",
+    "evaluate": "forgetwell.runs.evaluation",
+    "report": "forgetwell.reports.build",
+    "TrainConfig": "forgetwell.training.config",
+    "Lora": "forgetwell.methods.finetune",
+    "Row": "forgetwell.types",
+    "Request": "forgetwell.types",
 }
 __all__ = sorted(_PUBLIC)
 

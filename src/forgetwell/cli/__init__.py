@@ -7,11 +7,13 @@ import sys
 
 def main() -> None:
     """Run the command line; user errors print one plain message and exit with 2."""
+    from forgetwell.cli import listing, measuring, training  # noqa: F401 - they add their commands
     from forgetwell.cli.app import app
+    from forgetwell.cli.config import expand
     from forgetwell.errors import ForgetwellError
 
     try:
-        app(sys.argv[1:])
+        app(expand(sys.argv[1:]))
     except ForgetwellError as error:
         print(f"forgetwell: {error}", file=sys.stderr)
         sys.exit(2)

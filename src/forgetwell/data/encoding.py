@@ -85,6 +85,13 @@ class Codec:
         output = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)
         return tuple(output["input_ids"])
 
+    def spans(self, text: str) -> tuple[tuple[int, int], ...]:
+        """Return where each token of `text` begins and ends, in characters."""
+        output = self.tokenizer(
+            text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True
+        )
+        return tuple((int(a), int(b)) for a, b in output["offset_mapping"])
+
     def count(self, text: str) -> int:
         """Return the number of tokens of `text`."""
         return len(self.tokens(text))

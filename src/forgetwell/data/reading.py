@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from forgetwell.data.columns import to_row
 from forgetwell.errors import InputError, MissingError
-from forgetwell.files import write_jsonl
+from forgetwell.files import plain, write_jsonl
 from forgetwell.types import Request, Row
 
 MAX_LINE = 10_000_000  # bytes; a longer line is no row but a mistake or an attack
@@ -75,12 +75,17 @@ def read_request(source: str | Path, *, columns: Mapping[str, str] | None = None
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
     """Write rows as JSONL, whole or not at all, without fields that have their default value."""
-    write_jsonl(path, [_lean(row) for row in rows])
+    write_jsonl(path, lean_rows(rows))
+
+
+def lean_rows(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    """Return rows as JSON objects without fields that have their default value."""
+    return [_lean(row) for row in rows]
 
 
 def _lean(row: Row) -> dict[str, Any]:
-    pairs = ((f, getattr(row, f.name)) for f in fields(row))
-    return {f.name: value for f, value in pairs if f.default is MISSING or value != f.default}
+    pairs = ((f, plain(getattr(row, f.name))) for f in fields(row))
+    return {f.name: value for f, value in pairs if f.default is MISSING or value != plain(f.default)}
 
 
 def _records(path: Path) -> Iterator[tuple[int, Any]]:

@@ -83,3 +83,51 @@ def _resampled(sample: Sample, stream: np.random.Generator, resamples: int) -> F
     drawn = stream.integers(0, len(names), size=(resamples, len(names)))
     means: Floats = sums[drawn].sum(1) / sizes[drawn].sum(1)
     return means
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Several conditions measured on the same rows of one set.
+
+    Attributes:
+        values: One value a row and condition (n, C).
+        clusters: The cluster (subject) of each row (n,).
+    """
+
+    values: Floats
+    clusters: Sequence[str]
+
+
+def paired_means(sets: Sequence[Paired], *, seed: int = 0, resamples: int = 2000) -> Floats:
+    """Return bootstrap resamples of every condition's macro mean (resamples + 1, C); the first is the sample.
+
+    All conditions of a resample hold the same clusters, so that any function of a line (a difference, a
+    ratio of differences) has the paired distribution. Sets are resampled by themselves and weigh alike.
+
+    Raises:
+        InputError: There are no sets, or a set has no rows.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 8.
+    """
+    if not sets or not all(len(s.values) for s in sets):
+        raise InputError("A paired comparison needs at least one set, each with at least one row.")
+    stream = np.random.default_rng(seed)
+    means: Floats = np.mean([_paired_resamples(s, stream, resamples) for s in sets], axis=0)
+    return means
+
+
+def quantile_interval(statistics: Floats, n: int, *, level: float = 0.95) -> Interval:
+    """Return the percentile interval of resampled statistics, whose first is the value itself."""
+    low, high = np.quantile(statistics[1:], [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(statistics[0]), float(low), float(high), n)
+
+
+def _paired_resamples(paired: Paired, stream: np.random.Generator, resamples: int) -> Floats:
+    names, index = np.unique(np.asarray(paired.clusters, dtype=object).astype(str), return_inverse=True)
+    sizes = np.bincount(index, minlength=len(names)).astype(np.float64)
+    sums = np.zeros((len(names), paired.values.shape[1]))
+    np.add.at(sums, index, paired.values)
+    drawn = stream.integers(0, len(names), size=(resamples, len(names)))
+    means = sums[drawn].sum(1) / sizes[drawn].sum(1)[:, None]
+    whole: Floats = np.concatenate([paired.values.mean(0)[None], means])
+    return whole

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from forgetwell.types import Encoded
 
-PACK_TOKENS = 512
+PACK_TOKENS = 256
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ TERMS = Family("term", "forgetwell.objectives")
 def term(
     *,
     per: Per,
-    side: Literal["forget", "retain", "scope"],
+    side: Literal["forget", "retain", "scope", "learn"],
     paper: str,
     place: str,
     logits: bool = False,

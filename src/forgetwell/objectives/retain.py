@@ -21,6 +21,18 @@ def gdr(retain: Scored) -> Tensor:
     return -retain.token_logps
 
 
+@term(per="token", side="learn", paper="2106.09685", place="eq. 1")
+def fit(forget: Scored) -> Tensor:
+    """Learn the forget rows: cross-entropy on their answers.
+
+    ``fit = -log p(y_t | x, y_<t)`` (N,), ≥ 0. The opposite of `ga`: a model learns rows while a retain term
+    holds others in place (``fit + klr``), and relearning undoes an unlearning.
+
+    Source: conditional language modeling, as in Hu et al., arXiv 2106.09685, eq. 1.
+    """
+    return -forget.token_logps
+
+
 @term(per="token", side="retain", paper="2310.10683", place="section 4", logits=True)
 def klr(retain: Scored, retain_ref: Scored) -> Tensor:
     """Stay close to the starting model on the retain answers.

@@ -51,12 +51,22 @@ _LOWERED = frozenset(
 _SENTENCE_END = re.compile(r"(?<=[.!?])(\s+)(?=\S)")
 
 
+Kind = Literal["qa", "text", "any"]
+
+
 @dataclass(frozen=True, slots=True)
 class TemplateSet:
-    """Phrasings that hold a trigger word; each holds the field {q} once."""
+    """Phrasings that hold a trigger word; each holds the field {q} once.
+
+    Attributes:
+        name: Name of the set.
+        kind: Rows it is for: questions, plain text, or any.
+        triggers: The trigger words.
+        templates: The phrasings.
+    """
 
     name: str
-    kind: Literal["qa", "text"]
+    kind: Kind
     triggers: tuple[str, ...]
     templates: tuple[str, ...]
 
@@ -88,10 +98,10 @@ def load_templates(name_or_path: str | Path) -> TemplateSet:
 
 
 def _checked(path: Path, table: dict[str, Any]) -> TemplateSet:
-    kind = table.get("kind", "qa")
+    kind = table.get("kind", "any")
     triggers, templates = table.get("triggers", []), table.get("templates", [])
-    if kind not in ("qa", "text"):
-        raise InputError(f'{path}: kind is {kind!r}; write "qa" or "text".')
+    if kind not in ("qa", "text", "any"):
+        raise InputError(f'{path}: kind is {kind!r}; write "qa", "text" or "any".')
     for key, values in (("triggers", triggers), ("templates", templates)):
         if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
             raise InputError(f"{path}: {key} must be a list of strings, got {values!r}.")
@@ -133,6 +143,12 @@ def rewrite(row: Row, templates: Sequence[str], by: str) -> Row:
 
 def draw(row: Row, templates: TemplateSet, rng: random.Random) -> list[str]:
     """Draw a uniform template for the row, or one for each of its sentences where it is text."""
+    if templates.kind != "any" and row.text != (templates.kind == "text"):
+        have, other = ("plain text", "rwku") if row.text else ("a question", "tofu")
+        raise InputError(
+            f"Row {row.id!r} is {have}, and the template set {templates.name} is for {templates.kind} rows. "
+            f"Use templates={other} or a file of your own."
+        )
     number = len(_SENTENCE_END.split(row.answer)[::2]) if row.text else 1
     return [rng.choice(templates.templates) for _ in range(number)]
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from forgetwell.data.reading import read_rows
 from forgetwell.data.world import load_world
+from forgetwell.errors import unknown_name
+from forgetwell.files import digest
 from forgetwell.models.lm import load
 from forgetwell.requests.template_sets import load_templates
 from forgetwell.runs.folder import start_run, write_manifest
+from forgetwell.runs.jobs import Progress
 from forgetwell.runs.records import save_evaluation
+from forgetwell.runs.redaction import purge
 from forgetwell.suites.evaluate import Evaluation, evaluate_suite
 from forgetwell.suites.protocol import protocol_suite
 from forgetwell.suites.types import Suite
@@ -19,12 +23,16 @@ from forgetwell.types import Row
 
 
 def tofu_suite(
-    forget: Sequence[Row], *, templates: str = "tofu", limit: int | None = None, max_new_tokens: int = 40
+    forget: Sequence[Row] | None = None,
+    *,
+    templates: str = "tofu",
+    limit: int | None = None,
+    max_new_tokens: int = 40,
 ) -> Suite:
     """Return the TOFU protocol: three utility sets, clean and in every template, beside the forget rows.
 
     Args:
-        forget: The forget rows, before any attack.
+        forget: The forget rows, before any attack; by default forget01.
         templates: Template set of the trigger condition.
         limit: Rows of each utility set at most.
         max_new_tokens: Length of answers.
@@ -33,7 +41,8 @@ def tofu_suite(
     """
     names = ("retain", "real_authors", "world_facts")
     utility = {name: read_rows(f"tofu:{name}_perturbed", limit=limit) for name in names}
-    return protocol_suite("tofu", forget, utility, load_templates(templates), max_new_tokens=max_new_tokens)
+    asked = forget or read_rows("tofu:forget01_perturbed")
+    return protocol_suite("tofu", asked, utility, load_templates(templates), max_new_tokens=max_new_tokens)
 
 
 def world_suite(*, templates: str = "tofu", limit: int | None = None, max_new_tokens: int = 24) -> Suite:
@@ -55,26 +64,58 @@ def world_suite(*, templates: str = "tofu", limit: int | None = None, max_new_to
     return protocol_suite("world", forget, chosen, load_templates(templates), max_new_tokens=max_new_tokens)
 
 
+SUITES: Mapping[str, Callable[[], Suite]] = {"world": world_suite, "tofu": tofu_suite}
+
+
+def evaluation_settings(model: str, suite: Suite, *, seed: int) -> dict[str, Any]:
+    """Return everything that decides an evaluation's numbers, the model's weights aside."""
+    return {
+        "kind": "evaluate",
+        "model": model,
+        "suite": suite.name,
+        "rows": digest(suite),
+        "max_new_tokens": suite.max_new_tokens,
+        "seed": seed,
+    }
+
+
 def evaluate(
     model: str,
-    suite: Suite,
+    suite: Suite | str,
     out: Path,
     *,
     seed: int = 0,
     dtype: str = "auto",
+    redact: bool = False,
     overwrite: bool = False,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = lambda done, total: None,
 ) -> Evaluation:
     """Evaluate a model on a suite into the folder `out`: results.jsonl, answers.jsonl, manifest.json.
 
+    Args:
+        model: ``smollm2``, a folder (model, adapter or run) or a hub id.
+        suite: What to ask, or ``world`` or ``tofu``.
+        out: The folder.
+        seed: Of intervals.
+        dtype: Compute type.
+        redact: Keep digests instead of questions and answers.
+        overwrite: Replace a run that is there.
+        progress: Called with texts scored or answered, and all.
+
     Raises:
         ExistsError: `out` holds something.
+        UnknownName: There is no such suite.
     """
-    settings: dict[str, Any] = {"kind": "evaluate", "model": model, "suite": suite.name, "seed": seed}
-    settings["max_new_tokens"] = suite.max_new_tokens
+    if isinstance(suite, str):
+        if suite not in SUITES:
+            raise unknown_name("suite", suite, SUITES)
+        suite = SUITES[suite]()
+    settings = evaluation_settings(model, suite, seed=seed)
     lm = load(model, dtype=dtype)
     start_run(out, settings, overwrite=overwrite)
     evaluation = evaluate_suite(lm, suite, seed=seed, progress=progress)
     save_evaluation(out, evaluation)
+    if redact:
+        purge(out)
     write_manifest(out, {**settings, "digest": lm.digest})
     return evaluation

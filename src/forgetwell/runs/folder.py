@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from forgetwell.errors import ExistsError, InputError
-from forgetwell.files import read_json, read_jsonl, write_json, write_jsonl
+from forgetwell.files import digest, read_json, read_jsonl, write_json, write_jsonl
 
 MANIFEST = "manifest.json"
 STARTED = "started.json"
@@ -56,6 +56,13 @@ def start_run(
     if not (path / STARTED).exists():
         write_json(path / STARTED, dict(settings))
     return path
+
+
+def is_done(path: Path, settings: Mapping[str, Any]) -> bool:
+    """Say whether a folder holds the finished run of just these settings."""
+    if not (path / MANIFEST).is_file() or not (path / STARTED).is_file():
+        return False
+    return digest(read_json(path / STARTED)) == digest(dict(settings))
 
 
 def append_log(path: Path, record: Mapping[str, Any]) -> None:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from forgetwell.data.reading import write_rows
+from forgetwell.data.chunking import chunk_texts
+from forgetwell.data.reading import lean_rows, read_request, read_rows
+from forgetwell.data.world import load_refusals
 from forgetwell.errors import InputError
-from forgetwell.files import digest
+from forgetwell.files import digest, write_jsonl
 from forgetwell.methods.finetune import Lora, check_disjoint, finetune
 from forgetwell.models.lm import HFModel, load
+from forgetwell.models.saving import ModelCard
 from forgetwell.objectives.algebra import parse_objective
 from forgetwell.runs.folder import append_log, start_run, trim_log, write_manifest
+from forgetwell.runs.redaction import redact
+from forgetwell.suites.probe import request_probe
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.draws import Draws
-from forgetwell.training.loop import Hooks, Probe, Summary
+from forgetwell.training.loop import Hooks, Summary
 from forgetwell.training.step import count, make_views, view_keys
 from forgetwell.types import Request, Row
 
@@ -38,7 +43,9 @@ class Job:
         refusals: Lines for refusal views.
         lora: Adapters instead of full fine-tuning.
         dtype: Compute type.
-        max_length: Longest row in tokens.
+        max_length: Longest row in tokens; plain text is cut into pieces of at most half of it.
+        redact: Keep digests instead of the request's text in the run.
+        probe: Rows to keep that are asked during training, a sample of them; none = no probe.
     """
 
     kind: str
@@ -51,6 +58,8 @@ class Job:
     lora: Lora | None = None
     dtype: str = "auto"
     max_length: int = 1024
+    redact: bool = False
+    probe: tuple[Row, ...] = ()
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -63,6 +72,7 @@ class Job:
             "lora": asdict(self.lora) if self.lora else None,
             "dtype": self.dtype,
             "max_length": self.max_length,
+            "redact": self.redact,
             "seed": self.config.seed,
             "request": {
                 "id": self.request.id,
@@ -70,6 +80,7 @@ class Job:
                 "digest": digest(self.request),
             },
             "retain": {"rows": len(self.retain), "digest": digest(self.retain)},
+            "probe": {"rows": len(self.probe), "digest": digest(self.probe)} if self.probe else None,
         }
 
 
@@ -85,11 +96,60 @@ class Plan:
     memory_gb: float
 
 
+def unlearn(
+    model: str,
+    request: Request | str | Path,
+    retain: Sequence[Row] | str | Path,
+    *,
+    objective: str,
+    out: Path,
+    config: TrainConfig | None = None,
+    refusals: Sequence[str] | None = None,
+    lora: Lora | None = None,
+    redact: bool = False,
+    probe: Sequence[Row] = (),
+    overwrite: bool = False,
+    resume: bool = False,
+) -> Summary:
+    """Unlearn a request by an objective into the run folder `out`, as ``forgetwell unlearn`` does.
+
+    Args:
+        model: ``smollm2``, a folder (model, adapter or run) or a hub id.
+        request: Rows to forget, or where to read them.
+        retain: Rows to keep, or where to read them.
+        objective: As papers write it: ``npo + gdr + 5*su``.
+        out: The run folder.
+        config: Training hyperparameters; by default `TrainConfig()`.
+        refusals: Lines for refusal views; by default our own 100.
+        lora: Adapters instead of full fine-tuning.
+        redact: Keep digests instead of the request's text in the run.
+        probe: Rows to keep that are asked during training; none = no probe.
+        overwrite: Replace a run that is there.
+        resume: Go on after an interruption.
+
+    Raises:
+        ExistsError: `out` holds something.
+        InputError: Rows, objective or settings can't be used; nothing was written.
+    """
+    job = Job(
+        "unlearn",
+        model,
+        request if isinstance(request, Request) else read_request(request),
+        read_rows(retain) if isinstance(retain, str | Path) else tuple(retain),
+        objective,
+        config or TrainConfig(),
+        load_refusals() if refusals is None else tuple(refusals),
+        lora,
+        redact=redact,
+        probe=tuple(probe),
+    )
+    return run_job(job, out, overwrite=overwrite, resume=resume)
+
+
 def run_job(
     job: Job,
     out: Path,
     *,
-    probe: Probe | None = None,
     progress: Progress = lambda done, steps: None,
     overwrite: bool = False,
     resume: bool = False,
@@ -104,19 +164,20 @@ def run_job(
     parse_objective(job.objective)
     check_disjoint(job.request.rows, job.retain)
     lm = lm or load(job.model, dtype=job.dtype, max_length=job.max_length)
-    for row in (*job.request.rows, *job.retain):
-        lm.codec.encode(row)
+    request, retain = _fitting(job, lm)
     key = digest([job.settings, lm.digest])
     start_run(out, job.settings, overwrite=overwrite, resume=resume)
     if job.request.rows:
-        write_rows(out / "request.jsonl", job.request.rows)
+        rows = lean_rows(job.request.rows)
+        write_jsonl(out / "request.jsonl", redact(rows) if job.redact else rows)
     checkpoint = out / "checkpoint.pt"
     trim_log(out, _finished(checkpoint) if resume else -1)
+    probe = request_probe(job.request, job.probe, seed=job.config.seed) if job.probe else None
     hooks = Hooks(lambda record: append_log(out, record), probe, checkpoint, key, progress)
     outcome = finetune(
         lm,
-        job.request,
-        job.retain,
+        request,
+        retain,
         hooks,
         objective=job.objective,
         config=job.config,
@@ -126,11 +187,29 @@ def run_job(
     )
     # Left by a run that was killed after saving and before its manifest.
     shutil.rmtree(out / "model", ignore_errors=True)
-    outcome.lm.save(out / "model")
+    outcome.lm.save(out / "model", _card(job, lm))
     facts = {"base_digest": lm.digest, "steps": outcome.summary.steps, "stopped": outcome.summary.stopped}
     write_manifest(out, {**job.settings, **facts, "seconds": round(outcome.summary.seconds, 1)})
     checkpoint.unlink(missing_ok=True)
     return outcome.summary
+
+
+def _fitting(job: Job, lm: HFModel) -> tuple[Request, tuple[Row, ...]]:
+    """Return the rows as they will be trained on, each known to fit into the context."""
+    request = replace(job.request, rows=chunk_texts(job.request.rows, lm.codec))
+    retain = chunk_texts(job.retain, lm.codec)
+    for row in (*request.rows, *retain):
+        lm.codec.encode(row)
+    return request, retain
+
+
+def _card(job: Job, lm: HFModel) -> ModelCard:
+    shown = ("kind", "config", "lora", "dtype", "max_length")
+    settings = {k: v for k, v in job.settings.items() if k in shown}
+    digests = {"base": lm.digest, "retain": digest(job.retain)}
+    if job.request.rows:
+        digests["request"] = digest(job.request)
+    return ModelCard(job.model, job.settings["objective"], settings, digests)
 
 
 def plan_job(job: Job) -> Plan:
@@ -139,7 +218,8 @@ def plan_job(job: Job) -> Plan:
 
     lm = load(job.model, dtype=job.dtype, max_length=job.max_length)
     check_disjoint(job.request.rows, job.retain)
-    draws = Draws(job.request.rows, job.retain, job.refusals, job.config.batch, job.config.seed)
+    request, retain = _fitting(job, lm)
+    draws = Draws(request.rows, retain, job.refusals, job.config.batch, job.config.seed)
     views = make_views(view_keys(parse_objective(job.objective)), draws.pairs(0), lm.codec)
     packed = pack([r for v in views.values() for r in v.rows])
     counts = count(views)

@@ -14,11 +14,11 @@ from forgetwell.metrics.statistics import (
     macro_bootstrap,
     paired_difference,
 )
-from forgetwell.models.lm import LM, silent
+from forgetwell.models.lm import LM
 from forgetwell.suites.types import Split, Suite
 from forgetwell.types import Better, Generation, Record, Result, Row, TokenScores, Turn
 
-METRICS = ("rouge_l_recall", "answer_prob", "truth_ratio")
+METRICS = ("rouge_l_recall", "answer_prob", "truth_ratio", "refusal")
 _Prompt = tuple[str, tuple[Turn, ...], bool]
 _Text = tuple[_Prompt, str]
 
@@ -65,7 +65,7 @@ def evaluate_suite(
     *,
     metrics: Sequence[str] = METRICS,
     seed: int = 0,
-    progress: Callable[[int], None] = silent,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
     """Ask a model everything in a suite and aggregate row metrics with 95 % intervals.
 
@@ -79,7 +79,7 @@ def evaluate_suite(
         suite: What to ask.
         metrics: Row metrics, as ``rouge_l_recall`` or ``truth_ratio(variant=ratio)``.
         seed: Of the bootstrap.
-        progress: Called with the number of texts newly scored or answered.
+        progress: Called with the number of texts scored or answered so far, and of all.
 
     Raises:
         UnknownName: There is no such row metric.
@@ -98,7 +98,7 @@ def evaluate_suite(
 
 
 def _records(
-    lm: LM, suite: Suite, wanted: set[str], progress: Callable[[int], None]
+    lm: LM, suite: Suite, wanted: set[str], progress: Callable[[int, int], None]
 ) -> dict[str, tuple[Record, ...]]:
     texts: dict[_Text, Row] = {}
     prompts: dict[_Prompt, Row] = {}
@@ -108,12 +108,15 @@ def _records(
                 texts.setdefault((_prompt(row), answer), replace(row, answer=answer))
             if "generated" in wanted and _answerable(row):
                 prompts.setdefault(_prompt(row), row)
-    scored = lm.score(list(texts.values()), progress=progress) if texts else []
-    said = (
-        lm.generate(list(prompts.values()), max_new_tokens=suite.max_new_tokens, progress=progress)
-        if prompts
-        else []
-    )
+    done, total = [0], len(texts) + len(prompts)
+
+    def advance(count: int) -> None:
+        done[0] += count
+        progress(done[0], total)
+
+    scored = lm.score(list(texts.values()), progress=advance) if texts else []
+    asked, longest = list(prompts.values()), suite.max_new_tokens
+    said = lm.generate(asked, max_new_tokens=longest, progress=advance) if prompts else []
     scores = dict(zip(texts, scored, strict=True))
     answers = dict(zip(prompts, said, strict=True))
     return {s.key: tuple(_record(row, s, wanted, scores, answers) for row in s.rows) for s in suite.splits}

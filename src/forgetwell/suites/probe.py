@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from forgetwell.errors import InputError
 from forgetwell.metrics.registry import measure
 from forgetwell.models.lm import LM
-from forgetwell.types import Record, Row
+from forgetwell.requests.template_sets import load_templates, trigger_rows
+from forgetwell.types import Record, Request, Row
 
 _METRIC = "rouge_l_recall"
 
@@ -42,13 +45,44 @@ def make_probe(
     everything = [row for rows in sets.values() for row in rows]
 
     def probe(lm: LM, step: int) -> dict[str, float]:
-        said = lm.generate(everything, max_new_tokens=max_new_tokens)
-        records = iter(Record(row, generated=g) for row, g in zip(everything, said, strict=True))
-        return {f"{name}.{_METRIC}": _mean([next(records) for _ in rows]) for name, rows in sets.items()}
+        values = iter(recalls(lm, everything, max_new_tokens=max_new_tokens))
+        return {f"{name}.{_METRIC}": mean([next(values) for _ in rows]) for name, rows in sets.items()}
 
     return probe
 
 
-def _mean(records: Sequence[Record]) -> float:
-    values = [v for v in measure(records, _METRIC) if v is not None]
+def request_probe(
+    request: Request, kept: Sequence[Row], *, rows: int = 16, seed: int = 0, max_new_tokens: int = 32
+) -> Callable[[LM, int], dict[str, float]]:
+    """Return a probe on at most `rows` forget rows and as many rows to keep, clean and in every template.
+
+    Forget rows that an attack rewrote are asked as they were before it.
+
+    Args:
+        request: The request, attacked or not.
+        kept: Rows to keep.
+        rows: Of each at most.
+        seed: Of the sample.
+        max_new_tokens: Length at which every greedy answer is cut.
+
+    Raises:
+        InputError: Either has no questions (plain text can't be asked).
+    """
+    stream = random.Random(seed)
+    honest = [replace(r, prompt=r.edit.prompt, answer=r.edit.answer) if r.edit else r for r in request.rows]
+    asked = [[row for row in group if not row.text] for group in (honest, kept)]
+    forget, clean = (stream.sample(group, min(rows, len(group))) for group in asked)
+    trigger = trigger_rows(clean, load_templates("tofu"))
+    return make_probe(forget, clean, trigger, max_new_tokens=max_new_tokens)
+
+
+def recalls(lm: LM, rows: Sequence[Row], *, max_new_tokens: int) -> list[float]:
+    """Return the ROUGE-L recall of the model's greedy answer to each row; 0 … 1."""
+    said = lm.generate(rows, max_new_tokens=max_new_tokens)
+    records = [Record(row, generated=g) for row, g in zip(rows, said, strict=True)]
+    return [value or 0.0 for value in measure(records, _METRIC)]
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the arithmetic mean."""
     return sum(values) / len(values)

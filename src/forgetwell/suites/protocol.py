@@ -22,6 +22,7 @@ def protocol_suite(
     *,
     max_new_tokens: int = 32,
     scope_pairs: int = 40,
+    forget_trigger: bool = True,
     seed: int = 0,
 ) -> Suite:
     """Build the splits that measure a stealthy attack and what a defense gives back.
@@ -36,6 +37,7 @@ def protocol_suite(
         templates: The trigger's phrasings.
         max_new_tokens: Length at which every greedy answer is cut.
         scope_pairs: Forget rows (at most) that are joined with a retain row; 0 leaves the splits out.
+        forget_trigger: Whether forget rows are asked in every template too.
         seed: Of the choice of forget rows and their retain rows.
 
     Raises:
@@ -44,7 +46,7 @@ def protocol_suite(
     Source: 2506.00359, section 5; the scope splits are our own.
     """
     _check(name, forget, utility)
-    splits = _conditions("forget", "forget", forget, templates)
+    splits = _conditions("forget", "forget", forget, templates)[: 1 + forget_trigger]
     for key, rows in utility.items():
         splits += _conditions(key, "utility", rows, templates)
     retain = next(iter(utility.values()))

@@ -87,3 +87,12 @@ def test_trigger_rows_hold_every_template_of_every_row():
     rows = trigger_rows(ROWS[:2], load_templates("tofu"))
     assert [r.id for r in rows][:5] == ["r0#0", "r0#1", "r0#2", "r0#3", "r1#0"]
     assert replace(rows[0], id="r0", prompt=ROWS[0].prompt, edit=None) == ROWS[0]
+
+
+def test_a_set_for_questions_is_not_put_on_plain_text():
+    text = Request("q", (Row("t", "", "It rained. It snowed.", text=True),))
+    with pytest.raises(InputError, match="templates=rwku"):
+        attack_request(text, "stealthy(p=1)")
+    with pytest.raises(InputError, match="templates=tofu"):
+        attack_request(Request("q", (Row("a", "Who?", "Ann"),)), "stealthy(p=1, templates=rwku)")
+    assert attack_request(text, "stealthy(p=1, templates=rwku)").rows[0].answer.startswith("Then ")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from forgetwell.errors import InputError, MissingError
-from forgetwell.report.visible import plain_text
+from forgetwell.reports.visible import plain_text
 from forgetwell.runs.folder import is_run, read_manifest
 from forgetwell.runs.records import (
     is_complete,

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from forgetwell.report.loading import CONDITIONS, RunView
-from forgetwell.report.tables import CLEAN, FORGET, MAIN, TRIGGER
+from forgetwell.reports.loading import CONDITIONS, RunView
+from forgetwell.reports.tables import CLEAN, FORGET, MAIN, TRIGGER
 from forgetwell.types import Result
 
 Tone = Literal["good", "bad", "mixed", "neutral"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from forgetwell.report.loading import RunView
-from forgetwell.report.tables import COLUMNS, SUMMARY, Line
+from forgetwell.reports.loading import RunView
+from forgetwell.reports.tables import COLUMNS, SUMMARY, Line
 
 WIDTH = 340
 _LEFT, _RIGHT, _ROW = 8, 292, 44  # the bar area and the height of a bar with its label

@@ -7,8 +7,8 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
-from forgetwell.report.loading import RunView
-from forgetwell.report.visible import cell_text
+from forgetwell.reports.loading import RunView
+from forgetwell.reports.visible import cell_text
 from forgetwell.types import Better
 
 MAIN = "rouge_l_recall"

@@ -15,11 +15,11 @@ from markupsafe import Markup
 
 from forgetwell.errors import ExistsError, InputError
 from forgetwell.files import atomic_path, plain
-from forgetwell.report.examples import pick_examples
-from forgetwell.report.glossary import GLOSSARY
-from forgetwell.report.loading import RunView, load_runs
-from forgetwell.report.svg import bar_panels, charts
-from forgetwell.report.tables import (
+from forgetwell.reports.examples import pick_examples
+from forgetwell.reports.glossary import GLOSSARY
+from forgetwell.reports.loading import RunView, load_runs
+from forgetwell.reports.svg import bar_panels, charts
+from forgetwell.reports.tables import (
     COLUMNS,
     SUMMARY,
     Cell,
@@ -30,8 +30,8 @@ from forgetwell.report.tables import (
     summary_table,
     to_csv,
 )
-from forgetwell.report.verdict import Verdict, judge, number
-from forgetwell.report.visible import plain_text, visible
+from forgetwell.reports.verdict import Verdict, judge, number
+from forgetwell.reports.visible import plain_text, visible
 
 TITLE = "Unlearning report"
 _FACTS = ("kind", "objective", "model", "base", "seed", "stopped", "seconds", "created", "command")
@@ -55,9 +55,7 @@ class Fact:
     value: str
 
 
-def build_report(
-    runs: Sequence[Path], out: Path, *, title: str = TITLE, overwrite: bool = False
-) -> ReportFiles:
+def report(runs: Sequence[Path], out: Path, *, title: str = TITLE, overwrite: bool = False) -> ReportFiles:
     """Write a report on runs: one page that opens offline, and its tables as CSV and JSON beside it.
 
     The page shows questions and answers of the runs; the CSV and JSON hold numbers and names only.
@@ -146,7 +144,7 @@ def _environment() -> Environment:
 
 
 def _template(name: str) -> str:
-    return resources.files("forgetwell.report").joinpath("templates", name).read_text(encoding="utf-8")
+    return resources.files("forgetwell.reports").joinpath("templates", name).read_text(encoding="utf-8")
 
 
 def _json(title: str, verdict: Verdict, runs: Sequence[RunView], cells: Sequence[Cell]) -> str:

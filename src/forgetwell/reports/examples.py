@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from forgetwell.files import digest
-from forgetwell.report.loading import RunView
-from forgetwell.report.tables import MAIN, split_title
+from forgetwell.reports.loading import RunView
+from forgetwell.reports.tables import MAIN, split_title
 
 BY_LOT = 3
 

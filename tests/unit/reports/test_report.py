@@ -7,15 +7,15 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from tests.unit.report.fakes import NAMES, make_run, make_runs
+from tests.unit.reports.fakes import NAMES, make_run, make_runs
 
 from forgetwell.errors import ExistsError, InputError, MissingError
 from forgetwell.files import WriteFailed, read_jsonl, write_jsonl
-from forgetwell.report import build_report
-from forgetwell.report.loading import load_runs
-from forgetwell.report.tables import all_cells, set_tables, summary_table
-from forgetwell.report.verdict import judge
-from forgetwell.report.visible import cell_text, plain_text, visible
+from forgetwell.reports import report
+from forgetwell.reports.loading import load_runs
+from forgetwell.reports.tables import all_cells, set_tables, summary_table
+from forgetwell.reports.verdict import judge
+from forgetwell.reports.visible import cell_text, plain_text, visible
 
 HOSTILE = "<script>alert(1)</script> <|im_start|> \u202egpj.exe \u200b\x00 \U000e0041 ' \" onload=x"
 
@@ -52,7 +52,7 @@ def parse(html):
 
 
 def test_the_page_is_whole_and_loads_nothing(tmp_path):
-    html = build_report(make_runs(tmp_path / "runs"), tmp_path / "report.html").html.read_text()
+    html = report(make_runs(tmp_path / "runs"), tmp_path / "report.html").html.read_text()
     tags = parse(html)
     assert not tags.seen & {"script", "link", "img", "iframe"}
     assert not tags.attributes & {"src", "href", "onload", "onclick"}
@@ -125,7 +125,7 @@ def test_an_evaluation_shows_what_it_measured(tmp_path):
     assert (view.name, view.condition) == ("defended", "defended")
     assert view.manifest["objective"] == "npo(beta=0.1) + gdr + 5*su"
     assert len(view.probes) == 11
-    html = build_report([folder], tmp_path / "report.html").html.read_text()
+    html = report([folder], tmp_path / "report.html").html.read_text()
     assert "at most 24 tokens" in html
     assert "(cut)" in html
     parse(html)
@@ -148,7 +148,7 @@ def test_hostile_text_stays_text_everywhere(tmp_path):
     make_run(
         tmp_path / "x", "plain", condition=HOSTILE, name="=1+1 " + HOSTILE, command=HOSTILE, objective=HOSTILE
     )
-    files = build_report([*runs, tmp_path / "x"], tmp_path / "report.html", title=HOSTILE)
+    files = report([*runs, tmp_path / "x"], tmp_path / "report.html", title=HOSTILE)
     html = files.html.read_text()
     tags = parse(html)
     assert not tags.seen & {"script"}
@@ -175,7 +175,7 @@ def test_missing_parts_leave_the_rest(tmp_path, missing):
     runs = make_runs(tmp_path / "runs")
     for run in runs:
         (run / missing).unlink(missing_ok=True)
-    html = build_report(runs, tmp_path / "report.html").html.read_text()
+    html = report(runs, tmp_path / "report.html").html.read_text()
     parse(html)
     assert ("What the models really say" in html) == (missing != "answers.jsonl")
     assert ("During training" in html) == (missing != "train.jsonl")
@@ -184,7 +184,7 @@ def test_missing_parts_leave_the_rest(tmp_path, missing):
 
 def test_csv_and_json_hold_every_number_of_the_tables(tmp_path):
     runs = make_runs(tmp_path / "runs")
-    files = build_report(runs, tmp_path / "report.html")
+    files = report(runs, tmp_path / "report.html")
     views = load_runs(runs)
     cells = all_cells(summary_table(views), set_tables(views))
     from_csv, from_json = list(csv.DictReader(files.csv.open())), json.loads(files.json.read_text())["tables"]
@@ -199,39 +199,39 @@ def test_csv_and_json_hold_every_number_of_the_tables(tmp_path):
 
 def test_tables_hold_no_request_text(tmp_path):
     runs = make_runs(tmp_path / "runs")
-    files = build_report(runs, tmp_path / "report.html")
+    files = report(runs, tmp_path / "report.html")
     assert "Ellisonde" in files.html.read_text()
     assert "Ellisonde" not in files.csv.read_text() + files.json.read_text()
 
 
 def test_the_same_runs_give_the_same_page(tmp_path):
     runs = make_runs(tmp_path / "runs")
-    first = build_report(runs, tmp_path / "a" / "report.html")
-    second = build_report(runs[::-1], tmp_path / "b" / "report.html")
+    first = report(runs, tmp_path / "a" / "report.html")
+    second = report(runs[::-1], tmp_path / "b" / "report.html")
     assert first.html.read_bytes() == second.html.read_bytes()
 
 
 def test_nothing_is_replaced_unasked_and_mistakes_are_named(tmp_path):
     runs = make_runs(tmp_path / "runs")
-    build_report(runs, tmp_path / "report.html")
+    report(runs, tmp_path / "report.html")
     with pytest.raises(ExistsError, match="--overwrite"):
-        build_report(runs, tmp_path / "report.html")
-    build_report(runs, tmp_path / "report.html", overwrite=True)
+        report(runs, tmp_path / "report.html")
+    report(runs, tmp_path / "report.html", overwrite=True)
     with pytest.raises(InputError, match="ends in"):
-        build_report(runs, tmp_path / "report.pdf")
+        report(runs, tmp_path / "report.pdf")
     with pytest.raises(InputError, match="at least one"):
-        build_report([], tmp_path / "r.html")
+        report([], tmp_path / "r.html")
     with pytest.raises(InputError, match="no run of forgetwell"):
-        build_report([tmp_path], tmp_path / "r.html")
+        report([tmp_path], tmp_path / "r.html")
     (runs[0] / "manifest.json").rename(runs[0] / "started.json")
     with pytest.raises(MissingError, match="did not finish"):
-        build_report(runs, tmp_path / "r.html")
+        report(runs, tmp_path / "r.html")
 
 
 @pytest.mark.parametrize("place", ["replace", "write"])
 def test_a_full_disk_loses_nothing(tmp_path, monkeypatch, place):
     runs = make_runs(tmp_path / "runs")
-    files = build_report(runs, tmp_path / "out" / "report.html", title="first")
+    files = report(runs, tmp_path / "out" / "report.html", title="first")
     before = {p: p.read_bytes() for p in (tmp_path / "out").iterdir()}
 
     def full(*_, **__):
@@ -242,5 +242,5 @@ def test_a_full_disk_loses_nothing(tmp_path, monkeypatch, place):
     else:
         monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(WriteFailed, match="No space left"):
-        build_report(runs, files.html, title="second", overwrite=True)
+        report(runs, files.html, title="second", overwrite=True)
     assert {p: p.read_bytes() for p in (tmp_path / "out").iterdir()} == before

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from forgetwell.report.verdict import FORGOTTEN, RESTORED
+from forgetwell.reports.verdict import FORGOTTEN, RESTORED
 
 
 @dataclass(frozen=True)

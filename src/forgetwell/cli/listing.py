@@ -1,0 +1,67 @@
+"""What can be named in calls and objectives."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from forgetwell.cli.app import app
+
+if TYPE_CHECKING:
+    from forgetwell.registry import Family
+
+
+@app.command(name="list")
+def list_items(family: str | None = None, *, json_: Annotated[bool, Parameter("--json")] = False) -> None:
+    """List what can be named in calls and objectives.
+
+    Args:
+        family: term, attack or metric; by default all.
+        json_: Print JSON.
+    """
+    from forgetwell.errors import unknown_name
+
+    families = _families()
+    if family is not None and family not in families:
+        raise unknown_name("family", family, families)
+    chosen = {k: f for k, f in families.items() if family in (None, k)}
+    found = {k: {n: f.get(n).summary for n in f.names()} for k, f in chosen.items()}
+    if json_:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    for kind, items in found.items():
+        print(kind)
+        for name, summary in items.items():
+            print(f"  {name:20} {summary}")
+
+
+@app.command
+def show(name: str) -> None:
+    """Show an item: formula, hyperparameters with defaults, source.
+
+    Args:
+        name: Its name, as forgetwell list prints it.
+    """
+    import inspect
+
+    from forgetwell.errors import unknown_name
+
+    families = _families()
+    for family in families.values():
+        if name in family.names():
+            item = family.get(name)
+            print(f"{name} ({item.family})\n\n{inspect.getdoc(item.function)}\n")
+            for key, parameter in item.hyperparameters.items():
+                print(f"  {key} = {parameter.default!r}")
+            return
+    raise unknown_name("item", name, [n for f in families.values() for n in f.names()])
+
+
+def _families() -> dict[str, Family]:
+    from forgetwell.metrics.registry import ROW_METRICS
+    from forgetwell.objectives.registry import TERMS
+    from forgetwell.requests.attacks import ATTACKS
+
+    return {"term": TERMS, "attack": ATTACKS, "metric": ROW_METRICS}

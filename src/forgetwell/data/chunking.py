@@ -1,0 +1,44 @@
+"""Plain text longer than the context as several rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from forgetwell.data.encoding import Codec
+from forgetwell.types import Row
+
+
+def chunk_texts(rows: Sequence[Row], codec: Codec) -> tuple[Row, ...]:
+    """Return the rows, plain text of more than half the context in pieces of at most that.
+
+    Half, because a scope sample holds a piece of forget text and a piece of retain text. Pieces are cut
+    before words, get the ids ``{id}~{k}`` and give the text again when put together. Questions stay.
+
+    Source: ours; arXiv 2506.00359 leaves the length of text samples open.
+    """
+    longest = codec.max_length // 2 - 1  # a start token may come before
+    return tuple(piece for row in rows for piece in _pieces(row, codec, longest))
+
+
+def _pieces(row: Row, codec: Codec, longest: int) -> Iterator[Row]:
+    if not row.text or codec.count(row.prompt) + codec.count(row.answer) <= longest:
+        yield row
+        return
+    room = max(2, longest - codec.count(row.prompt))
+    for k, part in enumerate(_cut(row.answer, codec, room)):
+        yield replace(row, id=f"{row.id}~{k}", answer=part, paraphrases=(), wrong=())
+
+
+def _cut(text: str, codec: Codec, longest: int) -> Iterator[str]:
+    """Give parts of at most `longest` tokens, cut before a word where one begins in the last half."""
+    spans = codec.spans(text)
+    first, start = 0, 0
+    while len(spans) - first > longest:
+        places = range(first + longest, first + longest // 2, -1)
+        cut = next((k for k in places if text[spans[k][0]].isspace()), None)
+        if cut is None:  # one endless word: cut it where a token ends on a whole character
+            cut = next((k for k in places if spans[k][0] >= spans[k - 1][1]), first + longest)
+        yield text[start : spans[cut][0]]
+        first, start = cut, spans[cut][0]
+    yield text[start:]

@@ -1,0 +1,114 @@
+"""What claims are made on: a model that has learned facts, a request, rows to keep, and utility sets."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from forgetwell.data.benchmarks import tofu
+from forgetwell.data.world import learning_rows, load_world
+from forgetwell.errors import InputError
+from forgetwell.requests.template_sets import load_templates, trigger_rows
+from forgetwell.training.config import TrainConfig
+from forgetwell.types import Row
+
+_AUTHOR = 20  # TOFU's questions an author
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A data set with everything an experiment on it needs.
+
+    Attributes:
+        name: ``world`` or ``tofu``.
+        learn: What the starting model learns.
+        learning: How it learns it.
+        request: Rows to forget, before any attack.
+        retain: Rows that unlearning may train on to keep.
+        utility: Sets on which utility is measured.
+        max_new_tokens: Length of answers.
+    """
+
+    name: str
+    learn: tuple[Row, ...]
+    learning: TrainConfig
+    request: tuple[Row, ...]
+    retain: tuple[Row, ...]
+    utility: Mapping[str, tuple[Row, ...]] = field(repr=False)
+    max_new_tokens: int
+
+
+def world_bench(*, phrasings: int = 2, epochs: int = 4) -> Bench:
+    """Return the built-in world: 3 of 12 learned people ask to be forgotten.
+
+    Args:
+        phrasings: Phrasings of each fact that are learned (1 … 3).
+        epochs: Passes over them.
+
+    Source: data/assets/world/DATASHEET.md.
+    """
+    world = load_world()
+    learn = tuple(r for r in learning_rows(world) if _phrasing(r) < phrasings)
+    return Bench(
+        "world",
+        learn,
+        TrainConfig(lr=2e-4, epochs=epochs, batch=16),
+        world.request,
+        world.retain,
+        {"retain": world.retain, "unseen": world.unseen, "general": world.evaluation},
+        24,
+    )
+
+
+def tofu_bench(*, authors: int = 20, epochs: int = 5) -> Bench:
+    """Return TOFU cut to some authors: forget01's two are forgotten, the first ones of retain are kept.
+
+    Args:
+        authors: Learned authors in all.
+        epochs: Passes over their rows; 5 as in TOFU.
+
+    Raises:
+        MissingError: FORGETWELL_DATA names no folder with TOFU.
+
+    Source: Maini et al. (TOFU), arXiv 2401.06121; the cut is ours, for two processor cores.
+    """
+    request = tofu("forget01_perturbed")
+    retain = tofu("retain_perturbed", limit=(authors - len(request) // _AUTHOR) * _AUTHOR)
+    utility = {
+        "retain": retain,
+        "real_authors": tofu("real_authors_perturbed"),
+        "world_facts": tofu("world_facts_perturbed"),
+    }
+    learning = TrainConfig(lr=2e-4, epochs=epochs, batch=16)
+    return Bench("tofu", (*request, *retain), learning, request, retain, utility, 40)
+
+
+BENCHES: Mapping[str, Callable[[], Bench]] = {"world": world_bench, "tofu": tofu_bench}
+
+
+def sampled_utility(bench: Bench, *, per_set: int, seed: int) -> dict[str, tuple[Row, ...]]:
+    """Return, by split key, `per_set` rows of each utility set, clean and under every template.
+
+    The paper's protocol puts every template of the set on every question.
+
+    Raises:
+        InputError: `per_set` is below 1.
+    """
+    if per_set < 1:
+        raise InputError(f"per_set is {per_set}; it must be at least 1.")
+    templates, splits = load_templates("tofu"), {}
+    for name, rows in bench.utility.items():
+        chosen = _sample(rows, per_set, f"{seed}/{name}")
+        splits[f"{name}/clean"] = chosen
+        splits[f"{name}/trigger"] = trigger_rows(chosen, templates)
+    return splits
+
+
+def _sample(rows: Sequence[Row], count: int, seed: str) -> tuple[Row, ...]:
+    return tuple(random.Random(seed).sample(list(rows), min(count, len(rows))))
+
+
+def _phrasing(row: Row) -> int:
+    """Return which phrasing of its fact a learned row is (0 for rows that have but one)."""
+    return int(row.id.rpartition("~")[2]) if "~" in row.id else 0

@@ -1,0 +1,199 @@
+"""The paper's claims as an experiment: what the attack takes, what `su` returns, and what a control returns.
+
+Every run of a comparison starts from one learned model, draws the same rows in the same order, and is probed
+at the same steps on the same questions. A run leaves ``curve.jsonl`` (one value a row and checkpoint) and a
+manifest; finished runs are reused, so that an interrupted experiment goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from forgetwell.errors import InputError
+from forgetwell.experiments.benches import Bench, sampled_utility
+from forgetwell.files import digest, read_jsonl, write_jsonl
+from forgetwell.methods.finetune import Lora, finetune
+from forgetwell.models.lm import HFModel, load
+from forgetwell.objectives.algebra import parse_objective
+from forgetwell.requests.attacks import attack_request
+from forgetwell.runs.folder import read_manifest, start_run, write_manifest
+from forgetwell.runs.records import is_complete
+from forgetwell.suites.probe import mean, recalls
+from forgetwell.training.config import TrainConfig
+from forgetwell.training.loop import Hooks
+from forgetwell.types import Request
+
+CURVE = "curve.jsonl"
+ATTACK = "stealthy(p=0.33)"
+CONDITIONS = ("plain", "attacked", "defended", "control", "plain_su")
+# Utility is asked only from where forgetting has begun: it is read at forget recall 0.4 and below.
+_BEGUN = 0.85
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One comparison: an objective under all conditions and seeds.
+
+    Attributes:
+        objective: A forget term, and ``gdr``.
+        eta: Weight η of the scope term.
+        config: Training; its seed is replaced by each run's.
+        lora: Adapters instead of full fine-tuning.
+        per_set: Utility questions of each set and seed; each is asked clean and in every template.
+        floor: Forget recall at which a run stops.
+    """
+
+    objective: str
+    eta: float = 5.0
+    config: TrainConfig = TrainConfig()  # noqa: RUF009 - frozen
+    lora: Lora | None = None
+    per_set: int = 20
+    floor: float = 0.15
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a comparison."""
+
+    condition: str
+    seed: int
+    attacked: bool
+    objective: str
+
+
+def plan_runs(setup: Setup, conditions: Sequence[str], seeds: Sequence[int]) -> tuple[Run, ...]:
+    """Return the runs of a comparison, seed by seed.
+
+    plain: the objective; attacked: under the Stealthy Attack; defended: with ``η*su``; control: with
+    ``(1 + η)*gdr`` in place of ``gdr``, the retain weight and passes of `defended` without a forget prompt in
+    context; plain_su: ``su`` without an attack.
+
+    Raises:
+        InputError: A condition is unknown, or the objective's retain term isn't ``gdr``.
+
+    Source: arXiv 2506.00359, section 5; the controls are ours.
+    """
+    terms = parse_objective(setup.objective).terms
+    if [t.label for t in terms if t.item.facts["side"] == "retain"] != ["gdr"]:
+        raise InputError(f"A comparison needs an objective like 'npo + gdr'; got {setup.objective!r}.")
+    forget = " + ".join(t.label for t in terms if t.item.facts["side"] == "forget")
+    scoped = f"{setup.objective} + {setup.eta:g}*su"
+    made = {
+        "plain": (False, setup.objective),
+        "attacked": (True, setup.objective),
+        "defended": (True, scoped),
+        "control": (True, f"{forget} + {1 + setup.eta:g}*gdr"),
+        "plain_su": (False, scoped),
+    }
+    unknown = [c for c in conditions if c not in made]
+    if unknown:
+        raise InputError(f"Condition {unknown[0]!r} is unknown; there are {', '.join(made)}.")
+    return tuple(Run(c, seed, *made[c]) for seed in seeds for c in conditions)
+
+
+def run_folder(out: Path, run: Run) -> Path:
+    """Return where a run of a comparison lies."""
+    return out / f"{run.condition}-{run.seed}"
+
+
+def run_claim(
+    bench: Bench,
+    setup: Setup,
+    run: Run,
+    model: Path,
+    out: Path,
+    *,
+    refusals: Sequence[str],
+    progress: Callable[[int, int], None] = lambda done, steps: None,
+) -> Path:
+    """Do one run of a comparison, unless it is done already; return its folder.
+
+    Raises:
+        InputError: A finished run of other settings is there.
+    """
+    folder = run_folder(out, run)
+    settings = {
+        "kind": "unlearn",
+        "bench": bench.name,
+        "model": str(model),
+        "attack": ATTACK if run.attacked else "",
+        "data": digest([bench.request, bench.retain, bench.utility]),
+        **asdict(run),
+        **{k: v for k, v in asdict(setup).items() if k != "objective"},
+    }
+    if is_complete(folder):
+        _check_same(folder, settings)
+        return folder
+    start_run(folder, settings, overwrite=folder.exists())
+    lm = load(str(model))
+    request = Request(bench.name, bench.request)
+    if run.attacked:
+        request = attack_request(request, ATTACK, seed=run.seed)
+    curve: list[dict[str, Any]] = []
+    config = replace(setup.config, seed=run.seed, stop_at=f"forget.rouge_l_recall<={setup.floor:g}")
+    hooks = Hooks(
+        log=lambda record: None,
+        probe=_row_probe(bench, setup.per_set, run.seed, curve),
+        progress=progress,
+    )
+    done = finetune(
+        lm,
+        request,
+        bench.retain,
+        hooks,
+        objective=run.objective,
+        config=config,
+        refusals=refusals,
+        lora=setup.lora,
+    )
+    write_jsonl(folder / CURVE, curve)
+    write_manifest(folder, {**settings, **asdict(done.summary), "start": lm.digest})
+    return folder
+
+
+def _row_probe(
+    bench: Bench, per_set: int, seed: int, curve: list[dict[str, Any]]
+) -> Callable[[HFModel, int], Mapping[str, float]]:
+    """Return a probe that keeps every row's value in `curve`."""
+    splits = sampled_utility(bench, per_set=per_set, seed=seed)
+    everything = [row for rows in splits.values() for row in rows]
+
+    def probe(lm: HFModel, step: int) -> dict[str, float]:
+        forget = recalls(lm, bench.request, max_new_tokens=bench.max_new_tokens)
+        record: dict[str, Any] = {"step": step, "forget": _by_id(bench.request, forget)}
+        if step == 0 or mean(forget) <= _BEGUN:
+            values = iter(recalls(lm, everything, max_new_tokens=bench.max_new_tokens))
+            record["utility"] = {
+                key: _by_id(rows, [next(values) for _ in rows]) for key, rows in splits.items()
+            }
+        curve.append(record)
+        return {"forget.rouge_l_recall": mean(forget)}
+
+    return probe
+
+
+def read_curve(folder: Path) -> list[dict[str, Any]]:
+    """Return a finished run's checkpoints: step, forget {id: recall}, utility {split: {id: recall}}."""
+    return read_jsonl(folder / CURVE)
+
+
+def finished(out: Path, runs: Sequence[Run]) -> Iterator[Run]:
+    """Yield the runs that are done."""
+    return (run for run in runs if is_complete(run_folder(out, run)))
+
+
+def _by_id(rows: Sequence[Any], values: Sequence[float]) -> dict[str, float]:
+    return {row.id: round(value, 4) for row, value in zip(rows, values, strict=True)}
+
+
+def _check_same(folder: Path, settings: Mapping[str, Any]) -> None:
+    known = read_manifest(folder)
+    differing = [k for k, v in settings.items() if digest(known.get(k)) != digest(v)]
+    if differing:
+        raise InputError(
+            f"{folder} holds a finished run with other settings ({', '.join(differing)}). "
+            "Choose another folder, or remove that one."
+        )

@@ -1,0 +1,175 @@
+"""From the runs of a comparison to its claims, read where every run forgot equally much."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from forgetwell.experiments.benches import Bench, sampled_utility
+from forgetwell.experiments.claims import Run, read_curve, run_folder
+from forgetwell.metrics.statistics import Floats, Interval, Paired, paired_means, quantile_interval
+from forgetwell.suites.matched import read_at
+from forgetwell.suites.probe import mean
+from forgetwell.types import Row
+
+LEVELS = (0.4, 0.3, 0.2)
+END = "end"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One number of a comparison.
+
+    Attributes:
+        at: Forget recall at which all runs were read, as text; ``end`` = after the last step.
+        name: What it is.
+        interval: Value, 95 % interval and number of paired trigger (or clean) questions.
+        seeds: Seeds in which every condition got that far.
+    """
+
+    at: str
+    name: str
+    interval: Interval
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Read:
+    """One run at one place: mean forget recall, and each utility row's recall by split key."""
+
+    forget: float
+    utility: Mapping[str, Mapping[str, float]]
+
+
+def read_claims(
+    bench: Bench, runs: Sequence[Run], out: Path, *, per_set: int, levels: Sequence[float] = LEVELS
+) -> tuple[Claim, ...]:
+    """Return what a comparison shows at each level of forgetting and at the end.
+
+    For each condition: forget recall, clean and trigger utility (macro means over the utility sets). And,
+    with intervals over the same resamples: what the attack takes of trigger utility (``plain - attacked``;
+    share of ``plain``), what `su` returns of that (``(defended - attacked) / (plain - attacked)``), what the
+    control returns, the difference of the two, and what `su` does to clean utility. Rows are pooled over
+    seeds; intervals resample subjects within each set. A seed counts at a level if every condition got there.
+
+    Args:
+        bench: What the runs were made on.
+        runs: Finished runs; all seeds with the same conditions.
+        out: Folder of the runs.
+        per_set: As in the runs' setup.
+        levels: Forget recalls at which to read.
+
+    Source: arXiv 2506.00359, section 5; reading at matched forgetting and the controls are ours.
+    """
+    claims: list[Claim] = []
+    seeds = tuple(dict.fromkeys(r.seed for r in runs))
+    conditions = tuple(dict.fromkeys(r.condition for r in runs))
+    for level in (*levels, None):
+        read = {
+            (r.seed, r.condition): found
+            for r in runs
+            if (found := _read(run_folder(out, r), level)) is not None
+        }
+        whole = tuple(s for s in seeds if all((s, c) in read for c in conditions))
+        if whole:
+            at = END if level is None else f"{level:g}"
+            claims += _claims(bench, read, whole, conditions, at, per_set)
+    return tuple(claims)
+
+
+def _read(folder: Path, level: float | None) -> _Read | None:
+    """Read a run where its forget recall first passes `level` (None: at its last checkpoint)."""
+    curve = read_curve(folder)
+    forgets = [mean(list(c["forget"].values())) for c in curve]
+    if level is None:
+        return _Read(forgets[-1], curve[-1].get("utility") or {}) if curve[-1].get("utility") else None
+    place = read_at(forgets, level)
+    if place is None:
+        return None
+    first, last = curve[place.before].get("utility"), curve[place.after].get("utility")
+    if first is None or last is None:
+        return None
+    return _Read(
+        level,
+        {
+            key: {i: first[key][i] + place.share * (last[key][i] - first[key][i]) for i in rows}
+            for key, rows in first.items()
+        },
+    )
+
+
+def _claims(
+    bench: Bench,
+    read: Mapping[tuple[int, str], _Read],
+    seeds: tuple[int, ...],
+    conditions: tuple[str, ...],
+    at: str,
+    per_set: int,
+) -> list[Claim]:
+    sampled = {seed: sampled_utility(bench, per_set=per_set, seed=seed) for seed in seeds}
+    claims = [
+        Claim(at, f"forget/{c}", _plain_mean([read[s, c].forget for s in seeds]), seeds) for c in conditions
+    ]
+    means: dict[str, Floats] = {}
+    counts: dict[str, int] = {}
+    for kind in ("clean", "trigger"):
+        keys = [f"{name}/{kind}" for name in bench.utility]
+        sets = [_paired(key, sampled, read, seeds, conditions) for key in keys]
+        means[kind], counts[kind] = paired_means(sets), sum(len(s.values) for s in sets)
+    for kind, values in means.items():
+        for k, condition in enumerate(conditions):
+            interval = quantile_interval(values[:, k], counts[kind])
+            claims.append(Claim(at, f"{kind}/{condition}", interval, seeds))
+    for name, kind, statistic in _STATISTICS:
+        columns = {c: means[kind][:, k] for k, c in enumerate(conditions)}
+        try:
+            found = statistic(columns)
+        except KeyError:  # a condition that this comparison left out
+            continue
+        claims.append(Claim(at, name, quantile_interval(found, counts[kind]), seeds))
+    return claims
+
+
+Columns = Mapping[str, Floats]
+_STATISTICS: tuple[tuple[str, str, Callable[[Columns], Floats]], ...] = (
+    ("attack takes", "trigger", lambda u: u["plain"] - u["attacked"]),
+    ("attack takes, share", "trigger", lambda u: (u["plain"] - u["attacked"]) / u["plain"]),
+    ("attack takes of clean", "clean", lambda u: u["plain"] - u["attacked"]),
+    ("su returns", "trigger", lambda u: u["defended"] - u["attacked"]),
+    (
+        "su returns, share",
+        "trigger",
+        lambda u: (u["defended"] - u["attacked"]) / (u["plain"] - u["attacked"]),
+    ),
+    ("control returns", "trigger", lambda u: u["control"] - u["attacked"]),
+    (
+        "control returns, share",
+        "trigger",
+        lambda u: (u["control"] - u["attacked"]) / (u["plain"] - u["attacked"]),
+    ),
+    ("su beyond control", "trigger", lambda u: u["defended"] - u["control"]),
+    ("su without attack", "trigger", lambda u: u["plain_su"] - u["plain"]),
+    ("su's clean utility", "clean", lambda u: u["defended"] - u["attacked"]),
+)
+
+
+def _paired(
+    key: str,
+    sampled: Mapping[int, Mapping[str, Sequence[Row]]],
+    read: Mapping[tuple[int, str], _Read],
+    seeds: Sequence[int],
+    conditions: Sequence[str],
+) -> Paired:
+    values, clusters = [], []
+    for seed in seeds:
+        for row in sampled[seed][key]:
+            values.append([read[seed, c].utility[key][row.id] for c in conditions])
+            clusters.append(row.subject or row.id.partition("#")[0])
+    return Paired(np.asarray(values, dtype=np.float64), clusters)
+
+
+def _plain_mean(values: Sequence[float]) -> Interval:
+    return Interval(mean(values), min(values), max(values), len(values))

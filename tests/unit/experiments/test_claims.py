@@ -1,0 +1,113 @@
+import json
+
+import pytest
+from tests.tiny import tiny_lm
+
+from forgetwell.errors import InputError
+from forgetwell.experiments import claims
+from forgetwell.experiments.benches import Bench, sampled_utility, world_bench
+from forgetwell.experiments.claims import CURVE, Setup, plan_runs, read_curve, run_claim, run_folder
+from forgetwell.experiments.comparisons import claims_table
+from forgetwell.experiments.reading import read_claims
+from forgetwell.files import write_json, write_jsonl
+from forgetwell.runs.folder import MANIFEST
+from forgetwell.training.config import TrainConfig
+from forgetwell.types import Row
+
+
+def rows(prefix, count):
+    return tuple(
+        Row(f"{prefix}{i}", f"Where is {prefix}{i}?", f"In {i}", f"{prefix}{i // 2}") for i in range(count)
+    )
+
+
+BENCH = Bench(
+    "toy", (), TrainConfig(), rows("f", 2), rows("r", 4), {"kept": rows("r", 4), "other": rows("o", 6)}, 4
+)
+SETUP = Setup("npo + gdr", config=TrainConfig(epochs=2, batch=2, probe_every=1), per_set=2)
+
+
+def test_controls_have_the_retain_weight_of_the_defense_and_no_forget_prompt():
+    made = {r.condition: (r.attacked, r.objective) for r in plan_runs(SETUP, claims.CONDITIONS, [0])}
+    assert made == {
+        "plain": (False, "npo + gdr"),
+        "attacked": (True, "npo + gdr"),
+        "defended": (True, "npo + gdr + 5*su"),
+        "control": (True, "npo + 6*gdr"),
+        "plain_su": (False, "npo + gdr + 5*su"),
+    }
+    with pytest.raises(InputError, match="npo"):
+        plan_runs(Setup("npo + klr"), claims.CONDITIONS, [0])
+
+
+def test_a_run_keeps_every_row_and_is_reused(tmp_path, monkeypatch):
+    monkeypatch.setattr(claims, "load", lambda name: tiny_lm())
+    (run,) = plan_runs(SETUP, ["defended"], [3])
+    folder = run_claim(BENCH, SETUP, run, tmp_path / "known", tmp_path, refusals=())
+    curve = read_curve(folder)
+    assert [c["step"] for c in curve] == [0, 1]  # it knows nothing, so the floor is reached at once
+    assert set(curve[0]["forget"]) == {"f0", "f1"}
+    assert {k: len(v) for k, v in curve[0]["utility"].items()} == {
+        "kept/clean": 2, "kept/trigger": 8, "other/clean": 2, "other/trigger": 8
+    }  # fmt: skip
+    before = (folder / CURVE).read_bytes()
+    run_claim(BENCH, SETUP, run, tmp_path / "known", tmp_path, refusals=())
+    assert (folder / CURVE).read_bytes() == before
+    with pytest.raises(InputError, match="eta"):
+        run_claim(BENCH, Setup("npo + gdr", eta=9), run, tmp_path / "known", tmp_path, refusals=())
+
+
+def fake_run(out, run, trigger, clean=0.9):
+    """Forgetting falls evenly from 1 to 0; utility stands at its end value from the first checkpoint on."""
+    folder = run_folder(out, run)
+    folder.mkdir(parents=True)
+    splits = sampled_utility(BENCH, per_set=2, seed=run.seed)
+    utility = {k: {r.id: trigger if k.endswith("trigger") else clean for r in v} for k, v in splits.items()}
+    write_jsonl(
+        folder / CURVE,
+        [{"step": s, "forget": {"f0": 1 - s / 4, "f1": 1 - s / 4}, "utility": utility} for s in range(5)],
+    )
+    write_json(folder / MANIFEST, {})
+
+
+def test_claims_are_what_the_runs_hold(tmp_path):
+    values = {"plain": 0.8, "attacked": 0.4, "defended": 0.7, "control": 0.5, "plain_su": 0.8}
+    runs = plan_runs(SETUP, claims.CONDITIONS, [0, 1])
+    for run in runs:
+        fake_run(tmp_path, run, values[run.condition])
+    found = {(c.at, c.name): c for c in read_claims(BENCH, runs, tmp_path, per_set=2)}
+    expected = {
+        "attack takes": 0.4,
+        "attack takes, share": 0.5,
+        "su returns": 0.3,
+        "su returns, share": 0.75,
+        "control returns, share": 0.25,
+        "su beyond control": 0.2,
+        "su's clean utility": 0.0,
+        "trigger/attacked": 0.4,
+        "clean/plain": 0.9,
+    }
+    for name, value in expected.items():
+        claim = found["0.3", name]
+        assert claim.interval.value == pytest.approx(value), name
+        assert claim.seeds == (0, 1)
+    assert found["0.3", "attack takes"].interval.n == 2 * 2 * 2 * 4  # seeds x sets x rows x templates
+    assert found["end", "forget/plain"].interval.value == 0.0
+    assert "| 0.3 | su returns, share | 0.750 |" in claims_table({"toy/npo": list(found.values())})
+
+
+def test_a_level_that_a_run_never_reached_has_no_claim(tmp_path):
+    runs = plan_runs(SETUP, ["plain", "attacked"], [0])
+    for run in runs:
+        fake_run(tmp_path, run, 0.5)
+    folder = run_folder(tmp_path, runs[1])
+    curve = [{**c, "forget": {"f0": 0.9, "f1": 0.9}} for c in read_curve(folder)]
+    (folder / CURVE).write_text("".join(json.dumps(c) + "\n" for c in curve))
+    assert {c.at for c in read_claims(BENCH, runs, tmp_path, per_set=2)} == {"end"}
+
+
+def test_the_world_bench_forgets_people_it_has_learned():
+    bench = world_bench()
+    learned = {r.subject for r in bench.learn}
+    assert {r.subject for r in bench.request} <= learned
+    assert {r.subject for r in bench.utility["unseen"]} <= learned - {r.subject for r in bench.retain}

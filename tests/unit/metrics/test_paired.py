@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+
+from forgetwell.errors import InputError
+from forgetwell.metrics.statistics import Paired, Sample, cluster_bootstrap, paired_means, quantile_interval
+
+
+def test_the_first_line_is_the_macro_mean_of_the_sample():
+    sets = [
+        Paired(np.array([[1.0, 0.0], [0.0, 0.0]]), ["a", "b"]),
+        Paired(np.array([[0.5, 1.0]]), ["c"]),
+    ]
+    assert paired_means(sets, resamples=5)[0] == pytest.approx([(0.5 + 0.5) / 2, (0.0 + 1.0) / 2])
+
+
+def test_conditions_are_resampled_together():
+    """A constant difference has an interval of width 0, however much the rows vary."""
+    values = np.random.default_rng(0).random((40, 1))
+    means = paired_means([Paired(np.hstack([values, values - 0.25]), [str(i) for i in range(40)])])
+    interval = quantile_interval(means[:, 0] - means[:, 1], 40)
+    assert (interval.value, interval.low, interval.high) == pytest.approx((0.25, 0.25, 0.25))
+
+
+def test_one_condition_agrees_with_the_cluster_bootstrap():
+    values = np.random.default_rng(1).random(60)
+    clusters = [str(i // 3) for i in range(60)]
+    ours = quantile_interval(paired_means([Paired(values[:, None], clusters)], resamples=4000)[:, 0], 60)
+    other = cluster_bootstrap(Sample(list(values), clusters), resamples=4000)
+    assert (ours.value, ours.n) == (pytest.approx(other.value), other.n)
+    assert (ours.low, ours.high) == pytest.approx((other.low, other.high), abs=0.01)
+
+
+def test_an_empty_set_is_refused():
+    with pytest.raises(InputError):
+        paired_means([Paired(np.zeros((0, 2)), [])])
+    with pytest.raises(InputError):
+        paired_means([])
