@@ -55,7 +55,9 @@ class Fact:
     value: str
 
 
-def report(runs: Sequence[Path], out: Path, *, title: str = TITLE, overwrite: bool = False) -> ReportFiles:
+def report(
+    runs: Sequence[str | Path], out: str | Path, *, title: str = TITLE, overwrite: bool = False
+) -> ReportFiles:
     """Write a report on runs: one page that opens offline, and its tables as CSV and JSON beside it.
 
     The page shows questions and answers of the runs; the CSV and JSON hold numbers and names only.
@@ -74,8 +76,8 @@ def report(runs: Sequence[Path], out: Path, *, title: str = TITLE, overwrite: bo
         ExistsError: One of the files exists and `overwrite` was not asked for.
         WriteFailed: The disk refused; no file has changed.
     """
-    files, title = _files(out, overwrite), plain_text(title, longest=200)
-    views = load_runs(runs)
+    files, title = _files(Path(out), overwrite), plain_text(title, longest=200)
+    views = load_runs([Path(run) for run in runs])
     verdict, summary, sets = judge(views), summary_table(views), set_tables(views)
     cells = all_cells(summary, sets)
     html = _page(title, files, verdict, views, summary, sets)

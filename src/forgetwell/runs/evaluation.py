@@ -82,7 +82,7 @@ def evaluation_settings(model: str, suite: Suite, *, seed: int) -> dict[str, Any
 def evaluate(
     model: str,
     suite: Suite | str,
-    out: Path,
+    out: str | Path,
     *,
     seed: int = 0,
     dtype: str = "auto",
@@ -110,6 +110,7 @@ def evaluate(
         if suite not in SUITES:
             raise unknown_name("suite", suite, SUITES)
         suite = SUITES[suite]()
+    out = Path(out)
     settings = evaluation_settings(model, suite, seed=seed)
     lm = load(model, dtype=dtype)
     start_run(out, settings, overwrite=overwrite)

@@ -102,7 +102,7 @@ def unlearn(
     retain: Sequence[Row] | str | Path,
     *,
     objective: str,
-    out: Path,
+    out: str | Path,
     config: TrainConfig | None = None,
     refusals: Sequence[str] | None = None,
     lora: Lora | None = None,
@@ -143,7 +143,7 @@ def unlearn(
         redact=redact,
         probe=tuple(probe),
     )
-    return run_job(job, out, overwrite=overwrite, resume=resume)
+    return run_job(job, Path(out), overwrite=overwrite, resume=resume)
 
 
 def run_job(
