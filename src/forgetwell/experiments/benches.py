@@ -53,7 +53,7 @@ def world_bench(*, phrasings: int = 2, epochs: int = 4) -> Bench:
     return Bench(
         "world",
         learn,
-        TrainConfig(lr=2e-4, epochs=epochs, batch=16),
+        TrainConfig(lr=1e-4, epochs=epochs, batch=16),
         world.request,
         world.retain,
         {"retain": world.retain, "unseen": world.unseen, "general": world.evaluation},

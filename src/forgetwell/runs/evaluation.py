@@ -9,10 +9,10 @@ from typing import Any
 from forgetwell.data.reading import read_rows
 from forgetwell.data.world import load_world
 from forgetwell.errors import unknown_name
-from forgetwell.files import digest
+from forgetwell.files import digest, file_sha256
 from forgetwell.models.lm import load
 from forgetwell.requests.template_sets import load_templates
-from forgetwell.runs.folder import start_run, write_manifest
+from forgetwell.runs.folder import MANIFEST, start_run, write_manifest
 from forgetwell.runs.jobs import Progress
 from forgetwell.runs.records import save_evaluation
 from forgetwell.runs.redaction import purge
@@ -68,7 +68,8 @@ SUITES: Mapping[str, Callable[[], Suite]] = {"world": world_suite, "tofu": tofu_
 
 
 def evaluation_settings(model: str, suite: Suite, *, seed: int) -> dict[str, Any]:
-    """Return everything that decides an evaluation's numbers, the model's weights aside."""
+    """Return all that decides an evaluation's numbers, with the run that made the model, if one did."""
+    made = Path(model) / MANIFEST
     return {
         "kind": "evaluate",
         "model": model,
@@ -76,6 +77,7 @@ def evaluation_settings(model: str, suite: Suite, *, seed: int) -> dict[str, Any
         "rows": digest(suite),
         "max_new_tokens": suite.max_new_tokens,
         "seed": seed,
+        "made_by": file_sha256(made) if made.is_file() else "",
     }
 
 
