@@ -29,8 +29,8 @@ from forgetwell.types import Request
 CURVE = "curve.jsonl"
 ATTACK = "stealthy(p=0.33)"
 CONDITIONS = ("plain", "attacked", "defended", "control", "plain_su")
-# Utility is asked only from where forgetting has begun: it is read at forget recall 0.4 and below.
-_BEGUN = 0.85
+# Utility is asked only from where forgetting is well under way: it is read at forget recall 0.4 and below.
+_BEGUN = 0.65
 
 
 @dataclass(frozen=True)

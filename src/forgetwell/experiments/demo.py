@@ -28,7 +28,7 @@ Say = Callable[[str], None]
 ATTACK = "stealthy(p=0.33)"
 OBJECTIVE = "npo + gdr"
 DEFENSE = "npo + gdr + 5*su"
-UNLEARNING = TrainConfig(lr=3e-5, epochs=10, batch=8, probe_every=6)
+UNLEARNING = TrainConfig(lr=1e-5, epochs=15, batch=4, probe_every=18)
 PER_SET = 12
 
 
