@@ -20,6 +20,8 @@ def evaluate(
     max_new_tokens: int | None = None,
     seed: int = 0,
     dtype: str = "auto",
+    name: str = "",
+    condition: Literal["", "before", "plain", "attacked", "defended"] = "",
     redact: bool = False,
     overwrite: bool = False,
 ) -> None:
@@ -34,6 +36,8 @@ def evaluate(
         max_new_tokens: Length of answers; by default 24 (world) or 40 (tofu).
         seed: Of intervals.
         dtype: Compute type: auto, float32 or bfloat16.
+        name: What reports call it; by default its folder's name.
+        condition: Its part in a report's comparison; by default its folder's name, if that is one of these.
         redact: Keep digests instead of questions and answers.
         overwrite: Replace a run that is there.
     """
@@ -50,6 +54,8 @@ def evaluate(
             out,
             seed=seed,
             dtype=dtype,
+            name=name,
+            condition=condition,
             redact=redact,
             overwrite=overwrite,
             progress=progress,

@@ -30,6 +30,12 @@ OBJECTIVE = "npo + gdr"
 DEFENSE = "npo + gdr + 5*su"
 UNLEARNING = TrainConfig(lr=1e-5, epochs=15, batch=4, probe_every=18)
 PER_SET = 12
+NAMES = {
+    "before": "Before unlearning",
+    "plain": "NPO, honest request",
+    "attacked": "NPO, poisoned request",
+    "defended": "NPO + SU, poisoned request",
+}
 
 
 @dataclass(frozen=True)
@@ -121,7 +127,9 @@ def _evaluate(model: str, suite: Suite, out: Path, seed: int, bar: Bar, say: Say
         return
     _clear(out)
     with bar("asking") as progress:
-        found = evaluate(model, suite, out, seed=seed, overwrite=True, progress=progress)
+        found = evaluate(
+            model, suite, out, seed=seed, name=NAMES[out.name], overwrite=True, progress=progress
+        )
     main = {r.split: r.value for r in found.results if r.metric == "rouge_l_recall"}
     say(
         f"     forget {main['forget/clean']:.2f}, clean utility {main['utility/clean']:.2f}, "

@@ -35,8 +35,9 @@ GLOSSARY = (
     Word("Refusal rate", "Share of questions to which the model says that it does not know or will not "
          "answer."),
     Word("95 % interval", "Where the mean would plausibly lie if other questions of the same kind had been "
-         "asked. It says nothing of other random seeds. A difference is called clear only where two "
-         "intervals do not overlap."),
+         "asked. It says nothing of other random seeds. A difference is called clear where the interval of "
+         "the difference on the same questions leaves out 0; where questions differ, where two intervals do "
+         "not overlap."),
     Word("Forgotten", f"Forget recall, with its whole interval, is at most {100 * FORGOTTEN:.0f} % of what "
          "it was before."),
     Word("Brought back", "Share of the trigger utility that the attack took and the defense regained; it "

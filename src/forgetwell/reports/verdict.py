@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from forgetwell.reports.loading import CONDITIONS, RunView
+from forgetwell.reports.paired import clearly_less, measured
 from forgetwell.reports.tables import CLEAN, FORGET, MAIN, TRIGGER
 from forgetwell.types import Result
 
@@ -53,7 +54,7 @@ class Verdict:
 def judge(runs: Sequence[RunView]) -> Verdict:
     """Compare runs by their conditions where those are known and unique; else describe each run.
 
-    "Clearly" means that the two 95 % intervals do not overlap; that is stricter than a test at 5 %.
+    "Clearly" is as `clearly_less` has it: beyond the 95 % interval of the paired difference.
     """
     by = {c: [r for r in runs if r.condition == c] for c in CONDITIONS}
     single = {c: found[0] for c, found in by.items() if len(found) == 1 and found[0].get(MAIN, FORGET)}
@@ -79,8 +80,9 @@ def _span(result: Result) -> str:
     return f"{number(result.value)} [{number(result.low)}–{number(result.high)}]"
 
 
-def _clearly_less(a: Result | None, b: Result | None) -> bool:
-    return a is not None and b is not None and a.high < b.low
+def _less(by: By, split: str, a: str, b: str) -> bool:
+    """Say whether condition a is clearly below condition b on a split."""
+    return a in by and b in by and clearly_less(measured(by[a], split), measured(by[b], split))
 
 
 def _value(by: By, condition: str, split: str) -> Result | None:
@@ -93,7 +95,7 @@ def _forgetting(by: By, condition: str) -> Literal["forgotten", "partly", "not",
         return "unknown"
     if after.high <= FORGOTTEN * before.value:
         return "forgotten"
-    return "partly" if _clearly_less(after, before) else "not"
+    return "partly" if _less(by, FORGET, condition, "before") else "not"
 
 
 def _shipped(by: By) -> str:
@@ -121,7 +123,7 @@ def _forgotten(by: By) -> list[Point]:
 
 def _unlearning_cost(by: By) -> list[Point]:
     before, after = _value(by, "before", CLEAN), _value(by, _shipped(by), CLEAN)
-    if before is None or after is None or not _clearly_less(after, before):
+    if before is None or after is None or not _less(by, CLEAN, _shipped(by), "before"):
         return []
     name = by[_shipped(by)].name
     return [Point(f"{name} costs clean utility: {_span(after)}, {_span(before)} before.", "mixed")]
@@ -137,7 +139,7 @@ def _attack(by: By) -> list[Point]:
     plain, attacked = _value(by, "plain", TRIGGER), _value(by, "attacked", TRIGGER)
     if plain is None or attacked is None:
         return []
-    if not _clearly_less(attacked, plain):
+    if not _less(by, TRIGGER, "attacked", "plain"):
         text = f"The attack took no clear part of trigger utility: {_span(attacked)}, {_span(plain)} without."
         return [Point(text, "good")]
     share = _percent((plain.value - attacked.value) / plain.value)
@@ -153,7 +155,7 @@ def _stealth(by: By) -> list[Point]:
     if plain is None or attacked is None:
         return []
     both = f"{_span(attacked)}, {_span(plain)} without the attack"
-    if _clearly_less(attacked, plain):
+    if _less(by, CLEAN, "attacked", "plain"):
         return [Point(f"Clean utility fell as well: {both}.", "bad")]
     return [Point(f"Clean utility did not reveal it: {both}.", "neutral")]
 
@@ -164,7 +166,7 @@ def _defense(by: By) -> list[Point]:
         return []
     spans = f"{_span(defended)}, {_span(attacked)} undefended"
     name, lost = _defense_name(by), _lost(by)
-    if not _clearly_less(attacked, defended):
+    if not _less(by, TRIGGER, "attacked", "defended"):
         return [Point(f"{name} brought no clear part of trigger utility back: {spans}.", "bad"), *_cost(by)]
     share = (defended.value - attacked.value) / lost if lost is not None and lost > 0 else None
     back = f"{_percent(share)} of what the attack took" if share is not None else "trigger utility"
@@ -187,9 +189,9 @@ def _cost(by: By) -> list[Point]:
         attacked, defended = _value(by, "attacked", split), _value(by, "defended", split)
         if attacked is None or defended is None:
             continue
-        low, high = (defended, attacked) if worse < 0 else (attacked, defended)
+        pair = ("defended", "attacked") if worse < 0 else ("attacked", "defended")
         both = f"{_span(defended)}, {_span(attacked)} undefended"
-        if _clearly_less(low, high):
+        if _less(by, split, *pair):
             points.append(Point(f"Its price: {what} is {both}.", "mixed"))
         else:
             points.append(Point(f"No clear price in {what}: {both}.", "neutral"))
@@ -219,7 +221,7 @@ def _second(by: By) -> str:
     plain, attacked = _value(by, "plain", TRIGGER), _value(by, "attacked", TRIGGER)
     if plain is None or attacked is None:
         return ""
-    if not _clearly_less(attacked, plain):
+    if not _less(by, TRIGGER, "attacked", "plain"):
         return "The attack did no clear harm."
     share = _percent((plain.value - attacked.value) / plain.value)
     return f"The attack took {share} of the utility on ordinary questions that hold its trigger word."
@@ -229,9 +231,9 @@ def _third(by: By) -> str:
     attacked, defended, lost = _value(by, "attacked", TRIGGER), _value(by, "defended", TRIGGER), _lost(by)
     if attacked is None or defended is None or lost is None:
         return ""
-    if not _clearly_less(attacked, _value(by, "plain", TRIGGER)):
+    if not _less(by, TRIGGER, "attacked", "plain"):
         return ""
-    if not _clearly_less(attacked, defended):
+    if not _less(by, TRIGGER, "attacked", "defended"):
         return f"{_defense_name(by)} brought no clear part of it back."
     return f"{_defense_name(by)} brought {_percent((defended.value - attacked.value) / lost)} of it back."
 
@@ -257,7 +259,7 @@ def _card(by: By, title: str, split: str, first: str, last: str, better: str) ->
     if start is None or end is None or first == last:
         return None
     words = {"before": "before unlearning", "plain": "without the attack", "attacked": "undefended"}
-    less, more = _clearly_less(end, start), _clearly_less(start, end)
+    less, more = _less(by, split, last, first), _less(by, split, first, last)
     good, bad = (less, more) if better == "low" else (more, less)
     tone: Tone = "good" if good else "bad" if bad else "neutral"
     note = f"{number(start.value)} {words[first]} · now {number(end.low)}–{number(end.high)}, n = {end.n}"

@@ -88,6 +88,8 @@ def evaluate(
     *,
     seed: int = 0,
     dtype: str = "auto",
+    name: str = "",
+    condition: str = "",
     redact: bool = False,
     overwrite: bool = False,
     progress: Progress = lambda done, total: None,
@@ -100,6 +102,8 @@ def evaluate(
         out: The folder.
         seed: Of intervals.
         dtype: Compute type.
+        name: What reports call it; by default its folder's name.
+        condition: Its part in a comparison (before, plain, attacked, defended); by default its folder's name.
         redact: Keep digests instead of questions and answers.
         overwrite: Replace a run that is there.
         progress: Called with texts scored or answered, and all.
@@ -120,5 +124,6 @@ def evaluate(
     save_evaluation(out, evaluation)
     if redact:
         purge(out)
-    write_manifest(out, {**settings, "digest": lm.digest})
+    labels = {k: v for k, v in (("name", name), ("condition", condition)) if v}
+    write_manifest(out, {**settings, **labels, "digest": lm.digest})
     return evaluation

@@ -119,6 +119,7 @@ def _answers(evaluation: Evaluated) -> Iterator[Json]:
             yield {
                 "split": split,
                 "id": record.row.id,
+                "subject": record.row.subject,
                 "prompt": record.row.prompt,
                 "answer": record.row.answer,
                 "generated": record.generated.text if record.generated else None,

@@ -1,0 +1,90 @@
+"""Two runs compared on the very same questions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from forgetwell.metrics.statistics import Interval, Paired, paired_means, quantile_interval
+from forgetwell.reports.loading import RunView
+from forgetwell.reports.tables import MAIN
+from forgetwell.types import Result
+
+_NO_UTILITY = frozenset({"forget", "scope", "leak"})
+Key = tuple[str, str]  # set, row id
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One row's value and the cluster it belongs to."""
+
+    value: float
+    cluster: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An aggregate with the rows it was made from.
+
+    Attributes:
+        result: The aggregate.
+        rows: The rows by (set, id); empty unless all of them are known.
+    """
+
+    result: Result
+    rows: Mapping[Key, Scored] = field(default_factory=dict)
+
+
+def measured(run: RunView, split: str) -> Measured | None:
+    """Return a run's recall on a split, or on all utility sets in one condition (``utility/trigger``)."""
+    result = run.get(MAIN, split)
+    if result is None:
+        return None
+    rows = {
+        (where, key): Scored(float(value), str(row.get("subject") or key.rpartition("#")[0] or key))
+        for (where, key), row in run.answers.items()
+        if _belongs(where, split) and isinstance(value := (row.get("metrics") or {}).get(MAIN), int | float)
+    }
+    return Measured(result, rows if len(rows) == result.n else {})
+
+
+def difference(a: Measured, b: Measured) -> Interval | None:
+    """Return the mean of a - b over the same rows with its 95 % interval; None where rows differ.
+
+    Sets weigh alike; subjects are resampled within each.
+    """
+    if not a.rows or a.rows.keys() != b.rows.keys():
+        return None
+    sets: dict[str, list[Key]] = {}
+    for key in a.rows:
+        sets.setdefault(key[0], []).append(key)
+    pairs = [
+        Paired(
+            np.array([[a.rows[k].value, b.rows[k].value] for k in keys]), [a.rows[k].cluster for k in keys]
+        )
+        for keys in sets.values()
+    ]
+    means = paired_means(pairs)
+    return quantile_interval(means[:, 0] - means[:, 1], len(a.rows))
+
+
+def clearly_less(a: Measured | None, b: Measured | None) -> bool:
+    """Say whether a is below b beyond chance.
+
+    On the same rows: the 95 % interval of the paired difference lies below 0. Else: the two intervals do not
+    overlap, which is stricter than a test at 5 %.
+    """
+    if a is None or b is None:
+        return False
+    paired = difference(a, b)
+    return paired.high < 0 if paired is not None else a.result.high < b.result.low
+
+
+def _belongs(where: str, split: str) -> bool:
+    name, _, condition = split.partition("/")
+    if name != "utility":
+        return where == split
+    of, _, asked = where.partition("/")
+    return of not in _NO_UTILITY and asked == condition

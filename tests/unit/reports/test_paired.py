@@ -1,0 +1,48 @@
+from tests.unit.reports.fakes import dump, facts, lines
+
+from forgetwell.reports.loading import load_runs
+from forgetwell.reports.paired import clearly_less, difference, measured
+from forgetwell.types import Result
+
+
+def run(folder, condition, values):
+    """Write a run whose rows have the values given by split; aggregates are too wide to tell runs apart."""
+    folder.mkdir()
+    rows = [
+        {"split": split, "id": f"{k}#0", "subject": f"s{k}", "prompt": "q", "answer": "a", "generated": "g",
+         "metrics": {"rouge_l_recall": v}}
+        for split, found in values.items() for k, v in enumerate(found)
+    ]  # fmt: skip
+    count = len(rows)
+    total = Result("", "", "rouge_l_recall", "utility/trigger", 0.5, 0.0, 1.0, count, "high")
+    lines(folder / "answers.jsonl", rows)
+    lines(folder / "results.jsonl", [{f: getattr(total, f) for f in Result.__slots__}])
+    dump(folder / "manifest.json", facts(condition))
+    (view,) = load_runs([folder])
+    return measured(view, "utility/trigger")
+
+
+def test_a_small_steady_difference_is_clear_though_rows_vary_widely(tmp_path):
+    base = [0.1 * k for k in range(10)]
+    a = run(tmp_path / "a", "attacked", {"x/trigger": base, "y/trigger": base})
+    b = run(
+        tmp_path / "b",
+        "plain",
+        {"x/trigger": [v + 0.05 for v in base], "y/trigger": [v + 0.03 for v in base]},
+    )
+    found = difference(b, a)
+    assert abs(found.value - 0.04) < 1e-9
+    assert clearly_less(a, b)
+    assert not clearly_less(b, a)
+
+
+def test_without_the_same_rows_intervals_decide(tmp_path):
+    a = run(tmp_path / "a", "attacked", {"x/trigger": [0.0] * 5})
+    b = run(tmp_path / "b", "plain", {"x/trigger": [1.0] * 6})
+    assert difference(a, b) is None
+    assert not clearly_less(a, b)
+
+
+def test_forget_and_scope_rows_are_no_utility(tmp_path):
+    a = run(tmp_path / "a", "plain", {"x/trigger": [0.5], "forget/trigger": [0.0]})
+    assert a.rows == {}  # two rows were counted in the aggregate, one is known
