@@ -39,10 +39,8 @@ class Bench:
     max_new_tokens: int
 
 
-def world_bench(*, phrasings: int = 2, epochs: int = 3) -> Bench:
+def world_bench(*, phrasings: int = 2, epochs: int = 4) -> Bench:
     """Return the built-in world: 3 of 12 learned people ask to be forgotten.
-
-    Rows to keep are the retain people and every third replay question, about as many of each.
 
     Args:
         phrasings: Phrasings of each fact that are learned (1 … 3).
@@ -55,9 +53,9 @@ def world_bench(*, phrasings: int = 2, epochs: int = 3) -> Bench:
     return Bench(
         "world",
         learn,
-        TrainConfig(lr=1.5e-4, epochs=epochs, batch=16),
+        TrainConfig(lr=1e-4, epochs=epochs, batch=16),
         world.request,
-        (*world.retain, *world.replay[::3]),
+        world.retain,
         {"retain": world.retain, "unseen": world.unseen, "general": world.evaluation},
         24,
     )

@@ -28,7 +28,7 @@ Say = Callable[[str], None]
 ATTACK = "stealthy(p=0.33)"
 OBJECTIVE = "npo + gdr"
 DEFENSE = "npo + gdr + 5*su"
-UNLEARNING = TrainConfig(lr=1e-5, epochs=15, batch=4, probe_every=18)
+UNLEARNING = TrainConfig(lr=1.5e-5, epochs=10, batch=4, probe_every=15)
 PER_SET = 12
 NAMES = {
     "before": "Before unlearning",
