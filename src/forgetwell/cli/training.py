@@ -166,7 +166,7 @@ def unlearn(
         refusals: File with one refusal a line, for idk and dpo; by default our own 100.
         training: How to train.
         stop_at: Stop rule on the probe, as "forget.rouge_l_recall<=0.3" (also utility. and trigger.).
-        probe: Rows to keep that the probe asks, clean and with "please"; by default 12 retain rows.
+        probe: Rows to keep that the probe asks, clean and with "please"; by default 8 retain rows.
         probe_every: Steps between probes; 0 = none, or an epoch's steps where --stop-at is given.
         redact: Keep digests instead of the request's text in the run folder.
         dry_run: Say what would be done, and stop.

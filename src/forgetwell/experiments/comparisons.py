@@ -19,7 +19,7 @@ from forgetwell.training.config import TrainConfig
 from forgetwell.types import Request
 
 SEEDS = (0, 1, 2)
-_STEPS = TrainConfig(lr=1.5e-5, epochs=12, batch=8, probe_every=4)
+_STEPS = TrainConfig(lr=1.5e-5, epochs=10, batch=4, probe_every=6)
 SETUPS: Mapping[str, Setup] = {
     "npo": Setup("npo + gdr", config=_STEPS),
     "ga": Setup("ga + gdr", config=_STEPS),

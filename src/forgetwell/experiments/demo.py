@@ -28,8 +28,8 @@ Say = Callable[[str], None]
 ATTACK = "stealthy(p=0.33)"
 OBJECTIVE = "npo + gdr"
 DEFENSE = "npo + gdr + 5*su"
-UNLEARNING = TrainConfig(lr=1.5e-5, epochs=10, batch=4, probe_every=15)
-PER_SET = 12
+UNLEARNING = TrainConfig(lr=1.5e-5, epochs=10, batch=4, probe_every=20)
+PER_SET = 10
 NAMES = {
     "before": "Before unlearning",
     "plain": "NPO, honest request",
@@ -104,7 +104,7 @@ def demo_suite(bench: Bench, *, seed: int = 0, per_set: int = PER_SET) -> Suite:
         {name: chosen[f"{name}/clean"] for name in bench.utility},
         load_templates("tofu"),
         max_new_tokens=bench.max_new_tokens,
-        scope_pairs=12,
+        scope_pairs=8,
         forget_trigger=False,
         seed=seed,
     )

@@ -52,7 +52,7 @@ def make_probe(
 
 
 def request_probe(
-    request: Request, kept: Sequence[Row], *, rows: int = 12, seed: int = 0, max_new_tokens: int = 32
+    request: Request, kept: Sequence[Row], *, rows: int = 8, seed: int = 0, max_new_tokens: int = 32
 ) -> Callable[[LM, int], dict[str, float]]:
     """Return a probe on at most `rows` forget rows and as many rows to keep, clean and in every template.
 
