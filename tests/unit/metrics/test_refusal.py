@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import pytest
 
 from forgetwell.data.world import load_refusals, load_world
@@ -34,3 +37,11 @@ def test_the_world_answers_are_no_refusals():
 )
 def test_cases(text, expected):
     assert refuses(text) is expected
+
+
+def test_errors_on_real_answers_labeled_by_hand():
+    path = Path(__file__).parents[2] / "golden" / "refusal_labels.jsonl"
+    labeled = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    wrong = [row["text"] for row in labeled if refuses(row["text"]) != row["refusal"]]
+    assert len(labeled) == 100
+    assert wrong == []
