@@ -136,7 +136,7 @@ def run_claim(
     config = replace(setup.config, seed=run.seed, stop_at=f"forget.rouge_l_recall<={setup.floor:g}")
     hooks = Hooks(
         log=lambda record: None,
-        probe=_row_probe(bench, setup.per_set, run.seed, curve),
+        probe=_row_probe(bench, setup, run.seed, curve),
         progress=progress,
     )
     done = finetune(
@@ -155,16 +155,17 @@ def run_claim(
 
 
 def _row_probe(
-    bench: Bench, per_set: int, seed: int, curve: list[dict[str, Any]]
+    bench: Bench, setup: Setup, seed: int, curve: list[dict[str, Any]]
 ) -> Callable[[HFModel, int], Mapping[str, float]]:
-    """Return a probe that keeps every row's value in `curve`."""
-    splits = sampled_utility(bench, per_set=per_set, seed=seed)
+    """Return a probe that keeps every row's value in `curve`; utility also at the start and the end."""
+    splits = sampled_utility(bench, per_set=setup.per_set, seed=seed)
+    last = setup.config.steps(-(-len(bench.request) // setup.config.batch))
     everything = [row for rows in splits.values() for row in rows]
 
     def probe(lm: HFModel, step: int) -> dict[str, float]:
         forget = recalls(lm, bench.request, max_new_tokens=bench.max_new_tokens)
         record: dict[str, Any] = {"step": step, "forget": _by_id(bench.request, forget)}
-        if step == 0 or mean(forget) <= _BEGUN:
+        if step in (0, last) or mean(forget) <= _BEGUN:
             values = iter(recalls(lm, everything, max_new_tokens=bench.max_new_tokens))
             record["utility"] = {
                 key: _by_id(rows, [next(values) for _ in rows]) for key, rows in splits.items()
