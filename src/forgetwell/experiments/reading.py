@@ -53,7 +53,8 @@ def read_claims(
     with intervals over the same resamples: what the attack takes of trigger utility (``plain - attacked``;
     share of ``plain``), what `su` returns of that (``(defended - attacked) / (plain - attacked)``), what the
     control returns, the difference of the two, and what `su` does to clean utility. Rows are pooled over
-    seeds; intervals resample subjects within each set. A seed counts at a level if every condition got there.
+    seeds; intervals resample subjects within each set. A condition that no seed brought to a level
+    is left out there; a seed counts at a level if all the others got there.
 
     Args:
         bench: What the runs were made on.
@@ -73,10 +74,11 @@ def read_claims(
             for r in runs
             if (found := _read(run_folder(out, r), level)) is not None
         }
-        whole = tuple(s for s in seeds if all((s, c) in read for c in conditions))
-        if whole:
+        reached = tuple(c for c in conditions if any((s, c) in read for s in seeds))
+        whole = tuple(s for s in seeds if all((s, c) in read for c in reached))
+        if reached and whole:
             at = END if level is None else f"{level:g}"
-            claims += _claims(bench, read, whole, conditions, at, per_set)
+            claims += _claims(bench, read, whole, reached, at, per_set)
     return tuple(claims)
 
 
@@ -126,8 +128,11 @@ def _claims(
     for name, kind, statistic in _STATISTICS:
         columns = {c: means[kind][:, k] for k, c in enumerate(conditions)}
         try:
-            found = statistic(columns)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                found = statistic(columns)
         except KeyError:  # a condition that this comparison left out
+            continue
+        if not np.isfinite(found).all():  # a share of nothing
             continue
         claims.append(Claim(at, name, quantile_interval(found, counts[kind]), seeds))
     return claims

@@ -96,14 +96,17 @@ def test_claims_are_what_the_runs_hold(tmp_path):
     assert "| 0.3 | su returns, share | 0.750 |" in claims_table({"toy/npo": list(found.values())})
 
 
-def test_a_level_that_a_run_never_reached_has_no_claim(tmp_path):
-    runs = plan_runs(SETUP, ["plain", "attacked"], [0])
+def test_a_condition_that_never_got_to_a_level_is_left_out_there_alone(tmp_path):
+    runs = plan_runs(SETUP, ["plain", "attacked", "control"], [0])
     for run in runs:
         fake_run(tmp_path, run, 0.5)
-    folder = run_folder(tmp_path, runs[1])
+    folder = run_folder(tmp_path, runs[2])
     curve = [{**c, "forget": {"f0": 0.9, "f1": 0.9}} for c in read_curve(folder)]
     (folder / CURVE).write_text("".join(json.dumps(c) + "\n" for c in curve))
-    assert {c.at for c in read_claims(BENCH, runs, tmp_path, per_set=2)} == {"end"}
+    found = {(c.at, c.name) for c in read_claims(BENCH, runs, tmp_path, per_set=2)}
+    assert ("0.3", "attack takes") in found
+    assert ("0.3", "control returns") not in found
+    assert ("end", "control returns") in found
 
 
 def test_the_world_bench_forgets_people_it_has_learned():
