@@ -135,7 +135,6 @@ def run_claim(
     curve: list[dict[str, Any]] = []
     config = replace(setup.config, seed=run.seed, stop_at=f"forget.rouge_l_recall<={setup.floor:g}")
     hooks = Hooks(
-        log=lambda record: None,
         probe=_row_probe(bench, setup, run.seed, curve),
         progress=progress,
     )

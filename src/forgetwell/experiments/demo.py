@@ -11,6 +11,7 @@ from pathlib import Path
 from forgetwell.data.reading import write_rows
 from forgetwell.errors import ExistsError
 from forgetwell.experiments.benches import Bench, sampled_utility, world_bench
+from forgetwell.experiments.claims import ATTACK
 from forgetwell.reports.build import ReportFiles, report
 from forgetwell.requests.attacks import attack_request
 from forgetwell.requests.template_sets import load_templates
@@ -25,7 +26,6 @@ from forgetwell.types import Request, Result
 
 Bar = Callable[[str], AbstractContextManager[Progress]]
 Say = Callable[[str], None]
-ATTACK = "stealthy(p=0.33)"
 OBJECTIVE = "npo + gdr"
 DEFENSE = "npo + gdr + 5*su"
 UNLEARNING = TrainConfig(lr=1.5e-5, epochs=10, batch=4, probe_every=20)

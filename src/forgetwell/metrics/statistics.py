@@ -71,20 +71,6 @@ def paired_difference(a: Sequence[float], b: Sequence[float], clusters: Sequence
     return Sample([x - y for x, y in zip(a, b, strict=True)], clusters)
 
 
-def _resampled(sample: Sample, stream: np.random.Generator, resamples: int) -> Floats:
-    if not len(sample.values):
-        raise InputError("An interval needs at least one value.")
-    values = np.asarray(sample.values, dtype=np.float64)
-    names, index = np.unique(np.asarray(sample.clusters, dtype=object).astype(str), return_inverse=True)
-    if len(names) == 1:
-        index, names = np.arange(len(values)), np.arange(len(values))
-    sums = np.bincount(index, weights=values, minlength=len(names))
-    sizes = np.bincount(index, minlength=len(names))
-    drawn = stream.integers(0, len(names), size=(resamples, len(names)))
-    means: Floats = sums[drawn].sum(1) / sizes[drawn].sum(1)
-    return means
-
-
 @dataclass(frozen=True)
 class Paired:
     """Several conditions measured on the same rows of one set.
@@ -123,11 +109,29 @@ def quantile_interval(statistics: Floats, n: int, *, level: float = 0.95) -> Int
 
 
 def _paired_resamples(paired: Paired, stream: np.random.Generator, resamples: int) -> Floats:
-    names, index = np.unique(np.asarray(paired.clusters, dtype=object).astype(str), return_inverse=True)
-    sizes = np.bincount(index, minlength=len(names)).astype(np.float64)
-    sums = np.zeros((len(names), paired.values.shape[1]))
-    np.add.at(sums, index, paired.values)
-    drawn = stream.integers(0, len(names), size=(resamples, len(names)))
-    means = sums[drawn].sum(1) / sizes[drawn].sum(1)[:, None]
-    whole: Floats = np.concatenate([paired.values.mean(0)[None], means])
+    """Return the means of the sample (first) and of its resamples (resamples + 1, C)."""
+    drawn = _drawn_means(paired.values, paired.clusters, stream, resamples)
+    whole: Floats = np.concatenate([paired.values.mean(0)[None], drawn])
     return whole
+
+
+def _resampled(sample: Sample, stream: np.random.Generator, resamples: int) -> Floats:
+    if not len(sample.values):
+        raise InputError("An interval needs at least one value.")
+    values = np.asarray(sample.values, dtype=np.float64)[:, None]
+    return _drawn_means(values, sample.clusters, stream, resamples)[:, 0]
+
+
+def _drawn_means(
+    values: Floats, clusters: Sequence[str], stream: np.random.Generator, resamples: int
+) -> Floats:
+    """Return each column's means (resamples, C) of clusters drawn with replacement; of rows, if there is one."""
+    names, index = np.unique(np.asarray(clusters, dtype=object).astype(str), return_inverse=True)
+    if len(names) == 1:
+        index, names = np.arange(len(values)), np.arange(len(values))
+    sizes = np.bincount(index, minlength=len(names))
+    sums = np.zeros((len(names), values.shape[1]))
+    np.add.at(sums, index, values)
+    drawn = stream.integers(0, len(names), size=(resamples, len(names)))
+    means: Floats = sums[drawn].sum(1) / sizes[drawn].sum(1)[:, None]
+    return means

@@ -35,3 +35,10 @@ def test_an_empty_set_is_refused():
         paired_means([Paired(np.zeros((0, 2)), [])])
     with pytest.raises(InputError):
         paired_means([])
+
+
+def test_with_one_subject_rows_are_drawn_so_that_the_interval_has_a_width():
+    values = np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
+    means = paired_means([Paired(values, ["a"] * 4)])
+    interval = quantile_interval(means[:, 0] - means[:, 1], 4)
+    assert interval.low < 0 < interval.high
