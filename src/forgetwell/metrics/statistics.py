@@ -125,7 +125,7 @@ def _resampled(sample: Sample, stream: np.random.Generator, resamples: int) -> F
 def _drawn_means(
     values: Floats, clusters: Sequence[str], stream: np.random.Generator, resamples: int
 ) -> Floats:
-    """Return each column's means (resamples, C) of clusters drawn with replacement; of rows, if there is one."""
+    """Return column means (resamples, C) of clusters drawn with replacement; of rows, if there is but one."""
     names, index = np.unique(np.asarray(clusters, dtype=object).astype(str), return_inverse=True)
     if len(names) == 1:
         index, names = np.arange(len(values)), np.arange(len(values))
