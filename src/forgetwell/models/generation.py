@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from forgetwell.models.packing import pack
 from forgetwell.types import Encoded
@@ -59,34 +60,59 @@ def generate_packed(
     max_new_tokens: int,
     stop_ids: frozenset[int],
 ) -> list[list[int]]:
-    """Return greedy continuations, prompts merged into one trie and decoded side by side.
+    """Return greedy continuations: prompts are read as tries, then every row decodes on its own.
 
-    Each step feeds one token a row as one sequence; a mask lets it see its own prompt and answer alone.
-    Rows that stopped are no longer fed.
+    After the tries are read, each row's keys and values are gathered along its path, so that attention in a
+    step costs the row's own length, not the batch's. Rows that stopped are dropped once they are a quarter.
     """
-    from transformers import DynamicCache
-
     decoder, device = Decoder(network), next(network.parameters()).device
-    trie = pack([Encoded(p, len(p)) for p in prompts], limit=sum(map(len, prompts))).to(device)
-    cache = DynamicCache()
-    states = decoder.body(trie.ids, trie.positions, trie.mask, cache)[0, trie.last]
-    visible = trie.mask[0, trie.last]
+    states, cache, seen = _read_prompts(decoder, prompts, device)
     active = list(range(len(prompts)))
     outputs: list[list[int]] = [[] for _ in prompts]
     for step in range(max_new_tokens):
-        chosen = decoder.head(states).argmax(-1).tolist()
-        for row, token in zip(active, chosen, strict=True):
-            outputs[row].append(token)
-        kept = [k for k, row in enumerate(active) if outputs[row][-1] not in stop_ids]
-        if not kept or step == max_new_tokens - 1:
+        chosen = decoder.head(states).argmax(-1)
+        for row, token in zip(active, chosen.tolist(), strict=True):
+            if not _stopped(outputs[row], stop_ids):
+                outputs[row].append(token)
+        going = [k for k, row in enumerate(active) if not _stopped(outputs[row], stop_ids)]
+        if not going or step == max_new_tokens - 1:
             break
-        active = [active[k] for k in kept]
-        visible = visible[kept]
-        visible = torch.cat([visible, torch.eye(len(active), dtype=torch.bool, device=device)], 1)
-        ids = torch.tensor([[outputs[row][-1] for row in active]], device=device)
-        positions = torch.tensor([[len(prompts[row]) + step for row in active]], device=device)
-        states = decoder.body(ids, positions, visible[None], cache)[0]
+        if 4 * len(going) <= 3 * len(active):
+            kept = torch.tensor(going, device=device)
+            cache.batch_select_indices(kept)
+            active, chosen, seen = [active[k] for k in going], chosen[kept], seen[kept]
+        positions = seen.sum(1, keepdim=True)
+        seen = torch.cat([seen, torch.ones_like(seen[:, :1])], 1)
+        states = decoder.body(chosen[:, None], positions, seen[:, None], cache)[:, 0]
     return outputs
+
+
+def _read_prompts(
+    decoder: Decoder, prompts: Sequence[tuple[int, ...]], device: torch.device
+) -> tuple[Tensor, Any, Tensor]:
+    """Return each prompt's last hidden state (B, D), a cache with a row a prompt, and what it sees (B, S).
+
+    Prompts are aligned on the right.
+    """
+    from transformers import DynamicCache
+
+    trie = pack([Encoded(p, len(p)) for p in prompts]).to(device)
+    cache = DynamicCache()
+    states = decoder.body(trie.ids, trie.positions, trie.mask, cache).flatten(0, 1)[trie.last]
+    trees, ends = trie.last // trie.ids.shape[1], trie.last % trie.ids.shape[1]
+    paths = [seen.nonzero().flatten() for seen in trie.mask[trees, ends]]
+    places = pad_sequence(paths, batch_first=True, padding_value=-1, padding_side="left")
+    own = [(_rows(part.keys, trees, places), _rows(part.values, trees, places)) for part in cache.layers]
+    return states, DynamicCache(own), places >= 0
+
+
+def _rows(states: Tensor, trees: Tensor, places: Tensor) -> Tensor:
+    """Return (B, H, S, d): of the tries' (P, H, T, d), the places (B, S) of each row in its trie (B,)."""
+    return states.transpose(1, 2)[trees[:, None], places].transpose(1, 2).contiguous()
+
+
+def _stopped(output: Sequence[int], stop_ids: frozenset[int]) -> bool:
+    return bool(output) and output[-1] in stop_ids
 
 
 def generate_padded(

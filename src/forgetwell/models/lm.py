@@ -19,7 +19,7 @@ from forgetwell.models.scored import Scored, scored_from_logits
 from forgetwell.types import Encoded, Generation, Row, TokenScores
 
 SCORING_TOKENS = 2048
-GENERATION_TOKENS = 1024
+GENERATION_TOKENS = 2048
 
 
 def silent(done: int) -> None:
