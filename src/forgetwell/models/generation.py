@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from forgetwell.models.packing import pack
@@ -48,9 +48,15 @@ class Decoder:
         states: Tensor = output.last_hidden_state
         return states
 
+    @property
+    def output(self) -> nn.Module:
+        """The LM head."""
+        head: nn.Module = self.plain.get_output_embeddings()
+        return head
+
     def head(self, states: Tensor) -> Tensor:
         """Return logits (…, V)."""
-        logits: Tensor = self.plain.get_output_embeddings()(states)
+        logits: Tensor = self.output(states)
         return logits
 
 

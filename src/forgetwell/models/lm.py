@@ -10,9 +10,12 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from forgetwell.data.encoding import Codec
+from forgetwell.errors import InputError
 from forgetwell.models.generation import Decoder, generate_packed, generate_padded
+from forgetwell.models.label_logps import label_logps
 from forgetwell.models.packing import Packed, pack, pad, shared_prefix
 from forgetwell.models.saving import ModelCard, save_model
 from forgetwell.models.scored import Scored, scored_from_logits
@@ -66,10 +69,17 @@ class ScoringModule(nn.Module):
         self.network = network
         self.packs = packs
 
-    def forward(self, batch: Packed) -> Tensor:
-        """Return logits (N, V) before each scored token."""
-        head: Tensor = self.decoder.head(self.hidden(batch))
-        return head
+    def forward(self, batch: Packed, logits: bool = True) -> Tensor:
+        """Return logits (N, V) before each scored token, or without `logits` their labels' log p (N,)."""
+        states, head = self.hidden(batch), self.decoder.output
+        if logits or type(head) is not nn.Linear:
+            values: Tensor = head(states)
+            return values if logits else -cross_entropy(values.float(), batch.labels, reduction="none")
+        kind = states.device.type
+        compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else states.dtype
+        bias = None if head.bias is None else head.bias.to(compute)
+        with torch.autocast(kind, enabled=False):
+            return label_logps(states.to(compute), head.weight.to(compute), bias, batch.labels)
 
     def hidden(self, batch: Packed) -> Tensor:
         """Return the last hidden state (N, D) before each scored token."""
@@ -201,19 +211,28 @@ def wrap(
     digest: str,
     compute: torch.dtype = torch.float32,
 ) -> HFModel:
-    """Put a transformers model behind `HFModel`, packing rows only if that gives the same numbers."""
-    module = ScoringModule(network.eval(), packs=False)
-    module.packs = packing_agrees(network)
-    return HFModel(module, codec, name, digest, compute)
+    """Put a transformers model behind `HFModel`, packing rows only if that gives the same numbers.
+
+    Raises:
+        InputError: Body and LM head alone don't give the model's logits, so that every number would be wrong.
+    """
+    packs = _agrees(network, packs=True)
+    if not packs and not _agrees(network, packs=False):
+        raise InputError(
+            f"{name} makes its logits in a way that isn't supported (not by a body and an LM head alone: "
+            "capped or scaled logits, perhaps). Use a model of another kind."
+        )
+    return HFModel(ScoringModule(network.eval(), packs), codec, name, digest, compute)
 
 
 @torch.no_grad()
-def packing_agrees(network: Any) -> bool:  # noqa: ANN401 - any causal LM
-    """Say whether packed rows give the logits that the network gives for each row alone (to 1e-3)."""
+def _agrees(network: Any, *, packs: bool) -> bool:  # noqa: ANN401 - any causal LM
+    """Say whether packed (else padded) rows give the logits that the network gives for each row alone."""
     rows = [Encoded((1, 2, 3, 4, 5, 6), 3), Encoded((1, 2, 3, 7, 8), 3)]
     device = next(network.parameters()).device
     try:
-        ours = ScoringModule(network, packs=True)(pack(rows).to(device)).float()
+        batch = (pack(rows) if packs else pad(rows)).to(device)
+        ours = ScoringModule(network, packs)(batch).float()
         alone = [network(torch.tensor([r.ids], device=device)).logits[0, r.start - 1 : -1] for r in rows]
     except (TypeError, ValueError, RuntimeError, AttributeError, IndexError):
         return False

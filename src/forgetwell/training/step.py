@@ -89,7 +89,8 @@ def term_values(
     ``share = Σ_i w_i v_i / n`` over this micro-batch, n the rows or scored tokens of the *whole* step, so
     that shares add up to the same value however the step is divided.
     """
-    scored = dict(zip(views, _forward(lm, module, list(views.values())), strict=True))
+    logits = any(term.item.facts["logits"] for term in objective.terms)
+    scored = dict(zip(views, _forward(lm, module, list(views.values()), logits=logits), strict=True))
     shares = {}
     for term in objective.terms:
         key = view_key(term, term.views[0])
@@ -117,11 +118,17 @@ def _inputs(
             yield scored[key]
 
 
-def _forward(lm: HFModel, module: torch.nn.Module, views: Sequence[ViewRows]) -> Iterator[Scored]:
+def _forward(
+    lm: HFModel, module: torch.nn.Module, views: Sequence[ViewRows], *, logits: bool
+) -> Iterator[Scored]:
+    """Give each view's `Scored`; full logits only where some term reads them."""
     batch = lm.batch([row for view in views for row in view.rows])
     with lm.precision():
-        logits = module(batch)
-    everything = scored_from_logits(logits, batch.labels, batch.row, batch.rows)
+        values = module(batch, logits)
+    if logits:
+        everything = scored_from_logits(values, batch.labels, batch.row, batch.rows)
+    else:
+        everything = Scored(batch.rows, batch.row, batch.labels, None, values)
     first = 0
     for view in views:
         yield select(everything, first, len(view.rows))

@@ -5,6 +5,7 @@ from tests.tiny import tiny_lm, tiny_tokenizer
 from forgetwell.data.encoding import Codec
 from forgetwell.errors import InputError
 from forgetwell.models.generation import generate_padded
+from forgetwell.models.lm import wrap
 from forgetwell.models.packing import pack, pad
 from forgetwell.types import Encoded, Row, Turn
 
@@ -93,3 +94,25 @@ def test_plain_text_scores_all_but_the_first_token():
 def test_rows_that_cannot_be_encoded_are_named(row):
     with pytest.raises(InputError, match=row.id):
         Codec(tiny_tokenizer(), 256).encode(row)
+
+
+def test_a_model_that_caps_its_logits_is_refused_rather_than_measured_wrong():
+    class Capped(torch.nn.Module):
+        def __init__(self, network):
+            super().__init__()
+            self.network = network
+
+        def forward(self, ids):
+            output = self.network(ids)
+            output.logits = torch.tanh(output.logits)
+            return output
+
+        def get_decoder(self):
+            return self.network.get_decoder()
+
+        def get_output_embeddings(self):
+            return self.network.get_output_embeddings()
+
+    lm = tiny_lm()
+    with pytest.raises(InputError, match="isn't supported"):
+        wrap(Capped(lm.module.network), lm.codec, "capped", "")
