@@ -4,7 +4,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from forgetwell.experiments.comparisons import run_comparisons
+from forgetwell.experiments.grid import run_plan, with_seeds
+from forgetwell.experiments.plan import read_plan
 from forgetwell.models.smollm2 import fetched
 
 pytestmark = [
@@ -22,8 +23,9 @@ def bar(what):
     reason="measured on seed 0: the attack takes clean utility too (docs/experiments.md), so this is open"
 )
 def test_the_attack_takes_trigger_utility_and_su_returns_it(tmp_path):
-    claims = run_comparisons(tmp_path, model="smollm2", say=print, bar=bar, only=["world/npo"], seeds=[0])
-    found = {c.name: c.interval for c in claims["world/npo"] if c.at == "0.4"}
+    plan = with_seeds(read_plan("claims-world"), [0])
+    claims = run_plan(plan, tmp_path, say=print, bar=bar, only=["loss=npo"]).claims
+    found = {c.name: c.interval for c in claims["loss=npo"] if c.at == "0.4"}
     assert found["attack takes"].low > 0
     assert found["attack takes"].value > 2 * found["attack takes of clean"].value
     assert found["su returns"].low > 0

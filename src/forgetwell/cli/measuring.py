@@ -95,7 +95,6 @@ def purge(run: Path) -> None:
 def demo(
     *,
     full: bool = False,
-    only: list[str] | None = None,
     out: Path = Path("runs/demo"),
     model: str = "smollm2",
     seed: int = 0,
@@ -105,9 +104,8 @@ def demo(
     Finished stages are reused: a second run takes seconds, an interrupted one goes on.
 
     Args:
-        full: Also run the comparisons behind docs/experiments.md (many hours on 2 cores); they go on where
-            they were interrupted.
-        only: With --full, which comparisons, as world/npo; by default all.
+        full: Also run the plans claims-world, claims-tofu and claims-lora (many hours on 2 cores), as
+            forgetwell bench does; they go on where they were interrupted.
         out: Folder for all runs and the report.
         model: The starting model.
         seed: Of the attack, of all draws and of intervals.
@@ -124,12 +122,12 @@ def demo(
         print(f"{name:16}{values[0]:8.2f}{values[1]:8.2f}{values[2]:9.2f}")
     print(f"\n{done.seconds:.0f} s. Open the report: {done.files.html}")
     if full:
-        from forgetwell.experiments.comparisons import claims_table, run_comparisons
+        from forgetwell.experiments.grid import cells_table, run_plan
+        from forgetwell.experiments.plan import read_plan
 
-        claims = out / "claims"
-        found = run_comparisons(claims, model=model, say=say, bar=progress_bar, only=only or ())
-        print(claims_table(found))
-        print(f"Claims: {claims / 'claims.md'}")
+        for name in ("claims-world", "claims-tofu", "claims-lora"):
+            tables = run_plan(read_plan(name), out / name, say=say, bar=progress_bar)
+            print(f"{cells_table(tables.cells)}\nTables: {out / name / 'table.md'}")
 
 
 @app.command

@@ -17,7 +17,6 @@ from forgetwell.experiments.benches import Bench, sampled_utility
 from forgetwell.files import digest, read_jsonl, write_jsonl
 from forgetwell.methods.finetune import Lora, finetune
 from forgetwell.models.lm import HFModel, load
-from forgetwell.objectives.algebra import parse_objective
 from forgetwell.requests.attacks import attack_request
 from forgetwell.runs.folder import read_manifest, start_run, write_manifest
 from forgetwell.runs.records import is_complete
@@ -28,26 +27,21 @@ from forgetwell.types import Request
 
 CURVE = "curve.jsonl"
 ATTACK = "stealthy(p=0.33)"
-CONDITIONS = ("plain", "attacked", "defended", "control", "plain_su")
 # Utility is asked only from where forgetting is well under way: it is read at forget recall 0.4 and below.
 _BEGUN = 0.65
 
 
 @dataclass(frozen=True)
 class Setup:
-    """One comparison: an objective under all conditions and seeds.
+    """What all runs of a comparison share.
 
     Attributes:
-        objective: A forget term, and ``gdr``.
-        eta: Weight η of the scope term.
         config: Training; its seed is replaced by each run's.
         lora: Adapters instead of full fine-tuning.
         per_set: Utility questions of each set and seed; each is asked clean and in every template.
         floor: Forget recall at which a run stops.
     """
 
-    objective: str
-    eta: float = 5.0
     config: TrainConfig = TrainConfig()  # noqa: RUF009 - frozen
     lora: Lora | None = None
     per_set: int = 20
@@ -56,42 +50,19 @@ class Setup:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a comparison."""
+    """One run of a comparison.
+
+    Attributes:
+        condition: Its part in the comparison, as "attacked".
+        seed: Of the attack and of all draws.
+        attack: What the requester did, as a call; "" = nothing.
+        objective: What is minimized.
+    """
 
     condition: str
     seed: int
-    attacked: bool
+    attack: str
     objective: str
-
-
-def plan_runs(setup: Setup, conditions: Sequence[str], seeds: Sequence[int]) -> tuple[Run, ...]:
-    """Return the runs of a comparison, seed by seed.
-
-    plain: the objective; attacked: under the Stealthy Attack; defended: with ``η*su``; control: with
-    ``(1 + η)*gdr`` in place of ``gdr``, the retain weight and passes of `defended` without a forget prompt in
-    context; plain_su: ``su`` without an attack.
-
-    Raises:
-        InputError: A condition is unknown, or the objective's retain term isn't ``gdr``.
-
-    Source: arXiv 2506.00359, section 5; the controls are ours.
-    """
-    terms = parse_objective(setup.objective).terms
-    if [t.label for t in terms if t.item.facts["side"] == "retain"] != ["gdr"]:
-        raise InputError(f"A comparison needs an objective like 'npo + gdr'; got {setup.objective!r}.")
-    forget = " + ".join(t.label for t in terms if t.item.facts["side"] == "forget")
-    scoped = f"{setup.objective} + {setup.eta:g}*su"
-    made = {
-        "plain": (False, setup.objective),
-        "attacked": (True, setup.objective),
-        "defended": (True, scoped),
-        "control": (True, f"{forget} + {1 + setup.eta:g}*gdr"),
-        "plain_su": (False, scoped),
-    }
-    unknown = [c for c in conditions if c not in made]
-    if unknown:
-        raise InputError(f"Condition {unknown[0]!r} is unknown; there are {', '.join(made)}.")
-    return tuple(Run(c, seed, *made[c]) for seed in seeds for c in conditions)
 
 
 def run_folder(out: Path, run: Run) -> Path:
@@ -119,10 +90,9 @@ def run_claim(
         "kind": "unlearn",
         "bench": bench.name,
         "model": str(model),
-        "attack": ATTACK if run.attacked else "",
         "data": digest([bench.request, bench.retain, bench.utility]),
         **asdict(run),
-        **{k: v for k, v in asdict(setup).items() if k != "objective"},
+        **asdict(setup),
     }
     if is_complete(folder):
         _check_same(folder, settings)
@@ -130,8 +100,8 @@ def run_claim(
     start_run(folder, settings, overwrite=folder.exists())
     lm = load(str(model))
     request = Request(bench.name, bench.request)
-    if run.attacked:
-        request = attack_request(request, ATTACK, seed=run.seed)
+    if run.attack:
+        request = attack_request(request, run.attack, seed=run.seed)
     curve: list[dict[str, Any]] = []
     config = replace(setup.config, seed=run.seed, stop_at=f"forget.rouge_l_recall<={setup.floor:g}")
     hooks = Hooks(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class _Read:
+class Place:
     """One run at one place: mean forget recall, and each utility row's recall by split key."""
 
     forget: float
@@ -72,7 +73,7 @@ def read_claims(
         read = {
             (r.seed, r.condition): found
             for r in runs
-            if (found := _read(run_folder(out, r), level)) is not None
+            if (found := read_place(read_curve(run_folder(out, r)), level)) is not None
         }
         reached = tuple(c for c in conditions if any((s, c) in read for s in seeds))
         whole = tuple(s for s in seeds if all((s, c) in read for c in reached))
@@ -82,19 +83,18 @@ def read_claims(
     return tuple(claims)
 
 
-def _read(folder: Path, level: float | None) -> _Read | None:
-    """Read a run where its forget recall first passes `level` (None: at its last checkpoint)."""
-    curve = read_curve(folder)
+def read_place(curve: Sequence[Mapping[str, Any]], level: float | None) -> Place | None:
+    """Read a run's curve where its forget recall first passes `level` (None: at its last checkpoint)."""
     forgets = [mean(list(c["forget"].values())) for c in curve]
     if level is None:
-        return _Read(forgets[-1], curve[-1].get("utility") or {}) if curve[-1].get("utility") else None
+        return Place(forgets[-1], curve[-1].get("utility") or {}) if curve[-1].get("utility") else None
     place = read_at(forgets, level)
     if place is None:
         return None
     first, last = curve[place.before].get("utility"), curve[place.after].get("utility")
     if first is None or last is None:
         return None
-    return _Read(
+    return Place(
         level,
         {
             key: {i: first[key][i] + place.share * (last[key][i] - first[key][i]) for i in rows}
@@ -105,7 +105,7 @@ def _read(folder: Path, level: float | None) -> _Read | None:
 
 def _claims(
     bench: Bench,
-    read: Mapping[tuple[int, str], _Read],
+    read: Mapping[tuple[int, str], Place],
     seeds: tuple[int, ...],
     conditions: tuple[str, ...],
     at: str,
@@ -164,7 +164,7 @@ _STATISTICS: tuple[tuple[str, str, Callable[[Columns], Floats]], ...] = (
 def _paired(
     key: str,
     sampled: Mapping[int, Mapping[str, Sequence[Row]]],
-    read: Mapping[tuple[int, str], _Read],
+    read: Mapping[tuple[int, str], Place],
     seeds: Sequence[int],
     conditions: Sequence[str],
 ) -> Paired:

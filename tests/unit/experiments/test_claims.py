@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 from tests.tiny import tiny_lm
@@ -6,8 +7,8 @@ from tests.tiny import tiny_lm
 from forgetwell.errors import InputError
 from forgetwell.experiments import claims
 from forgetwell.experiments.benches import Bench, sampled_utility, world_bench
-from forgetwell.experiments.claims import CURVE, Setup, plan_runs, read_curve, run_claim, run_folder
-from forgetwell.experiments.comparisons import claims_table
+from forgetwell.experiments.claims import CURVE, Run, Setup, read_curve, run_claim, run_folder
+from forgetwell.experiments.grid import claims_table
 from forgetwell.experiments.reading import read_claims
 from forgetwell.files import write_json, write_jsonl
 from forgetwell.runs.folder import MANIFEST
@@ -24,25 +25,16 @@ def rows(prefix, count):
 BENCH = Bench(
     "toy", (), TrainConfig(), rows("f", 2), rows("r", 4), {"kept": rows("r", 4), "other": rows("o", 6)}, 4
 )
-SETUP = Setup("npo + gdr", config=TrainConfig(epochs=2, batch=2, probe_every=1), per_set=2)
+SETUP = Setup(config=TrainConfig(epochs=2, batch=2, probe_every=1), per_set=2)
 
 
-def test_controls_have_the_retain_weight_of_the_defense_and_no_forget_prompt():
-    made = {r.condition: (r.attacked, r.objective) for r in plan_runs(SETUP, claims.CONDITIONS, [0])}
-    assert made == {
-        "plain": (False, "npo + gdr"),
-        "attacked": (True, "npo + gdr"),
-        "defended": (True, "npo + gdr + 5*su"),
-        "control": (True, "npo + 6*gdr"),
-        "plain_su": (False, "npo + gdr + 5*su"),
-    }
-    with pytest.raises(InputError, match="npo"):
-        plan_runs(Setup("npo + klr"), claims.CONDITIONS, [0])
+def runs_of(conditions, seeds):
+    return [Run(c, s, "stealthy(p=0.33)", "npo + gdr + 5*su") for s in seeds for c in conditions]
 
 
 def test_a_run_keeps_every_row_and_is_reused(tmp_path, monkeypatch):
     monkeypatch.setattr(claims, "load", lambda name: tiny_lm())
-    (run,) = plan_runs(SETUP, ["defended"], [3])
+    (run,) = runs_of(["defended"], [3])
     folder = run_claim(BENCH, SETUP, run, tmp_path / "known", tmp_path, refusals=())
     curve = read_curve(folder)
     assert [c["step"] for c in curve] == [0, 1]  # it knows nothing, so the floor is reached at once
@@ -53,8 +45,8 @@ def test_a_run_keeps_every_row_and_is_reused(tmp_path, monkeypatch):
     before = (folder / CURVE).read_bytes()
     run_claim(BENCH, SETUP, run, tmp_path / "known", tmp_path, refusals=())
     assert (folder / CURVE).read_bytes() == before
-    with pytest.raises(InputError, match="eta"):
-        run_claim(BENCH, Setup("npo + gdr", eta=9), run, tmp_path / "known", tmp_path, refusals=())
+    with pytest.raises(InputError, match="floor"):
+        run_claim(BENCH, replace(SETUP, floor=0.9), run, tmp_path / "known", tmp_path, refusals=())
 
 
 def fake_run(out, run, trigger, clean=0.9):
@@ -72,7 +64,7 @@ def fake_run(out, run, trigger, clean=0.9):
 
 def test_claims_are_what_the_runs_hold(tmp_path):
     values = {"plain": 0.8, "attacked": 0.4, "defended": 0.7, "control": 0.5, "plain_su": 0.8}
-    runs = plan_runs(SETUP, claims.CONDITIONS, [0, 1])
+    runs = runs_of(values, [0, 1])
     for run in runs:
         fake_run(tmp_path, run, values[run.condition])
     found = {(c.at, c.name): c for c in read_claims(BENCH, runs, tmp_path, per_set=2)}
@@ -97,7 +89,7 @@ def test_claims_are_what_the_runs_hold(tmp_path):
 
 
 def test_a_condition_that_never_got_to_a_level_is_left_out_there_alone(tmp_path):
-    runs = plan_runs(SETUP, ["plain", "attacked", "control"], [0])
+    runs = runs_of(["plain", "attacked", "control"], [0])
     for run in runs:
         fake_run(tmp_path, run, 0.5)
     folder = run_folder(tmp_path, runs[2])

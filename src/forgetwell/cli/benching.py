@@ -1,0 +1,51 @@
+"""Commands that run many experiments."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from forgetwell.cli.app import app, progress_bar
+
+
+@app.command
+def bench(
+    plan: str,
+    *,
+    out: Path | None = None,
+    only: list[str] | None = None,
+    seeds: list[int] | None = None,
+    jobs: int = 1,
+    executor: Literal["local", "ray"] = "local",
+    dry_run: bool = False,
+) -> None:
+    """Run a plan: request attacks x objectives x seeds, one folder a run, and one table of all of them.
+
+    Finished runs are skipped: an interrupted plan goes on where it stopped.
+
+    Args:
+        plan: A TOML file (docs/architecture.md says how it looks), or the name of a plan that ships:
+            claims-world, claims-tofu, claims-lora.
+        out: Folder of all runs; by default runs/ and the plan's name.
+        only: Comparisons, as loss=npo; by default all.
+        seeds: Seeds of the plan to run; by default all.
+        jobs: Runs at a time on this machine.
+        executor: local processes, or a Ray cluster (pip install 'forgetwell[ray]').
+        dry_run: Print the runs, and which of them are done, and stop.
+    """
+    from forgetwell.experiments.grid import cells_table, run_plan, with_seeds
+    from forgetwell.experiments.plan import cells, read_plan
+
+    found = read_plan(plan)
+    found = with_seeds(found, seeds) if seeds else found
+    folder = out or Path("runs") / found.name
+    print(f"{found.name}: {found.about} About {found.hours:g} hours in all.")
+    if dry_run:
+        for comparison, run in cells(found):
+            asked = run.attack or "honest"
+            print(f"{comparison.name:20} {run.condition:10} seed {run.seed}  {asked:18} {run.objective}")
+        return
+    say = partial(print, flush=True)
+    tables = run_plan(found, folder, say=say, bar=progress_bar, only=only or (), jobs=jobs, executor=executor)
+    print(f"\n{cells_table(tables.cells)}\nTables: {folder / 'table.md'}")

@@ -1,0 +1,267 @@
+"""Running a plan: every cell leaves a folder, finished ones are skipped, and one table holds them all."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from forgetwell.data.world import load_refusals
+from forgetwell.errors import InputError, MissingError
+from forgetwell.experiments.benches import BENCHES, Bench
+from forgetwell.experiments.claims import Run, Setup, read_curve, run_claim, run_folder
+from forgetwell.experiments.demo import Bar, Say, train_stage
+from forgetwell.experiments.plan import Comparison, Plan
+from forgetwell.experiments.reading import Claim, Place, read_claims, read_place
+from forgetwell.files import write_json, write_jsonl, write_text
+from forgetwell.runs.jobs import Job
+from forgetwell.runs.records import is_complete
+from forgetwell.types import Request
+
+Executor = Literal["local", "ray"]
+CELLS = "cells.jsonl"
+LEVELS = (None, 0.4, 0.3, 0.2)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run of a plan, with all that a process on another machine needs."""
+
+    bench: Bench
+    setup: Setup
+    run: Run
+    known: Path
+    out: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where the run lies."""
+        return run_folder(self.out, self.run)
+
+    def execute(self, threads: int = 0) -> None:
+        """Do the run, on a number of threads (0 = torch's own choice)."""
+        if threads:
+            import torch
+
+            torch.set_num_threads(threads)
+        run_claim(self.bench, self.setup, self.run, self.known, self.out, refusals=load_refusals())
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run read at one place.
+
+    Attributes:
+        comparison: The grid's point.
+        condition: Of the run.
+        seed: Of the run.
+        at: Forget recall at which it was read; ``end`` = after the last step.
+        forget: Forget recall (ROUGE-L) there.
+        clean: Clean utility, mean of the sets' means.
+        trigger: The same with the trigger in every question.
+    """
+
+    comparison: str
+    condition: str
+    seed: int
+    at: str
+    forget: float
+    clean: float
+    trigger: float
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What a plan's runs show: each run's numbers, and the claims of each comparison."""
+
+    cells: tuple[Cell, ...]
+    claims: Mapping[str, tuple[Claim, ...]]
+
+
+def run_plan(
+    plan: Plan,
+    out: Path,
+    *,
+    say: Say,
+    bar: Bar,
+    only: Sequence[str] = (),
+    jobs: int = 1,
+    executor: Executor = "local",
+) -> Tables:
+    """Run what a plan still lacks; write cells.jsonl, claims.json and table.md, and return them.
+
+    A comparison whose data isn't here is left out, which is said.
+
+    Args:
+        plan: What to run.
+        out: Folder of all runs, also of earlier ones of this plan.
+        say: Takes one line for the person who watches.
+        bar: Makes a progress bar.
+        only: Names of comparisons; by default all.
+        jobs: Runs at a time; with Ray, on the machines of its cluster.
+        executor: ``local`` processes, or ``ray``.
+
+    Raises:
+        InputError: A comparison does not exist, a run of other settings is in the way, or Ray is missing.
+
+    Source: arXiv 2506.00359, section 5; see `read_claims` for what is ours.
+    """
+    comparisons = _chosen(plan, only)
+    benches = _benches(comparisons, say)
+    comparisons = tuple(c for c in comparisons if c.bench in benches)
+    tasks = [t for c in comparisons for t in _tasks(c, benches[c.bench], out, say, bar)]
+    missing = [t for t in tasks if not is_complete(t.folder)]
+    say(f"{len(tasks)} runs, {len(tasks) - len(missing)} of them done before.")
+    started = time.monotonic()
+    for k, folder in enumerate(_execute(missing, jobs, executor), 1):
+        left = (time.monotonic() - started) / k * (len(missing) - k) / 60
+        say(f"{k} of {len(missing)} done, about {left:.0f} min left: {folder}")
+    return _collected(comparisons, benches, out)
+
+
+def _chosen(plan: Plan, only: Sequence[str]) -> tuple[Comparison, ...]:
+    names = [c.name for c in plan.comparisons]
+    for name in only:
+        if name not in names:
+            raise InputError(f"The plan {plan.name} has no comparison {name!r}; it has {', '.join(names)}.")
+    return tuple(c for c in plan.comparisons if not only or c.name in only)
+
+
+def _benches(comparisons: Sequence[Comparison], say: Say) -> dict[str, Bench]:
+    """Return the benches whose data is here; say which are left out."""
+    made = {}
+    for name in dict.fromkeys(c.bench for c in comparisons):
+        try:
+            made[name] = BENCHES[name]()
+        except MissingError as error:
+            say(f"{name} is left out: {error}")
+    return made
+
+
+def _tasks(comparison: Comparison, bench: Bench, out: Path, say: Say, bar: Bar) -> list[Task]:
+    known = out / f"known {bench.name} {Path(comparison.model).name}"
+    if bench.learn:
+        job = Job("learn", comparison.model, Request("", ()), bench.learn, "gdr", bench.learning)
+        train_stage(job, known, bar, say)
+    start = known if bench.learn else Path(comparison.model)
+    return [Task(bench, comparison.setup, run, start, out / comparison.name) for run in comparison.runs]
+
+
+def _execute(tasks: Sequence[Task], jobs: int, executor: Executor) -> Iterator[Path]:
+    """Do the tasks; give the folder of each as it ends."""
+    if executor == "ray":
+        return _with_ray(tasks)
+    if jobs > 1 and len(tasks) > 1:
+        return _with_processes(tasks, jobs)
+    return _one_by_one(tasks)
+
+
+def _one_by_one(tasks: Sequence[Task]) -> Iterator[Path]:
+    for task in tasks:
+        task.execute()
+        yield task.folder
+
+
+def _with_processes(tasks: Sequence[Task], jobs: int) -> Iterator[Path]:
+    import multiprocessing
+    import os
+    from concurrent.futures import ProcessPoolExecutor, as_completed
+
+    # Threads of several processes that spin while they wait would take each other's cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        waiting = {pool.submit(task.execute, threads): task for task in tasks}
+        for done in as_completed(waiting):
+            done.result()
+            yield waiting[done].folder
+
+
+def _with_ray(tasks: Sequence[Task]) -> Iterator[Path]:
+    try:
+        import ray
+    except ImportError:
+        raise InputError("Ray is not installed. Run: pip install 'forgetwell[ray]'") from None
+    ray.init(ignore_reinit_error=True, log_to_driver=False)
+    execute = ray.remote(Task.execute)
+    waiting = {execute.remote(task): task for task in tasks}
+    while waiting:
+        (done,), _ = ray.wait(list(waiting), num_returns=1)
+        ray.get(done)
+        yield waiting.pop(done).folder
+
+
+def _collected(comparisons: Sequence[Comparison], benches: Mapping[str, Bench], out: Path) -> Tables:
+    claims: dict[str, tuple[Claim, ...]] = {}
+    cells: list[Cell] = []
+    for c in comparisons:
+        done = [r for r in c.runs if is_complete(run_folder(out / c.name, r))]
+        claims[c.name] = read_claims(benches[c.bench], done, out / c.name, per_set=c.setup.per_set)
+        cells += [cell for run in done for cell in read_cells(c.name, run, out / c.name)]
+    write_jsonl(out / CELLS, cells)
+    write_json(out / "claims.json", {k: [asdict(c) for c in v] for k, v in claims.items()})
+    write_text(out / "table.md", f"{cells_table(cells)}\n{claims_table(claims)}")
+    return Tables(tuple(cells), claims)
+
+
+def read_cells(comparison: str, run: Run, out: Path) -> Iterator[Cell]:
+    """Give a finished run at the end and at each level of forgetting that it reached."""
+    curve = read_curve(run_folder(out, run))
+    for level in LEVELS:
+        place = read_place(curve, level)
+        if place is not None:
+            at = "end" if level is None else f"{level:g}"
+            clean, trigger = (_macro(place, kind) for kind in ("clean", "trigger"))
+            yield Cell(comparison, run.condition, run.seed, at, place.forget, clean, trigger)
+
+
+def _macro(place: Place, kind: str) -> float:
+    sets = [rows for key, rows in place.utility.items() if key.endswith(f"/{kind}")]
+    return statistics.fmean(statistics.fmean(rows.values()) for rows in sets)
+
+
+def cells_table(cells: Sequence[Cell]) -> str:
+    """Return means over seeds, with standard deviations where there are several, as Markdown."""
+    groups: dict[tuple[str, str, str], list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault((cell.comparison, cell.condition, cell.at), []).append(cell)
+    lines = [
+        "| comparison | condition | read at | forget | clean | trigger | seeds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for (comparison, condition, at), group in groups.items():
+        numbers = [_spread([getattr(c, name) for c in group]) for name in ("forget", "clean", "trigger")]
+        lines.append(f"| {comparison} | {condition} | {at} | {' | '.join(numbers)} | {len(group)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _spread(values: Sequence[float]) -> str:
+    mean = f"{statistics.fmean(values):.3f}"
+    return f"{mean} ± {statistics.stdev(values):.3f}" if len(values) > 1 else mean
+
+
+def claims_table(claims: Mapping[str, Sequence[Claim]]) -> str:
+    """Return claims as Markdown, one table a comparison."""
+    parts = []
+    for name, found in claims.items():
+        lines = [
+            f"## {name}\n",
+            "| forget recall at | what | value | 95 % interval | n | seeds |",
+            "|---|---|---|---|---|---|",
+        ]
+        for c in found:
+            i, seeds = c.interval, ", ".join(map(str, c.seeds))
+            lines.append(
+                f"| {c.at} | {c.name} | {i.value:.3f} | {i.low:.3f} … {i.high:.3f} | {i.n} | {seeds} |"
+            )
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def with_seeds(plan: Plan, seeds: Sequence[int]) -> Plan:
+    """Return the plan cut to some of its seeds."""
+    chosen = tuple(replace(c, runs=tuple(r for r in c.runs if r.seed in seeds)) for c in plan.comparisons)
+    return replace(plan, comparisons=chosen)

@@ -1,0 +1,196 @@
+"""A grid of runs as one file: what is unlearned how, under which attacks, with which seeds.
+
+::
+
+    bench = "tofu"
+    model = "smollm2"
+    seeds = [0, 1, 2]
+    per_set = 20
+
+    [train]
+    lr = 5e-5
+    epochs = 10
+
+    [grid]
+    loss = ["npo", "ga", "idk"]
+
+    [conditions.plain]
+    objective = "{loss} + gdr"
+
+    [conditions.attacked]
+    attack = "stealthy(p=0.33)"
+    objective = "{loss} + gdr"
+
+Each point of the grid is one comparison: all conditions and seeds, from one starting model, on the same
+draws and questions. Names in braces stand for the grid's values.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from forgetwell.calls import parse_call
+from forgetwell.errors import InputError, MissingError, UnknownName, unknown_name
+from forgetwell.experiments.benches import BENCHES
+from forgetwell.experiments.claims import Run, Setup
+from forgetwell.methods.finetune import Lora
+from forgetwell.objectives.algebra import parse_objective
+from forgetwell.requests.attacks import ATTACKS
+from forgetwell.training.config import TrainConfig
+
+Table = Mapping[str, Any]
+PLANS = Path(__file__).parent / "plans"
+_KEYS = (
+    "about",
+    "hours",
+    "bench",
+    "model",
+    "seeds",
+    "per_set",
+    "floor",
+    "train",
+    "lora",
+    "grid",
+    "conditions",
+)
+_VARIABLE = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One point of a plan's grid.
+
+    Attributes:
+        name: The point, as ``loss=npo``; the bench's name where the grid has none.
+        bench: On which data.
+        model: The model that learns it.
+        setup: How every run trains and is measured.
+        runs: Conditions and seeds.
+    """
+
+    name: str
+    bench: str
+    model: str
+    setup: Setup
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a plan file says.
+
+    Attributes:
+        name: The file's name without its ending.
+        about: One sentence on what it shows.
+        hours: Measured or estimated hours, on the hardware that `about` names; 0 = not known.
+        comparisons: The grid's points, in the order written.
+    """
+
+    name: str
+    about: str
+    hours: float
+    comparisons: tuple[Comparison, ...]
+
+
+def read_plan(source: str) -> Plan:
+    """Read a plan file, or one that ships with the package, by its name.
+
+    Raises:
+        MissingError: There is no such file.
+        InputError: It isn't a plan; the message names the file and the key.
+    """
+    path = Path(source) if Path(source).suffix == ".toml" else PLANS / f"{source}.toml"
+    if not path.is_file():
+        names = ", ".join(sorted(p.stem for p in PLANS.glob("*.toml")))
+        raise MissingError(f"There is no plan {source}. Give a TOML file, or one of {names}.")
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return _plan(path.stem, table)
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, InputError, UnknownName) as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _plan(name: str, table: Table) -> Plan:
+    for key in table:
+        if key not in _KEYS:
+            raise unknown_name("key of a plan", key, _KEYS)
+    conditions = table.get("conditions")
+    if not isinstance(conditions, dict) or not conditions:
+        raise InputError("a plan needs conditions, as [conditions.plain] with objective = 'npo + gdr'.")
+    comparisons = tuple(_comparison(table, conditions, point) for point in _points(table.get("grid", {})))
+    return Plan(name, str(table.get("about", "")), float(table.get("hours", 0)), comparisons)
+
+
+def _points(grid: Table) -> Iterator[dict[str, Any]]:
+    """Give every combination of the grid's values."""
+    for key, values in grid.items():
+        if not isinstance(values, list) or not values:
+            raise InputError(
+                f"grid.{key} is {values!r}; expected a list of values, as {key} = ['npo', 'ga']."
+            )
+    for values in itertools.product(*grid.values()):
+        yield dict(zip(grid, values, strict=True))
+
+
+def _comparison(
+    table: Mapping[str, Any], conditions: Mapping[str, Any], point: Mapping[str, Any]
+) -> Comparison:
+    bench = _filled(str(table.get("bench", "world")), point)
+    if bench not in BENCHES:
+        raise unknown_name("bench", bench, BENCHES)
+    seeds = table.get("seeds", [0])
+    if not isinstance(seeds, list) or not seeds or not all(type(s) is int for s in seeds):
+        raise InputError(f"seeds is {seeds!r}; expected a list of whole numbers, as [0, 1, 2].")
+    runs = tuple(_run(name, c, seed, point) for seed in seeds for name, c in conditions.items())
+    name = " ".join(f"{k}={v}" for k, v in point.items()) or bench
+    return Comparison(name, bench, _filled(str(table.get("model", "smollm2")), point), _setup(table), runs)
+
+
+def _setup(table: Table) -> Setup:
+    train = _known(TrainConfig, table.get("train", {}), "train")
+    lora = _known(Lora, table["lora"], "lora") if "lora" in table else None
+    made = {key: table[key] for key in ("per_set", "floor") if key in table}
+    return Setup(config=TrainConfig(**train), lora=None if lora is None else Lora(**lora), **made)
+
+
+def _known(kind: type, given: Any, where: str) -> dict[str, Any]:  # noqa: ANN401 - from a TOML file
+    names = [f.name for f in fields(kind)]
+    for key in given:
+        if key not in names:
+            raise unknown_name(f"key of [{where}]", key, names)
+    return dict(given)
+
+
+def _run(name: str, given: Any, seed: int, point: Table) -> Run:  # noqa: ANN401 - from a TOML file
+    keys = ("attack", "objective")
+    for key in given if isinstance(given, dict) else ():
+        if key not in keys:
+            raise unknown_name(f"key of [conditions.{name}]", key, keys)
+    if not isinstance(given, dict) or "objective" not in given:
+        raise InputError(f"[conditions.{name}] needs an objective, as objective = 'npo + gdr'.")
+    attack, objective = (_filled(str(given.get(key, "")), point) for key in keys)
+    if attack:
+        ATTACKS.resolve(parse_call(attack))
+    return Run(name, seed, attack, parse_objective(objective).text)
+
+
+def _filled(text: str, point: Table) -> str:
+    """Put the grid's values in the place of their names in braces."""
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in point:
+            raise unknown_name("variable of the grid", match[1], point)
+        return str(point[match[1]])
+
+    return _VARIABLE.sub(value, text)
+
+
+def cells(plan: Plan) -> Sequence[tuple[Comparison, Run]]:
+    """Return every run of a plan with the comparison that it belongs to, in order."""
+    return [(comparison, run) for comparison in plan.comparisons for run in comparison.runs]

@@ -1,0 +1,87 @@
+from contextlib import contextmanager
+
+import pytest
+from tests.tiny import tiny_lm
+
+from forgetwell.errors import InputError, MissingError
+from forgetwell.experiments import grid
+from forgetwell.experiments.benches import Bench
+from forgetwell.experiments.claims import CURVE, Run, Setup
+from forgetwell.experiments.grid import CELLS, Cell, cells_table, run_plan, with_seeds
+from forgetwell.experiments.plan import Comparison, Plan
+from forgetwell.files import read_jsonl, write_jsonl
+from forgetwell.training.config import TrainConfig
+from forgetwell.types import Row
+
+
+def rows(prefix, count):
+    return tuple(
+        Row(f"{prefix}{i}", f"Where is {prefix}{i}?", f"In {i}", f"{prefix}{i // 2}") for i in range(count)
+    )
+
+
+BENCH = Bench("toy", (), TrainConfig(), rows("f", 2), rows("r", 4), {"kept": rows("r", 4)}, 4)
+SETUP = Setup(config=TrainConfig(epochs=2, batch=2, probe_every=1), per_set=2, floor=0.0)
+
+
+@contextmanager
+def bar(what):
+    yield lambda done, steps: None
+
+
+@pytest.fixture
+def plan(tmp_path, monkeypatch):
+    tiny_lm().save(tmp_path / "tiny")
+    monkeypatch.setattr(grid, "BENCHES", {"toy": lambda: BENCH})
+    runs = tuple(
+        Run(c, s, a, "npo + gdr") for s in (0, 1) for c, a in (("plain", ""), ("attacked", "stealthy"))
+    )
+    return Plan("toy", "", 0.0, (Comparison("loss=npo", "toy", str(tmp_path / "tiny"), SETUP, runs),))
+
+
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_plan_runs_what_is_missing_and_tables_hold_every_run(tmp_path, plan, jobs):
+    said = []
+    tables = run_plan(plan, tmp_path / "out", say=said.append, bar=bar, jobs=jobs)
+    assert said[0] == "4 runs, 0 of them done before."
+    assert said[-1].startswith("4 of 4 done, about 0 min left")
+    assert {(c.condition, c.seed) for c in tables.cells if c.at == "end"} == {
+        ("plain", 0), ("plain", 1), ("attacked", 0), ("attacked", 1)
+    }  # fmt: skip
+    assert len(read_jsonl(tmp_path / "out" / CELLS)) == len(tables.cells)
+    assert "| loss=npo | plain | end |" in (tmp_path / "out" / "table.md").read_text()
+    assert any(c.name == "attack takes" for c in tables.claims["loss=npo"])
+
+    curve = tmp_path / "out" / "loss=npo" / "plain-0" / CURVE
+    before = curve.stat().st_mtime_ns
+    (tmp_path / "out" / "loss=npo" / "attacked-1" / "manifest.json").unlink()  # as if interrupted
+    said.clear()
+    again = run_plan(plan, tmp_path / "out", say=said.append, bar=bar)
+    assert said[0] == "4 runs, 3 of them done before."
+    assert curve.stat().st_mtime_ns == before
+    assert again.cells == tables.cells  # the run that was made again is the same
+
+
+def test_a_comparison_or_bench_that_is_not_there_is_said(tmp_path, plan, monkeypatch):
+    with pytest.raises(InputError, match="it has loss=npo"):
+        run_plan(plan, tmp_path / "out", say=print, bar=bar, only=["loss=ga"])
+
+    def nowhere():
+        raise MissingError("no data")
+
+    monkeypatch.setattr(grid, "BENCHES", {"toy": nowhere})
+    said = []
+    assert run_plan(plan, tmp_path / "out", say=said.append, bar=bar).cells == ()
+    assert said[0] == "toy is left out: no data"
+
+
+def test_a_plan_can_be_cut_to_some_seeds(plan):
+    (comparison,) = with_seeds(plan, [1]).comparisons
+    assert {r.seed for r in comparison.runs} == {1}
+
+
+def test_cells_are_means_with_deviations_over_seeds(tmp_path):
+    cells = [Cell("x", "plain", s, "end", f, 0.5, 0.25) for s, f in ((0, 0.2), (1, 0.4))]
+    assert "| x | plain | end | 0.300 ± 0.141 | 0.500 ± 0.000 | 0.250 ± 0.000 | 2 |" in cells_table(cells)
+    write_jsonl(tmp_path / CELLS, cells)
+    assert [Cell(**c) for c in read_jsonl(tmp_path / CELLS)] == cells

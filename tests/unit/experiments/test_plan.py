@@ -1,0 +1,97 @@
+import pytest
+
+from forgetwell.errors import InputError, MissingError
+from forgetwell.experiments.plan import PLANS, cells, read_plan
+from forgetwell.methods.finetune import Lora
+from forgetwell.training.config import TrainConfig
+
+PLAN = """
+about = "toy"
+hours = 0.5
+bench = "world"
+seeds = [0, 7]
+per_set = 3
+[train]
+lr = 3e-5
+epochs = 2
+[lora]
+rank = 4
+[grid]
+loss = ["npo", "ga"]
+eta = [0, 5]
+[conditions.plain]
+objective = "{loss} + gdr"
+[conditions.defended]
+attack = "stealthy(p=0.33)"
+objective = "{loss} + gdr + {eta}*su"
+"""
+
+
+def written(tmp_path, text):
+    path = tmp_path / "toy.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_a_plan_is_the_product_of_grid_conditions_and_seeds(tmp_path):
+    plan = read_plan(written(tmp_path, PLAN))
+    assert (plan.name, plan.about, plan.hours) == ("toy", "toy", 0.5)
+    assert [c.name for c in plan.comparisons] == [
+        "loss=npo eta=0", "loss=npo eta=5", "loss=ga eta=0", "loss=ga eta=5"
+    ]  # fmt: skip
+    last = plan.comparisons[-1]
+    assert [(r.condition, r.seed, r.attack, r.objective) for r in last.runs] == [
+        ("plain", 0, "", "ga + gdr"),
+        ("defended", 0, "stealthy(p=0.33)", "ga + gdr + 5*su"),
+        ("plain", 7, "", "ga + gdr"),
+        ("defended", 7, "stealthy(p=0.33)", "ga + gdr + 5*su"),
+    ]
+    assert last.setup.config == TrainConfig(lr=3e-5, epochs=2)
+    assert (last.setup.lora, last.setup.per_set) == (Lora(rank=4), 3)
+    assert plan.comparisons[0].runs[1].objective == "npo + gdr"  # a weight of 0 removes the term
+    assert len(cells(plan)) == 16
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("seeds =", "seed =", "seeds"),
+        ("lr = 3e-5", "learning_rate = 3e-5", "lr"),
+        ("rank = 4", "ranks = 4", "rank"),
+        ("{loss} + gdr", "{los} + gdr", "loss"),
+        ("+ gdr", "+ gdrr", "gdr"),
+        ('"stealthy(p=0.33)"', '"stealthi"', "stealthy"),
+        ("attack =", "atack =", "attack"),
+        ('bench = "world"', 'bench = "wurld"', "world"),
+        ("eta = [0, 5]", "eta = 5", "expected a list"),
+        ("[0, 7]", "[0.5]", "whole numbers"),
+        ("epochs = 2", "epochs = 0", "above 0"),
+        ('about = "toy"', "about = ", "toy.toml"),
+    ],
+)
+def test_mistakes_are_found_before_anything_runs(tmp_path, old, new, says):
+    assert old in PLAN
+    with pytest.raises(InputError, match=says):
+        read_plan(written(tmp_path, PLAN.replace(old, new)))
+
+
+def test_a_plan_needs_conditions(tmp_path):
+    with pytest.raises(InputError, match="needs conditions"):
+        read_plan(written(tmp_path, 'bench = "world"'))
+    with pytest.raises(MissingError, match="claims-world"):
+        read_plan("nowhere")
+
+
+@pytest.mark.parametrize("name", sorted(p.stem for p in PLANS.glob("*.toml")))
+def test_plans_that_ship_are_plans_with_controls(name):
+    plan = read_plan(name)
+    for comparison in plan.comparisons:
+        made = {r.condition: (bool(r.attack), r.objective) for r in comparison.runs}
+        loss = made["plain"][1].removesuffix(" + gdr")
+        assert made == {
+            "plain": (False, f"{loss} + gdr"),
+            "attacked": (True, f"{loss} + gdr"),
+            "defended": (True, f"{loss} + gdr + 5*su"),
+            "control": (True, f"{loss} + 6*gdr"),
+            "plain_su": (False, f"{loss} + gdr + 5*su"),
+        }
