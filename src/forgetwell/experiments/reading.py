@@ -53,7 +53,8 @@ def read_claims(
     For each condition: forget recall, clean and trigger utility (macro means over the utility sets). And,
     with intervals over the same resamples: what the attack takes of trigger utility (``plain - attacked``;
     share of ``plain``), what `su` returns of that (``(defended - attacked) / (plain - attacked)``), what the
-    control returns, the difference of the two, and what `su` does to clean utility. Rows are pooled over
+    control returns, the difference of the two, and what `su` does to clean utility; all this as macro means
+    over the utility sets and, as ``… [retain]``, for each set alone. Rows are pooled over
     seeds; intervals resample subjects within each set. A condition that no seed brought to a level
     is left out there; a seed counts at a level if all the others got there.
 
@@ -115,27 +116,34 @@ def _claims(
     claims = [
         Claim(at, f"forget/{c}", _plain_mean([read[s, c].forget for s in seeds]), seeds) for c in conditions
     ]
-    means: dict[str, Floats] = {}
-    counts: dict[str, int] = {}
-    for kind in ("clean", "trigger"):
-        keys = [f"{name}/{kind}" for name in bench.utility]
-        sets = [_paired(key, sampled, read, seeds, conditions) for key in keys]
-        means[kind], counts[kind] = paired_means(sets), sum(len(s.values) for s in sets)
-    for kind, values in means.items():
-        for k, condition in enumerate(conditions):
-            interval = quantile_interval(values[:, k], counts[kind])
-            claims.append(Claim(at, f"{kind}/{condition}", interval, seeds))
-    for name, kind, statistic in _STATISTICS:
-        columns = {c: means[kind][:, k] for k, c in enumerate(conditions)}
+    sets = {
+        (name, kind): _paired(f"{name}/{kind}", sampled, read, seeds, conditions)
+        for name in bench.utility
+        for kind in ("clean", "trigger")
+    }
+    for names, label in ((tuple(bench.utility), ""), *(((name,), f" [{name}]") for name in bench.utility)):
+        clean, trigger = ([sets[name, kind] for name in names] for kind in ("clean", "trigger"))
+        found = {**_means(clean, "clean", conditions), **_means(trigger, "trigger", conditions)}
+        claims += [Claim(at, f"{name}{label}", interval, seeds) for name, interval in found.items()]
+    return claims
+
+
+def _means(sets: Sequence[Paired], kind: str, conditions: tuple[str, ...]) -> dict[str, Interval]:
+    """Return each condition's mean over some sets, and what follows from those of this kind."""
+    values, count = paired_means(sets), sum(len(s.values) for s in sets)
+    columns = {c: values[:, k] for k, c in enumerate(conditions)}
+    found = {f"{kind}/{c}": quantile_interval(column, count) for c, column in columns.items()}
+    for name, of, statistic in _STATISTICS:
+        if of != kind:
+            continue
         try:
             with np.errstate(divide="ignore", invalid="ignore"):
-                found = statistic(columns)
+                value = statistic(columns)
         except KeyError:  # a condition that this comparison left out
             continue
-        if not np.isfinite(found).all():  # a share of nothing
-            continue
-        claims.append(Claim(at, name, quantile_interval(found, counts[kind]), seeds))
-    return claims
+        if np.isfinite(value).all():  # else a share of nothing
+            found[name] = quantile_interval(value, count)
+    return found
 
 
 Columns = Mapping[str, Floats]

@@ -16,8 +16,11 @@ from forgetwell.runs.records import RESULTS, require_run
 
 REPORT = "report.html"
 # Strings that name things and say nothing of what is to be forgotten. All else is text.
-NAMES = frozenset({"id", "row_id", "split", "screen", "severity", "by", "role", "kind"})
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+NAMES = frozenset({"split", "screen", "severity", "by", "role", "kind"})
+# Ids often hold the name of the person; their ending says which template or phrasing a row is, and stays.
+IDS = frozenset({"id", "row_id"})
+_ENDING = re.compile(r"(?:[#~]\d+)*\Z")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}(?:[#~]\d+)*")
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class PurgeReport:
 
 
 def redact(records: Iterable[Any]) -> list[Any]:
-    """Replace every text by its digest ``sha256:…``; ids, numbers and the names of things stay.
+    """Replace every text and id by its digest ``sha256:…``; numbers and the names of things stay.
 
     Equal texts get equal digests, so rows can still be matched. A digest hides nothing from somebody who
     guesses the text: short answers can be found by trying. Redacting twice changes nothing.
@@ -45,7 +48,7 @@ def redact(records: Iterable[Any]) -> list[Any]:
 
 
 def purge(path: Path) -> PurgeReport:
-    """Remove all text of request, findings and answers from a run; numbers, ids and the model stay.
+    """Replace all text and ids of request, findings and answers in a run by digests; numbers and model stay.
 
     Doing it twice changes nothing. Reports built elsewhere from this run are not reached, and deleted blocks
     of a disk may be readable until they are used again.
@@ -94,7 +97,10 @@ def _redacted(value: Any, key: str) -> Any:  # noqa: ANN401 - any JSON value
         return [_redacted(v, key) for v in value]
     if not isinstance(value, str) or not value or key in NAMES or _DIGEST.fullmatch(value):
         return value
-    return "sha256:" + hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
+    ending = _ENDING.search(value) if key in IDS else None
+    kept = ending[0] if ending else ""
+    named = value.removesuffix(kept)
+    return "sha256:" + hashlib.sha256(named.encode("utf-8", "surrogatepass")).hexdigest() + kept
 
 
 def _differing(old: Any, new: Any) -> int:  # noqa: ANN401 - any JSON value

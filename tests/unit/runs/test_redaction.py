@@ -1,3 +1,5 @@
+import hashlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,11 +50,12 @@ def test_purge_takes_the_text_and_keeps_the_numbers(run):
     report = purge(run)
     assert report.redacted == ("answers.jsonl", "findings.jsonl", "request.jsonl")
     assert report.removed == (".request.jsonl.ab12.part", "report.html")
-    assert report.texts == 6
+    assert report.texts == 9  # 6 texts and 3 ids
     assert not any(b"Ellisonde" in data for data in contents(run).values())
     assert kept.items() <= contents(run).items()
     row = read_jsonl(run / "request.jsonl")[0]
-    assert (row["id"], row["weight"], row["text"], row["edit"]["by"]) == ("f1", 0.5, False, "stealthy")
+    assert (row["weight"], row["text"], row["edit"]["by"]) == (0.5, False, "stealthy")
+    assert row["id"] == "sha256:" + hashlib.sha256(b"f1").hexdigest()
     assert row["answer"].startswith("sha256:")
 
 
@@ -88,14 +91,16 @@ records = st.lists(
 
 
 @given(records)
-def test_redacting_twice_is_redacting_once_and_ids_stay(rows):
+def test_redacting_twice_is_redacting_once_and_leaves_no_text(rows):
     once = redact(rows)
     assert redact(once) == once
-    assert [r.get("id") for r in once if isinstance(r.get("id"), str)] == [
-        r["id"] for r in rows if isinstance(r.get("id"), str)
-    ]
-    assert all(
-        r["prompt"] == "" or r["prompt"].startswith("sha256:")
-        for r in once
-        if isinstance(r.get("prompt"), str)
-    )
+    values = [r[key] for r in once for key in ("id", "prompt") if isinstance(r.get(key), str)]
+    assert all(v == "" or v.startswith("sha256:") for v in values)
+
+
+def test_rows_of_one_fact_can_still_be_matched_by_their_ids():
+    ids = [r["id"] for r in redact([{"id": i} for i in ("mira-job", "mira-job#2", "mira-job~1#0", "other")])]
+    base = ids[0]
+    assert ids[1:3] == [f"{base}#2", f"{base}~1#0"]
+    assert "mira" not in "".join(ids)
+    assert ids[3] != base

@@ -1,0 +1,228 @@
+"""Speed and memory of a training step, ours against a plain one, as ratios in one run.
+
+    python benchmarks/training.py --out results/training.json
+
+Every measurement runs in a process of its own, alternating between the two, on the same rows and seeds: the
+default model, `npo + gdr` (and `+ 5*su`), AdamW, at the compute type that this processor multiplies in.
+FLOPs executed are 6 x body parameters x tokens + 6 x head parameters x scored tokens (8 where the head's logits
+are made again in the backward pass) + 12 x layers x hidden x attended pairs; their share is of the rate of the
+layers' own matrix products, forward and backward, measured in the same process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+WARM = 2
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One worker's figures; seconds are medians over steps, memory is in GB."""
+
+    who: str
+    objective: str
+    seconds: float
+    rows_per_second: float
+    tokens: int
+    scored: int
+    teraflops: float
+    gemm_rate: float
+    share: float
+    peak: float
+    peak_above_state: float
+
+
+def main() -> None:
+    """Measure, print a table, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--bench", default="world", help="world or tofu")
+    parser.add_argument("--worker", nargs=2, metavar=("WHO", "OBJECTIVE"))
+    options = parser.parse_args()
+    if options.worker:
+        who, objective = options.worker
+        print(json.dumps(asdict(measure(who, objective, options))))
+        return
+    found = [
+        run_worker(who, objective, options)
+        for _ in range(options.repeats)
+        for objective in ("npo + gdr", "npo + gdr + 5*su")
+        for who in ("ours", "plain")
+    ]
+    report = summary(found)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    command = f"python {' '.join(sys.argv)}"
+    machine = {"processor": platform.processor() or platform.machine(), "command": command}
+    options.out.write_text(json.dumps({**machine, "summary": report, "runs": found}, indent=1) + "\n")
+    for key, value in report.items():
+        print(f"{key:48} {value:8.3f}")
+
+
+def run_worker(who: str, objective: str, options: argparse.Namespace) -> dict[str, float | str]:
+    flags = [f"--{k}={getattr(options, k)}" for k in ("out", "steps", "batch", "bench")]
+    command = [sys.executable, __file__, *flags, "--worker", who, objective]
+    line = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+    print(line, flush=True)
+    return json.loads(line)
+
+
+def summary(found: list[dict]) -> dict[str, float]:
+    """Return the figures that targets are set on; medians over repeats."""
+
+    def median(who: str, objective: str, key: str) -> float:
+        return statistics.median(m[key] for m in found if (m["who"], m["objective"]) == (who, objective))
+
+    plain, scoped = "npo + gdr", "npo + gdr + 5*su"
+    return {
+        "rows/s, ours": median("ours", plain, "rows_per_second"),
+        "rows/s, ours / plain, npo + gdr": median("ours", plain, "rows_per_second")
+        / median("plain", plain, "rows_per_second"),
+        "rows/s, ours / plain, with su": median("ours", scoped, "rows_per_second")
+        / median("plain", scoped, "rows_per_second"),
+        "share of the GEMM rate, ours": median("ours", plain, "share"),
+        "share of the GEMM rate, plain": median("plain", plain, "share"),
+        "time with su / without, ours": median("ours", scoped, "seconds") / median("ours", plain, "seconds"),
+        "time with su / without, plain": median("plain", scoped, "seconds")
+        / median("plain", plain, "seconds"),
+        "peak memory GB, ours": median("ours", plain, "peak"),
+        "peak memory GB, plain": median("plain", plain, "peak"),
+        "memory above state, ours / plain": median("ours", plain, "peak_above_state")
+        / median("plain", plain, "peak_above_state"),
+    }
+
+
+def measure(who: str, objective: str, options: argparse.Namespace) -> Measured:
+    """Take steps one way or the other; state = weights, gradients and both moments in float32."""
+    import torch
+
+    from forgetwell.experiments.benches import BENCHES
+    from forgetwell.models.lm import load
+    from forgetwell.objectives.algebra import parse_objective
+    from forgetwell.training.draws import Draws
+
+    bench = BENCHES[options.bench]()
+    lm = load("smollm2")
+    idle = _memory()
+    draws = Draws(bench.request, bench.retain, (), options.batch, 0)
+    step = (_ours if who == "ours" else _plain)(lm, parse_objective(objective), draws, options.steps)
+    seconds, work = [], []
+    for k in range(options.steps):
+        started = time.perf_counter()
+        step(k)
+        seconds.append(time.perf_counter() - started)
+        work.append(executed(who, lm, parse_objective(objective), draws, k))
+    parameters = sum(p.numel() for p in lm.module.parameters())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    taken = statistics.median(seconds[WARM:])
+    flops = statistics.median(w[2] for w in work[WARM:])
+    rate = gemm_rate(
+        lm,
+        statistics.median_low([w[0] for w in work]),
+        torch.bfloat16 if lm.compute == torch.bfloat16 else torch.float32,
+    )
+    rows = 2 * options.batch
+    above = peak - idle - 12 * parameters / 1e9  # the weights are in `idle` already
+    return Measured(
+        who, objective, taken, rows / taken, work[-1][0], work[-1][1], flops / 1e12, rate / 1e9,
+        flops / taken / rate, peak, above,
+    )  # fmt: skip
+
+
+def _ours(lm, objective, draws, steps):
+    from forgetwell.training import loop
+    from forgetwell.training.config import TrainConfig
+
+    state = loop._prepare(lm, objective, draws, TrainConfig(lr=1e-5, batch=draws.batch, max_steps=steps))
+    return lambda k: loop._step(state, k)
+
+
+def _plain(lm, objective, draws, steps):
+    import torch
+
+    from benchmarks.plain import make_plain, plain_loss
+
+    plain = make_plain(lm.module.network, lm.compute)
+    optimizer = torch.optim.AdamW(plain.network.parameters(), 1e-5, weight_decay=0.01)
+
+    def step(k: int) -> None:
+        rows = _views(lm, objective, draws, k)
+        loss = plain_loss(plain, rows["forget"], rows["retain"], rows.get("scope", ()))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(plain.network.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    return step
+
+
+def _views(lm, objective, draws, k):
+    from forgetwell.training.step import make_views, view_keys
+
+    made = make_views(view_keys(objective), draws.pairs(k), lm.codec)
+    return {key.name: view.rows for key, view in made.items()}
+
+
+def executed(who, lm, objective, draws, k) -> tuple[int, int, float]:
+    """Return tokens, scored tokens and FLOPs of a step, padding included."""
+    views = _views(lm, objective, draws, k)
+    config = lm.module.network.config
+    head = config.vocab_size * config.hidden_size
+    body = sum(p.numel() for p in lm.module.network.get_decoder().parameters()) - head
+    tied = 12 * config.num_hidden_layers * config.hidden_size
+    if who == "ours":
+        batch = lm.batch([r for rows in views.values() for r in rows])
+        tokens, width, scored = batch.ids.numel(), batch.ids.shape[1], len(batch.labels)
+        return tokens, scored, 6 * body * tokens + 8 * head * scored + tied * tokens * width
+    total, heads, pairs, scored = 0.0, 0.0, 0.0, 0
+    for name, rows in views.items():
+        width = max(len(r.ids) for r in rows)
+        passes = 8 / 6 if name == "forget" else 1  # the frozen model's forward
+        total += len(rows) * width * passes
+        heads += len(rows) * width * passes
+        pairs += len(rows) * width * width * passes
+        scored += sum(len(r.ids) - r.start for r in rows)
+    return round(total), scored, 6 * body * total + 6 * head * heads + tied * pairs
+
+
+def gemm_rate(lm, tokens: int, dtype) -> float:
+    """Return FLOP/s of the layers' own matrix products, forward and both backward ones, on `tokens` rows."""
+    import torch
+
+    layer = lm.module.network.get_decoder().layers[0]
+    shapes = [tuple(m.weight.shape) for m in layer.modules() if isinstance(m, torch.nn.Linear)]
+    flops, taken = 0.0, 0.0
+    for out, inner in shapes:
+        x, w, g = (torch.randn(s).to(dtype) for s in ((tokens, inner), (out, inner), (tokens, out)))
+        products = (lambda x=x, w=w: x @ w.T, lambda g=g, w=w: g @ w, lambda g=g, x=x: g.T @ x)
+        for product in products:
+            product()
+            started = time.perf_counter()
+            for _ in range(10):
+                product()
+            taken += (time.perf_counter() - started) / 10
+            flops += 2 * tokens * out * inner
+    return flops / taken
+
+
+def _memory() -> float:
+    with open("/proc/self/status") as status:
+        kb = next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+    return kb / 1e6
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent.parent))
+    main()
