@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from forgetwell.data.benchmarks import tofu
 from forgetwell.data.world import learning_rows, load_world
@@ -28,6 +29,7 @@ class Bench:
         retain: Rows that unlearning may train on to keep.
         utility: Sets on which utility is measured.
         max_new_tokens: Length of answers.
+        others: Rows about still others, for training that goes on after unlearning.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Bench:
     retain: tuple[Row, ...]
     utility: Mapping[str, tuple[Row, ...]] = field(repr=False)
     max_new_tokens: int
+    others: tuple[Row, ...] = ()
 
 
 def world_bench(*, phrasings: int = 2, epochs: int = 4) -> Bench:
@@ -58,6 +61,7 @@ def world_bench(*, phrasings: int = 2, epochs: int = 4) -> Bench:
         world.retain,
         {"retain": world.retain, "unseen": world.unseen, "general": world.evaluation},
         24,
+        world.never,
     )
 
 
@@ -81,10 +85,34 @@ def tofu_bench(*, authors: int = 20, epochs: int = 5) -> Bench:
         "world_facts": tofu("world_facts_perturbed"),
     }
     learning = TrainConfig(lr=2e-4, epochs=epochs, batch=16)
-    return Bench("tofu", (*request, *retain), learning, request, retain, utility, 40)
+    others = tofu("holdout01")
+    return Bench("tofu", (*request, *retain), learning, request, retain, utility, 40, others)
 
 
-BENCHES: Mapping[str, Callable[[], Bench]] = {"world": world_bench, "tofu": tofu_bench}
+def full_tofu_bench(share: Literal["05", "10"]) -> Bench:
+    """Return all of TOFU: 4,000 learned rows, of which a share is forgotten, as in the paper.
+
+    Args:
+        share: Per cent of the authors that are forgotten.
+
+    Raises:
+        MissingError: FORGETWELL_DATA names no folder with TOFU.
+
+    Source: arXiv 2506.00359, section 5.1. Its utility sets have 400 retain, 100 author and 117 fact rows.
+    """
+    utility = {name: tofu(f"{name}_perturbed") for name in ("retain", "real_authors", "world_facts")}
+    request, retain = tofu(f"forget{share}_perturbed"), tofu(f"retain{100 - int(share)}")
+    learning = TrainConfig(lr=2e-4, epochs=5, batch=16)
+    others = tofu("holdout10")
+    return Bench(f"tofu{share}", tofu("full"), learning, request, retain, utility, 40, others)
+
+
+BENCHES: Mapping[str, Callable[[], Bench]] = {
+    "world": world_bench,
+    "tofu": tofu_bench,
+    "tofu05": lambda: full_tofu_bench("05"),
+    "tofu10": lambda: full_tofu_bench("10"),
+}
 
 
 def sampled_utility(bench: Bench, *, per_set: int, seed: int) -> dict[str, tuple[Row, ...]]:

@@ -16,13 +16,14 @@ from forgetwell.errors import InputError
 from forgetwell.experiments.benches import Bench, sampled_utility
 from forgetwell.files import digest, read_jsonl, write_jsonl
 from forgetwell.methods.finetune import Lora, finetune
+from forgetwell.methods.registry import Training, apply_method
 from forgetwell.models.lm import HFModel, load
 from forgetwell.requests.attacks import attack_request
 from forgetwell.runs.folder import read_manifest, start_run, write_manifest
 from forgetwell.runs.records import is_complete
 from forgetwell.suites.probe import mean, recalls
 from forgetwell.training.config import TrainConfig
-from forgetwell.training.loop import Hooks
+from forgetwell.training.loop import Hooks, Summary
 from forgetwell.types import Request
 
 CURVE = "curve.jsonl"
@@ -56,13 +57,18 @@ class Run:
         condition: Its part in the comparison, as "attacked".
         seed: Of the attack and of all draws.
         attack: What the requester did, as a call; "" = nothing.
-        objective: What is minimized.
+        objective: What is minimized; "" with a method that isn't an objective.
+        method: Such a method, as "task_vector(alpha=5)"; "" = minimizing the objective.
+        then: An objective of retain terms that the result is trained on, with the bench's other rows: the
+            provider's continued fine-tuning; "" = nothing.
     """
 
     condition: str
     seed: int
     attack: str
     objective: str
+    method: str = ""
+    then: str = ""
 
 
 def run_folder(out: Path, run: Run) -> Path:
@@ -108,45 +114,72 @@ def run_claim(
         probe=_row_probe(bench, setup, run.seed, curve),
         progress=progress,
     )
-    done = finetune(
-        lm,
-        request,
-        bench.retain,
-        hooks,
-        objective=run.objective,
-        config=config,
-        refusals=refusals,
-        lora=setup.lora,
-    )
+    summary = _unlearn(lm, request, bench, setup, run, Training(config, hooks), refusals)
+    if run.then:
+        probe = _row_probe(bench, setup, run.seed, curve, after=summary.steps)
+        going_on = replace(config, stop_at="", probe_every=0)
+        hooks = Hooks(probe=probe, progress=progress)
+        finetune(lm, Request("", ()), bench.others, hooks, objective=run.then, config=going_on)
     write_jsonl(folder / CURVE, curve)
-    write_manifest(folder, {**settings, **asdict(done.summary), "start": lm.digest})
+    write_manifest(folder, {**settings, **asdict(summary), "start": lm.digest})
     return folder
 
 
+def _unlearn(
+    lm: HFModel,
+    request: Request,
+    bench: Bench,
+    setup: Setup,
+    run: Run,
+    training: Training,
+    refusals: Sequence[str],
+) -> Summary:
+    if run.method:
+        return apply_method(lm, request, bench.retain, training, run.method).summary
+    return finetune(
+        lm,
+        request,
+        bench.retain,
+        training.hooks,
+        objective=run.objective,
+        config=training.config,
+        refusals=refusals,
+        lora=setup.lora,
+    ).summary
+
+
 def _row_probe(
-    bench: Bench, setup: Setup, seed: int, curve: list[dict[str, Any]]
+    bench: Bench, setup: Setup, seed: int, curve: list[dict[str, Any]], *, after: int = 0
 ) -> Callable[[HFModel, int], Mapping[str, float]]:
-    """Return a probe that keeps every row's value in `curve`; utility also at the start and the end."""
+    """Return a probe that keeps every row's value in `curve`; utility also at the start and the end.
+
+    With `after`, the steps of unlearning, it measures what follows on them, and once.
+    """
     splits = sampled_utility(bench, per_set=setup.per_set, seed=seed)
     last = setup.config.steps(-(-len(bench.request) // setup.config.batch))
     everything = [row for rows in splits.values() for row in rows]
 
     def probe(lm: HFModel, step: int) -> dict[str, float]:
+        if after and not step:
+            return {}
         forget = recalls(lm, bench.request, max_new_tokens=bench.max_new_tokens)
-        record: dict[str, Any] = {"step": step, "forget": _by_id(bench.request, forget)}
-        if step in (0, last) or mean(forget) <= _BEGUN:
+        record: dict[str, Any] = {"step": after + step, "forget": _by_id(bench.request, forget)}
+        if after or step in (0, last) or mean(forget) <= _BEGUN:
             values = iter(recalls(lm, everything, max_new_tokens=bench.max_new_tokens))
             record["utility"] = {
                 key: _by_id(rows, [next(values) for _ in rows]) for key, rows in splits.items()
             }
-        curve.append(record)
+        curve.append({**record, "then": True} if after else record)
         return {"forget.rouge_l_recall": mean(forget)}
 
     return probe
 
 
 def read_curve(folder: Path) -> list[dict[str, Any]]:
-    """Return a finished run's checkpoints: step, forget {id: recall}, utility {split: {id: recall}}."""
+    """Return a finished run's checkpoints: step, forget {id: recall}, utility {split: {id: recall}}.
+
+    A checkpoint with ``then`` comes after training went on without a forget term.
+    """
     return read_jsonl(folder / CURVE)
 
 

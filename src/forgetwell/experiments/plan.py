@@ -21,6 +21,9 @@
     attack = "stealthy(p=0.33)"
     objective = "{loss} + gdr"
 
+In place of an objective a condition may name a method (``method = "task_vector(alpha=5)"``), and after either
+training may go on with retain terms on the bench's other rows (``then = "gdr"``).
+
 Each point of the grid is one comparison: all conditions and seeds, from one starting model, on the same
 draws and questions. Names in braces stand for the grid's values.
 """
@@ -40,6 +43,7 @@ from forgetwell.errors import InputError, MissingError, UnknownName, unknown_nam
 from forgetwell.experiments.benches import BENCHES
 from forgetwell.experiments.claims import Run, Setup
 from forgetwell.methods.finetune import Lora
+from forgetwell.methods.registry import METHODS
 from forgetwell.objectives.algebra import parse_objective
 from forgetwell.requests.attacks import ATTACKS
 from forgetwell.training.config import TrainConfig
@@ -59,6 +63,7 @@ _KEYS = (
     "grid",
     "conditions",
 )
+_CONDITION = ("attack", "objective", "method", "then")
 _VARIABLE = re.compile(r"\{(\w+)\}")
 
 
@@ -168,16 +173,18 @@ def _known(kind: type, given: Any, where: str) -> dict[str, Any]:  # noqa: ANN40
 
 
 def _run(name: str, given: Any, seed: int, point: Table) -> Run:  # noqa: ANN401 - from a TOML file
-    keys = ("attack", "objective")
     for key in given if isinstance(given, dict) else ():
-        if key not in keys:
-            raise unknown_name(f"key of [conditions.{name}]", key, keys)
-    if not isinstance(given, dict) or "objective" not in given:
-        raise InputError(f"[conditions.{name}] needs an objective, as objective = 'npo + gdr'.")
-    attack, objective = (_filled(str(given.get(key, "")), point) for key in keys)
+        if key not in _CONDITION:
+            raise unknown_name(f"key of [conditions.{name}]", key, _CONDITION)
+    if not isinstance(given, dict) or ("objective" in given) == ("method" in given):
+        raise InputError(f"[conditions.{name}] needs an objective, as objective = 'npo + gdr', or a method.")
+    attack, objective, method, then = (_filled(str(given.get(key, "")), point) for key in _CONDITION)
     if attack:
         ATTACKS.resolve(parse_call(attack))
-    return Run(name, seed, attack, parse_objective(objective).text)
+    if method:
+        METHODS.resolve(parse_call(method))
+    objective, then = (parse_objective(text).text if text else "" for text in (objective, then))
+    return Run(name, seed, attack, objective, method, then)
 
 
 def _filled(text: str, point: Table) -> str:

@@ -85,7 +85,12 @@ def read_claims(
 
 
 def read_place(curve: Sequence[Mapping[str, Any]], level: float | None) -> Place | None:
-    """Read a run's curve where its forget recall first passes `level` (None: at its last checkpoint)."""
+    """Read a run's curve where its forget recall first passes `level` (None: at its last checkpoint).
+
+    A run that went on without a forget term is read at its end alone.
+    """
+    if level is not None and "then" in curve[-1]:
+        return None
     forgets = [mean(list(c["forget"].values())) for c in curve]
     if level is None:
         return Place(forgets[-1], curve[-1].get("utility") or {}) if curve[-1].get("utility") else None

@@ -9,7 +9,7 @@ from forgetwell.experiments import claims
 from forgetwell.experiments.benches import Bench, sampled_utility, world_bench
 from forgetwell.experiments.claims import CURVE, Run, Setup, read_curve, run_claim, run_folder
 from forgetwell.experiments.grid import claims_table
-from forgetwell.experiments.reading import read_claims
+from forgetwell.experiments.reading import read_claims, read_place
 from forgetwell.files import write_json, write_jsonl
 from forgetwell.runs.folder import MANIFEST
 from forgetwell.training.config import TrainConfig
@@ -47,6 +47,18 @@ def test_a_run_keeps_every_row_and_is_reused(tmp_path, monkeypatch):
     assert (folder / CURVE).read_bytes() == before
     with pytest.raises(InputError, match="floor"):
         run_claim(BENCH, replace(SETUP, floor=0.9), run, tmp_path / "known", tmp_path, refusals=())
+
+
+def test_a_method_and_what_follows_it_are_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(claims, "load", lambda name: tiny_lm())
+    bench = replace(BENCH, others=rows("x", 4))
+    setup = replace(SETUP, config=TrainConfig(lr=1e-3, epochs=2, batch=2))
+    run = Run("vector", 0, "", "", method="task_vector(alpha=1)", then="gdr")
+    curve = read_curve(run_claim(bench, setup, run, tmp_path / "known", tmp_path, refusals=()))
+    assert [(c["step"], c.get("then", False)) for c in curve] == [(2, False), (6, True)]
+    assert all("utility" in c for c in curve)
+    assert read_place(curve, None) is not None
+    assert read_place(curve, 0.4) is None  # a curve that turned back has no single place
 
 
 def fake_run(out, run, trigger, clean=0.9):

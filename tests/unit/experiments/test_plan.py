@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from forgetwell.errors import InputError, MissingError
@@ -75,11 +77,35 @@ def test_mistakes_are_found_before_anything_runs(tmp_path, old, new, says):
         read_plan(written(tmp_path, PLAN.replace(old, new)))
 
 
+def test_a_condition_may_be_a_method_and_go_on_afterwards(tmp_path):
+    text = PLAN.replace('objective = "{loss} + gdr"', 'method = "task_vector(alpha={eta})"\nthen = "gdr"')
+    run = read_plan(written(tmp_path, text)).comparisons[1].runs[0]
+    assert (run.objective, run.method, run.then) == ("", "task_vector(alpha=5)", "gdr")
+    with pytest.raises(InputError, match="task_vector"):
+        read_plan(written(tmp_path, text.replace("task_vector(", "task_vectr(")))
+    with pytest.raises(InputError, match="or a method"):
+        read_plan(written(tmp_path, text.replace("method =", 'objective = "gdr"\nmethod =')))
+
+
 def test_a_plan_needs_conditions(tmp_path):
     with pytest.raises(InputError, match="needs conditions"):
         read_plan(written(tmp_path, 'bench = "world"'))
     with pytest.raises(MissingError, match="claims-world"):
         read_plan("nowhere")
+
+
+EXAMPLES = Path(__file__).parents[3] / "examples" / "plans"
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*/*.toml")), ids=lambda p: f"{p.parent.name}-{p.stem}")
+def test_the_papers_plans_are_plans(path):
+    plan = read_plan(str(path))
+    assert plan.about
+    for comparison in plan.comparisons:
+        assert len({r.seed for r in comparison.runs}) >= 3
+    if path.parent.name == "cpu":
+        seeds = {r.seed for c in plan.comparisons for r in c.runs}
+        assert len(cells(plan)) <= 9 * len(seeds)
 
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in PLANS.glob("*.toml")))
