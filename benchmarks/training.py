@@ -2,11 +2,11 @@
 
     python benchmarks/training.py --out results/training.json
 
-Every measurement runs in a process of its own, alternating between the two, on the same rows and seeds: the
-default model, `npo + gdr` (and `+ 5*su`), AdamW, at the compute type that this processor multiplies in.
-FLOPs executed are 6 x body parameters x tokens + 6 x head parameters x scored tokens (8 where the head's logits
-are made again in the backward pass) + 12 x layers x hidden x attended pairs; their share is of the rate of the
-layers' own matrix products, forward and backward, measured in the same process.
+Every measurement runs in a process of its own, alternating between the two, on the same rows and seeds:
+the default model, `npo + gdr` (and `+ 5*su`), AdamW, at the compute type that this processor multiplies in.
+FLOPs executed are 6 x body parameters x tokens + 6 x head parameters x scored tokens (8 where the backward
+pass makes the head's logits again) + 12 x layers x hidden x attended pairs; their share is of the rate of
+the layers' own matrix products, forward and backward, measured in the same process.
 """
 
 from __future__ import annotations
