@@ -23,6 +23,7 @@ from forgetwell.types import Request
 
 Executor = Literal["local", "ray"]
 CELLS = "cells.jsonl"
+CLAIMS = "claims.json"
 LEVELS = (None, 0.4, 0.3, 0.2)
 
 
@@ -202,7 +203,7 @@ def _collected(comparisons: Sequence[Comparison], benches: Mapping[str, Bench], 
         claims[c.name] = read_claims(benches[c.bench], done, out / c.name, per_set=c.setup.per_set)
         cells += [cell for run in done for cell in read_cells(c.name, run, out / c.name)]
     write_jsonl(out / CELLS, cells)
-    write_json(out / "claims.json", {k: [asdict(c) for c in v] for k, v in claims.items()})
+    write_json(out / CLAIMS, {k: [asdict(c) for c in v] for k, v in claims.items()})
     write_text(out / "table.md", f"{cells_table(cells)}\n{claims_table(claims)}")
     return Tables(tuple(cells), claims)
 
