@@ -58,7 +58,7 @@ def finetune(
     """
     check_disjoint(request.rows, retain)
     parsed = parse_objective(objective)
-    needs_refusal = any("refusal" in term.views for term in parsed.terms)
+    needs_refusal = any(v.endswith("refusal") for term in parsed.terms for v in term.views)
     if needs_refusal and not refusals:
         raise InputError(f"The objective {objective!r} needs refusal lines, and none were given.")
     if lora is not None:

@@ -27,5 +27,7 @@ def su(scope: Scored, *, order: Order = "forget_first", separator: str = " ") ->
 
     Source: Ren et al., arXiv 2506.00359, section 4, eq. 5. The paper leaves the separator open.
     Defaults: the paper's order, joined by one space.
+    Fails when: its weight outgrows the forget term's: the model then learns to answer the forget question too
+    (retain answers alone get better), or, at large steps, breaks before it recovers.
     """
     return -scope.token_logps
