@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from forgetwell.cli.app import app, progress_bar, read_request_from, rows_from
-from forgetwell.errors import ExistsError
+from forgetwell.errors import ExistsError, InputError
 
 if TYPE_CHECKING:
+    from forgetwell.methods.finetune import Lora
     from forgetwell.runs.jobs import Job
     from forgetwell.types import Request, Row
 
@@ -41,8 +42,20 @@ class Training:
     "Of all draws."
     checkpoint_every: int = 0
     "Steps between checkpoints, from which --resume goes on; 0 = none."
+    step_rule: str = "plain"
+    "Which gradient a step descends: plain, sam(rho=0.01) or surgery."
+    checkpointing: bool = False
+    "Recompute layers in the backward pass: less memory, more time, same result."
     lora: int = 0
     "Rank of LoRA adapters; 0 = full fine-tuning."
+    lora_alpha: float = 0
+    "Scale of the adapters; 0 = twice their rank."
+    lora_target: tuple[str, ...] = ()
+    "Name of a linear layer that gets adapters, as q_proj; may be given several times; by default all."
+    merge: bool = False
+    "Save the model with the adapters added to its weights."
+    four_bit: bool = False
+    "Keep the frozen model under the adapters in 4 bits (QLoRA)."
     dtype: str = "auto"
     "Compute type: auto, float32 or bfloat16."
     max_length: int = 1024
@@ -199,13 +212,23 @@ def _job(
     training: Training,
     refusals: tuple[str, ...] = (),
 ) -> Job:
-    from forgetwell.methods.finetune import Lora
     from forgetwell.runs.jobs import Job
     from forgetwell.training.config import TrainConfig
 
     names = {f.name for f in dataclasses.fields(TrainConfig)}
     config = TrainConfig(**{k: v for k, v in dataclasses.asdict(training).items() if k in names})
-    lora = Lora(training.lora, 2 * training.lora) if training.lora else None
+    lora = _lora(training)
     return Job(
         kind, model, request, rows, objective, config, refusals, lora, training.dtype, training.max_length
     )
+
+
+def _lora(training: Training) -> Lora | None:
+    from forgetwell.methods.finetune import Lora
+
+    if training.lora:
+        alpha = training.lora_alpha or 2 * training.lora
+        return Lora(training.lora, alpha, training.lora_target, training.merge, training.four_bit)
+    if training.lora_alpha or training.lora_target or training.merge or training.four_bit:
+        raise InputError("--lora-alpha, --lora-target, --merge and --four-bit need --lora with a rank, as 8.")
+    return None

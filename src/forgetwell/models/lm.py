@@ -169,7 +169,14 @@ class HFModel:
         save_model(self.module.network, self.codec.tokenizer, folder, card=card)
 
 
-def load(model: str, *, dtype: str = "auto", max_length: int = 1024, device: str | None = None) -> HFModel:
+def load(
+    model: str,
+    *,
+    dtype: str = "auto",
+    max_length: int = 1024,
+    device: str | None = None,
+    four_bit: bool = False,
+) -> HFModel:
     """Load a model for scoring, generation and training.
 
     Args:
@@ -177,20 +184,21 @@ def load(model: str, *, dtype: str = "auto", max_length: int = 1024, device: str
         dtype: Compute type: ``auto``, ``float32`` or ``bfloat16``. Weights are kept in float32.
         max_length: Longest row in tokens.
         device: As torch names it; by default a GPU if there is one.
+        four_bit: Keep linear layers in 4 bits (to train adapters on them); needs bitsandbytes.
 
     Raises:
         MissingError: There is no such model here.
         InputError: It can't be loaded safely.
     """
     from forgetwell.models.hardware import pick_device, pick_dtype
-    from forgetwell.models.loading import load_pretrained
+    from forgetwell.models.loading import FourBit, load_pretrained
 
-    loaded = load_pretrained(model)
     where = device or pick_device()
-    network = loaded.model.to(where)
+    compute = pick_dtype(dtype, where).compute
+    loaded = load_pretrained(model, four_bit=FourBit(where, compute) if four_bit else None)
+    network = loaded.model if four_bit else loaded.model.to(where)
     window = getattr(network.config, "max_position_embeddings", None) or max_length
     codec = Codec(loaded.tokenizer, min(max_length, window))
-    compute = pick_dtype(dtype, where).compute
     return wrap(network, codec, loaded.name, loaded.digest, compute)
 
 
