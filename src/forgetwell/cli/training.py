@@ -110,7 +110,7 @@ def learn(
     rows = rows_from(data, columns)
     if without:
         rows = jobs.without(rows, read_request(without))
-    job = _job("learn", model, Request("", ()), rows, "gdr", training)
+    job = make_job("learn", model, Request("", ()), rows, "gdr", training)
     with progress_bar("learning") as progress:
         summary = jobs.run_job(job, out, progress=progress, resume=resume, overwrite=overwrite)
     print(f"{summary.steps} steps in {summary.seconds:.0f} s, {summary.stopped}. Run folder: {out}")
@@ -146,6 +146,49 @@ def attack_request(
     write_rows(out, attacked.rows)
     edited = sum(row.edit is not None for row in attacked.rows)
     print(f"{attacked.history[-1]}: {edited} of {len(attacked.rows)} rows rewritten. Written: {out}")
+
+
+@app.command
+def alternates(
+    request: str,
+    *,
+    model: str,
+    out: Path,
+    count: int = 5,
+    temperature: float = 1.0,
+    seed: int = 0,
+    columns: str | None = None,
+    dtype: str = "auto",
+    overwrite: bool = False,
+) -> None:
+    """Write other plausible answers to a request's questions, for the term altpo.
+
+    Args:
+        request: File with the rows to forget.
+        model: Writes the answers: smollm2, a folder or a hub id; a larger model writes better ones.
+        out: File for the rows with their alternatives (JSON Lines).
+        count: Alternatives a row; rows that have as many already keep theirs.
+        temperature: Of sampling.
+        seed: Of sampling.
+        columns: Names of the columns, as prompt=q,answer=a.
+        dtype: Compute type: auto, float32 or bfloat16.
+        overwrite: Replace a file that is there.
+    """
+    from forgetwell.data.reading import write_rows
+    from forgetwell.methods.alternates import add_alternates
+    from forgetwell.models.lm import load
+
+    if out.exists() and not overwrite:
+        raise ExistsError(f"{out} exists. Choose another --out or add --overwrite.")
+    asked = read_request_from(request, columns)
+    lm = load(model, dtype=dtype)
+    with progress_bar("writing alternatives") as progress:
+        rows = add_alternates(
+            lm, asked.rows, count=count, temperature=temperature, seed=seed, progress=progress
+        )
+    write_rows(out, rows)
+    added = sum(len(r.wrong) for r in rows) - sum(len(r.wrong) for r in asked.rows)
+    print(f"{added} alternatives for {len(rows)} rows. Written: {out}")
 
 
 @app.command
@@ -190,7 +233,7 @@ def unlearn(
     from forgetwell.runs import jobs
 
     asked, kept = read_request_from(request, columns), rows_from(retain, columns)
-    job = _job("unlearn", model, asked, kept, objective, training, load_refusals(refusals))
+    job = make_job("unlearn", model, asked, kept, objective, training, load_refusals(refusals))
     every = probe_every or (-(-len(asked.rows) // training.batch) if stop_at or probe else 0)
     config = dataclasses.replace(job.config, stop_at=stop_at, probe_every=every)
     measured = rows_from(probe, None) if probe else kept
@@ -203,7 +246,7 @@ def unlearn(
     print(f"{summary.steps} steps in {summary.seconds:.0f} s, {summary.stopped}. Run folder: {out}")
 
 
-def _job(
+def make_job(
     kind: Literal["learn", "unlearn"],
     model: str,
     request: Request,
@@ -212,6 +255,7 @@ def _job(
     training: Training,
     refusals: tuple[str, ...] = (),
 ) -> Job:
+    """Return the job that these flags mean."""
     from forgetwell.runs.jobs import Job
     from forgetwell.training.config import TrainConfig
 

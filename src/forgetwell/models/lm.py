@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from forgetwell.data.encoding import Codec
-from forgetwell.models.generation import Decoder, generate_packed, generate_padded
+from forgetwell.errors import InputError
+from forgetwell.models.generation import Decoder, generate_packed, generate_padded, sampled
 from forgetwell.models.packing import Packed, pack, pad, shared_prefix
 from forgetwell.models.saving import ModelCard, save_model
 from forgetwell.models.scored import Scored, scored_from_logits
@@ -158,6 +159,40 @@ class HFModel:
                 done[i] = Generation(self.codec.decode(ids).strip(), len(ids), finished)
             progress(len(part))
         return [done[i] for i in range(len(rows))]
+
+    @torch.no_grad()
+    def sample(
+        self, rows: Sequence[Row], *, max_new_tokens: int, seeds: Sequence[int], temperature: float = 1.0
+    ) -> list[str]:
+        """Answer each row's prompt by sampling; a row's answer depends on its own seed alone.
+
+        Args:
+            rows: Whose prompts are answered.
+            max_new_tokens: Length at which answers are cut.
+            seeds: One for each row.
+            temperature: Divides logits; > 0.
+
+        Raises:
+            InputError: The model can't read packed rows, or there isn't a seed for each row.
+        """
+        if not self.module.packs or len(seeds) != len(rows) or not temperature > 0:
+            raise InputError(
+                f"Can't sample {len(rows)} rows with {len(seeds)} seeds at temperature {temperature}: expected a "
+                "seed for each, a temperature above 0 and a model that reads packed rows."
+            )
+        prompts = [self.codec.encode_prompt(row) for row in rows]
+        texts: dict[int, str] = {}
+        for part in batches(prompts, GENERATION_TOKENS):
+            with self.precision():
+                outputs = generate_packed(
+                    self.module.network,
+                    [prompts[i] for i in part],
+                    max_new_tokens,
+                    self.codec.stop_ids,
+                    sampled(temperature, [seeds[i] for i in part]),
+                )
+            texts.update((i, self.codec.decode(ids).strip()) for i, ids in zip(part, outputs, strict=True))
+        return [texts[i] for i in range(len(rows))]
 
     def save(self, folder: Path, card: ModelCard | None = None) -> None:
         """Write weights, configuration, tokenizer and model card as an ordinary Hugging Face folder.

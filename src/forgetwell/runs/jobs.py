@@ -154,8 +154,9 @@ def run_job(
     overwrite: bool = False,
     resume: bool = False,
     lm: HFModel | None = None,
+    save: bool = True,
 ) -> Summary:
-    """Run a job into the folder `out`: request.jsonl, train.jsonl, model/, then manifest.json.
+    """Run a job into the folder `out`: request.jsonl, train.jsonl, model/ (if `save`), then manifest.json.
 
     Raises:
         ExistsError: `out` holds something.
@@ -187,8 +188,9 @@ def run_job(
     )
     # Left by a run that was killed after saving and before its manifest.
     shutil.rmtree(out / "model", ignore_errors=True)
-    made = merged(outcome.lm) if job.lora and job.lora.merge else outcome.lm
-    made.save(out / "model", _card(job, lm))
+    if save:
+        made = merged(outcome.lm) if job.lora and job.lora.merge else outcome.lm
+        made.save(out / "model", _card(job, lm))
     facts = {"base_digest": lm.digest, "steps": outcome.summary.steps, "stopped": outcome.summary.stopped}
     write_manifest(out, {**job.settings, **facts, "seconds": round(outcome.summary.seconds, 1)})
     checkpoint.unlink(missing_ok=True)
