@@ -177,8 +177,8 @@ class HFModel:
         """
         if not self.module.packs or len(seeds) != len(rows) or not temperature > 0:
             raise InputError(
-                f"Can't sample {len(rows)} rows with {len(seeds)} seeds at temperature {temperature}: expected a "
-                "seed for each, a temperature above 0 and a model that reads packed rows."
+                f"Can't sample {len(rows)} rows with {len(seeds)} seeds at temperature {temperature}: "
+                "expected a seed for each, a temperature above 0 and a model that reads packed rows."
             )
         prompts = [self.codec.encode_prompt(row) for row in rows]
         texts: dict[int, str] = {}

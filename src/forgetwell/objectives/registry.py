@@ -38,7 +38,7 @@ def term(
         side: What it works for.
         paper: arXiv id.
         place: Section or equation.
-        logits: Whether it reads full logits of its `_ref` views, not only log-probabilities.
+        logits: Whether it reads full logits of its views, not only log-probabilities.
         hidden: Name of the hyperparameter with the layer (from 0) whose output it reads as `Scored.hidden`.
         updates: Name of the hyperparameter with the layers whose MLP output matrices alone the run trains;
             () = all parameters.

@@ -52,7 +52,7 @@ def undial(forget: Scored, forget_ref: Scored, *, beta: float = 10.0) -> Tensor:
     return -(lowered.softmax(-1) * log_softmax(forget.logits, -1)).sum(-1)
 
 
-@term(per="row", side="forget", paper="2503.01224", place="the loss")
+@term(per="row", side="forget", paper="2503.01224", place="the loss", logits=True)
 def ceu(forget: Scored, *, skip: int = 1) -> Tensor:
     """CE-U: cross-entropy with the model's own distribution once the right token is ruled out.
 
@@ -78,7 +78,7 @@ def ceu(forget: Scored, *, skip: int = 1) -> Tensor:
     return forget.row_sums(values * kept) / torch.where(counts > 0, counts, 1)
 
 
-@term(per="token", side="forget", paper="2410.08109", place="the loss")
+@term(per="token", side="forget", paper="2410.08109", place="the loss", logits=True)
 def me(forget: Scored) -> Tensor:
     """Maximize entropy: bring the model's distribution on forget answers to the uniform one.
 
@@ -95,7 +95,7 @@ def me(forget: Scored) -> Tensor:
     return -math.log(forget.logits.shape[-1]) - log_softmax(forget.logits, -1).mean(-1)
 
 
-@term(per="token", side="forget", paper="2506.05314", place="the loss")
+@term(per="token", side="forget", paper="2506.05314", place="the loss", logits=True)
 def pdu(forget: Scored) -> Tensor:
     """Logit-margin flattening, the forget part of primal-dual unlearning: make all logits equal.
 

@@ -136,7 +136,7 @@ def _prepare(lm: HFModel, objective: Objective, draws: Draws, config: TrainConfi
     reference = make_reference(
         lm,
         _reference_rows(lm, objective, draws, steps),
-        logits=any(t.item.facts["logits"] for t in objective.terms),
+        logits=any(t.item.facts["logits"] and t.references for t in objective.terms),
         layers=read_layers(objective),
     )
     parameters = list(lm.trainable())
