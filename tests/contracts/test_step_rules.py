@@ -54,6 +54,7 @@ class TestStepRule:
         assert rule.summary.endswith((".", ":"))
         assert "Source:" in text
         assert "Fails when:" in text
+        assert "Tested:" in text
         assert rule.facts["paper"] in text
         assert rule.inputs == ("descent",)
         assert all(not h.required for h in rule.hyperparameters.values())

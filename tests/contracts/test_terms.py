@@ -81,6 +81,7 @@ class TestTerm:
         assert term.summary.endswith((".", ":"))
         assert "Source:" in term.function.__doc__
         assert "Fails when:" in term.function.__doc__
+        assert "Tested:" in term.function.__doc__
         assert all(term.facts["hidden"] in ("", h) for h in term.hyperparameters if h == "layer")
         assert term.facts["paper"] in term.function.__doc__
         assert all(not h.required for h in term.hyperparameters.values())

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from forgetwell.calls import parse_call
 from forgetwell.data.chunking import chunk_texts
 from forgetwell.data.reading import lean_rows, read_request, read_rows
 from forgetwell.data.world import load_refusals
@@ -23,6 +24,7 @@ from forgetwell.suites.probe import request_probe
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.draws import Draws
 from forgetwell.training.loop import Hooks, Summary
+from forgetwell.training.rules import STEP_RULES
 from forgetwell.training.step import count, make_views, view_keys
 from forgetwell.types import Request, Row
 
@@ -163,6 +165,7 @@ def run_job(
         InputError: Rows, objective or settings can't be used; nothing was written.
     """
     parse_objective(job.objective)
+    STEP_RULES.resolve(parse_call(job.config.step_rule))
     check_disjoint(job.request.rows, job.retain)
     lm = lm or _load(job)
     request, retain = _fitting(job, lm)

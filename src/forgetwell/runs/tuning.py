@@ -168,8 +168,9 @@ def _factor(stream: random.Random, factor: float) -> float:
 
 
 def _budgeted(job: Job, steps: int) -> Job:
-    """Return the job cut to a round's steps, with five probes, the start's among them."""
-    return replace(job, config=replace(job.config, max_steps=steps, probe_every=max(1, steps // 4)))
+    """Return the job cut to a round's steps, with about five probes; no trial keeps the request's text."""
+    config = replace(job.config, max_steps=steps, probe_every=max(1, steps // 4))
+    return replace(job, config=config, redact=True)
 
 
 def _try(number: int, job: Job, search: Search, folder: Path, progress: Progress) -> Trial:

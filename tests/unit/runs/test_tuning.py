@@ -54,6 +54,7 @@ def test_half_of_the_settings_go_on_with_twice_the_steps(tmp_path):
     assert (found[-1].lr, found[-1].objective) != (found[0].lr, found[0].objective)
     assert all(t.objective.startswith("npo + ") for t in found)  # the forget term keeps its weight
     assert not list(tmp_path.glob("t/**/model"))
+    assert "spy" not in "".join(p.read_text() for p in tmp_path.glob("t/**/*.json*"))
 
 
 def test_it_is_decided_by_the_seed(tmp_path):
