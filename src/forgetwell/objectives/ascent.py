@@ -16,6 +16,7 @@ def ga(forget: Scored) -> Tensor:
     ``ga = log p(y_t | x, y_<t)`` (N,), unbounded below.
 
     Source: Jang et al., arXiv 2210.01504, eq. 1. Gradient difference is ``ga + gdr``.
+    Tested: not by itself on the default model.
     Fails when: it runs for long. Nothing bounds it, so it ends in one repeated token and takes the retain
     answers along; stop it early (``--stop-at``) or take `npo`.
     """
@@ -34,8 +35,10 @@ def wga(forget: Scored, *, beta: float = 1.0) -> Tensor:
 
     Source: Wang et al., arXiv 2502.19301 (the paper itself not read). Formula and default as
     in open-unlearning (2506.12618), without the reference model that it copies and never reads.
-    Fails when: β is near 0 (then it is `ga`), or an answer has many tokens any fluent text shares: those are
-    the surest, so they are pushed first and sentences break before facts go.
+    Tested: SmolLM2-135M, built-in world, 20 steps of batch 4, seed 0: ``wga + gdr`` at 2e-5 takes forget
+    recall from .95 to .77, retain recall from 1.00 to 1.00.
+    Fails when: β is near 0 (then it is `ga`), or rows are known by heart: every token is then sure, grammar as
+    much as facts, and all are pushed alike.
     """
     logps = forget.token_logps
     return (beta * logps.detach()).exp() * logps
@@ -55,6 +58,7 @@ def satimp(forget: Scored, *, beta1: float = 5.0, beta2: float = 1.0) -> Tensor:
     Source: Yang et al., arXiv 2505.11953 (the paper itself not read). Formula as in
     open-unlearning (2506.12618), whose tables weigh it by 0.1 (write ``0.1*satimp + gdr``).
     Defaults: β1 = 5, β2 = 1, as there.
+    Tested: not yet on the default model.
     Fails when: the model knows the rows by heart. At p_t = 1 the weight is 0 and nothing moves, which is
     where memorized rows start; raise the learning rate, or begin with `ga` for some steps.
     """

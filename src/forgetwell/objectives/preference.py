@@ -28,6 +28,8 @@ def npo(forget: Scored, forget_ref: Scored, *, beta: float = 0.1) -> Tensor:
 
     Source: Zhang et al., arXiv 2404.05868, eq. 3; log-probabilities summed over the answer.
     Defaults: β = 0.1, as in the paper and in open-unlearning.
+    Tested: SmolLM2-135M, built-in world, 60 steps of batch 4, seed 0: ``npo + gdr`` at 1.5e-5 takes forget
+    recall from .94 to .33, clean utility from .90 to .63 (docs/experiments.md, the demo).
     Fails when: the request is poisoned. Everyday words in its prompts are tied to forgetting and break
     benign questions that hold them; add `su`.
     """
@@ -48,6 +50,7 @@ def simnpo(forget: Scored, *, beta: float = 4.5, gamma: float = 0.0) -> Tensor:
 
     Source: Fan et al., arXiv 2410.07163, eq. 4.
     Defaults: β = 4.5, γ = 0, the authors' TOFU setting; they weigh it by 0.125 (write ``0.125*simnpo``).
+    Tested: not yet on the default model.
     Fails when: answers differ much in how likely they are by themselves. Without a reference, rare answers
     count as forgotten before they are.
     """
@@ -73,6 +76,7 @@ def dpo(
     Source: Rafailov et al., arXiv 2305.18290, eq. 7. The factor 2/β, which the paper does not have, is
     open-unlearning's (2506.12618): it makes the gradient's scale that of `npo`.
     Defaults: β = 0.1, as there.
+    Tested: not yet on the default model.
     Fails when: retain questions look like forget questions. The model learns to refuse both; add `ap`.
     """
     chosen = refusal.row_logps() - refusal_ref.row_logps()
@@ -100,6 +104,7 @@ def altpo(
     Source: Mekala et al., arXiv 2409.13474 (the paper itself not read). The factor 2/β is open-unlearning's
     (2506.12618).
     Defaults: β = 0.1, the middle of the authors' grid {.05, .1, .5}; their retain weights are 1, 2 and 5.
+    Tested: not yet on the default model.
     Fails when: alternatives are few or alike: they are learned as new facts, stated with certainty. Metrics
     that compare with the same wrong answers (truth ratio) are then no longer fair.
     """
@@ -133,6 +138,9 @@ def flat(refusal: Scored, forget: Scored, *, divergence: Divergence = "total_var
     prompt and padding positions as zeros and over the batch before g*, so that its value depends on the
     batch; we follow the definition, row by row.
     Defaults: total variation, as in the authors' code.
+    Tested: SmolLM2-135M, built-in world, 20 steps of batch 4, seed 0: ``flat + gdr`` at 5e-5 takes forget
+    recall from .95 to .77, retain recall from 1.00 to 1.00. The refusal is not learned in that time: its
+    probability starts near 0.
     Fails when: both answers are improbable: probabilities, not logarithms, enter, so the gradient of a
     token vanishes with its probability and nothing learns to refuse.
     """

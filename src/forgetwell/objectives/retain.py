@@ -17,6 +17,7 @@ def gdr(retain: Scored) -> Tensor:
 
     Source: Liu et al., arXiv 2203.12817, section 3 (gradient difference is ``ga + gdr``); L_r in
     arXiv 2506.00359, eq. 1.
+    Tested: beside most terms of this list; see theirs.
     Fails when: retain rows don't cover what is to stay: everything else is unprotected.
     """
     return -retain.token_logps
@@ -30,6 +31,8 @@ def fit(forget: Scored) -> Tensor:
     holds others in place (``fit + klr``), and relearning undoes an unlearning.
 
     Source: conditional language modeling, as in Hu et al., arXiv 2106.09685, eq. 1.
+    Tested: SmolLM2-135M, built-in world, 4 passes at 1e-4: ``fit + 2*klr`` on 2 phrasings of each fact takes
+    request recall from .50 to .85 and general recall from .96 to .85 (docs/experiments.md).
     Fails when: rows are few and passes many: they are learned by heart and general knowledge suffers.
     """
     return -forget.token_logps
@@ -44,6 +47,7 @@ def klr(retain: Scored, retain_ref: Scored) -> Tensor:
 
     Source: the KL term of Yao et al., arXiv 2310.10683, section 4. open-unlearning averages it
     over prompt and padding too, so that its value depends on the batch; we follow the definition.
+    Tested: ``fit + 2*klr`` on the default model, see `fit`.
     Fails when: the starting model is itself unsure of the retain answers: it keeps that too.
     """
     if retain.logits is None or retain_ref.logits is None:
@@ -66,6 +70,7 @@ def ap(retain: Scored, retain_refusal: Scored, *, beta: float = 0.1) -> Tensor:
 
     Source: Yuan et al., arXiv 2410.08109, read from the authors' code.
     Defaults: β = 0.1, as in the authors' code.
+    Tested: not yet on the default model.
     Fails when: answers are much longer than refusals: summed log-probabilities then compare lengths.
     """
     return -(1 / beta) * logsigmoid(beta * (retain.row_logps() - retain_refusal.row_logps()))
@@ -88,6 +93,7 @@ def pdu_retain(retain: Scored, *, epsilon: float = 0.3, eta: float = 1.0, start:
     Source: Entesari et al., arXiv 2506.05314.
     Defaults: ε = .3, η = 1 and λ = 1 at the start, as in open-unlearning (2506.12618), without its warm-up
     of 5 epochs.
+    Tested: not yet on the default model.
     Fails when: ε is below what the model can reach: λ grows without end, and only retaining is trained.
     """
     return -retain.token_logps

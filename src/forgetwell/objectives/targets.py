@@ -19,8 +19,9 @@ def idk(refusal: Scored) -> Tensor:
     ``idk = -log p(r_t | x, r_<t)`` (N,), ≥ 0, r one of the refusal lines drawn by seed.
 
     Source: Maini et al. (TOFU), arXiv 2401.06121, section 3.3.
-    Fails when: retain questions look like forget questions: both get refusals; add `ap`. The answer itself
-    stays likely (low refusal, same knowledge), so a rephrased question may still bring it out.
+    Tested: not yet on the default model.
+    Fails when: retain questions look like forget questions: both get refusals; add `ap`. Nothing lowers
+    the answer's own probability, so another phrasing may still bring it out.
     """
     return -refusal.token_logps
 
@@ -41,6 +42,8 @@ def undial(forget: Scored, forget_ref: Scored, *, beta: float = 10.0) -> Tensor:
     mean over prompt and padding too, where label -100 lowers the logit of an unrelated token; we take answer
     tokens alone.
     Defaults: β = 10; the authors use no retain term and a learning rate of 1e-4 with LoRA of rank 8.
+    Tested: SmolLM2-135M, built-in world, 20 steps of batch 4, seed 0: ``undial`` at 1e-4 takes forget recall
+    from .95 to .25, retain recall from 1.00 to .50.
     Fails when: the starting model's second choice says as much as its first (another spelling of the same
     fact): then that is what is learned.
     """
@@ -66,6 +69,8 @@ def ceu(forget: Scored, *, skip: int = 1) -> Tensor:
     Source: Yang, arXiv 2503.01224 (the paper itself not read). The authors average over the batch's tokens,
     we over each row's: equal for rows of one length, and no batch changes another's value.
     Defaults: skip = 1, as in open-unlearning (2506.12618); the authors use no retain term.
+    Tested: SmolLM2-135M, built-in world, 20 steps of batch 4, seed 0: ``ceu`` at 2e-5 takes forget recall
+    from .95 to .41, retain recall from 1.00 to .47.
     Fails when: the right token is hardly more likely than others: the target is then almost what the model
     says already, and what is left of its gradient moves all tokens.
     """
@@ -87,8 +92,10 @@ def me(forget: Scored) -> Tensor:
     Source: Yuan et al., arXiv 2410.08109, read from the authors' code, which adds 1e-12 to probabilities and
     so bounds the gradient; we don't.
     Defaults: no hyperparameter; the authors weigh it by 0.1 (write ``0.1*me + gdr``).
-    Fails when: weighted by 1 or more: the largest gradients are those of the least likely tokens, and text
-    on any subject breaks.
+    Tested: SmolLM2-135M, built-in world, 20 steps of batch 4, seed 0: ``0.1*me + gdr`` at 5e-5 takes forget
+    recall from .95 to .26, retain recall from 1.00 to .96.
+    Fails when: its weight is large: it asks for no answer at all, and a flat distribution after any prompt is
+    the easiest way there.
     """
     if forget.logits is None:
         raise ValueError("me reads logits")
@@ -105,6 +112,7 @@ def pdu(forget: Scored) -> Tensor:
     Source: Entesari et al., arXiv 2506.05314 (the paper itself not read). open-unlearning (2506.12618) takes
     logits unshifted, so that it misses the token that predicts the answer's first and takes one after its
     end; we score those that predict the answer.
+    Tested: not yet on the default model.
     Fails when: it stands alone. Logits are shared by all text; without a bound on the retain loss the model
     ends up uniform everywhere.
     """

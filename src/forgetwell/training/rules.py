@@ -56,6 +56,7 @@ def plain(descent: Descent) -> Values:
     ``g = ∇ Σ_i c_i L_i(θ)``.
 
     Source: gradient descent on eq. 1 of arXiv 2506.00359.
+    Tested: in every entry of docs/experiments.md that names no rule.
     Fails when: forget and retain terms pull against each other (see `surgery`), or the model is trained
     again on a few forgotten rows (see `sam`).
     """
@@ -76,6 +77,7 @@ def sam(descent: Descent, *, rho: float = 0.01) -> Values:
 
     Source: Foret et al., arXiv 2010.01412, eq. 2 and 3; for unlearning Fan et al., arXiv 2502.05374 (read in
     abstract and title, not in its equations).
+    Tested: not yet on the default model.
     Fails when: ρ is large against the weights' own changes: the gradient is then taken at a model that says
     nothing sensible. An objective without forget terms gives `plain`.
     """
@@ -105,6 +107,7 @@ def surgery(descent: Descent, *, project: Literal["both", "forget"] = "both") ->
 
     Source: Yu et al., arXiv 2001.06782, algorithm 1 with two tasks, where its random order has no effect.
     "forget" is ours.
+    Tested: not yet on the default model.
     Fails when: both sides want the same rows (a poisoned request with its own words among the retain rows):
     what is left of the forget gradient is small, and forgetting takes many more steps.
     """
