@@ -37,8 +37,8 @@ def wga(forget: Scored, *, beta: float = 1.0) -> Tensor:
     in open-unlearning (2506.12618), without the reference model that it copies and never reads.
     Tested: SmolLM2-135M, built-in world, 20 steps of batch 4, seed 0: ``wga + gdr`` at 2e-5 takes forget
     recall from .95 to .77, retain recall from 1.00 to 1.00.
-    Fails when: β is near 0 (then it is `ga`), or rows are known by heart: every token is then sure, grammar as
-    much as facts, and all are pushed alike.
+    Fails when: β is near 0 (then it is `ga`), or rows are known by heart: every token is then sure, grammar
+    as much as facts, and all are pushed alike.
     """
     logps = forget.token_logps
     return (beta * logps.detach()).exp() * logps
