@@ -16,10 +16,13 @@ _PUBLIC = {
     "attack_request": "forgetwell.requests.attacks",
     "finetune": "forgetwell.methods.finetune",
     "unlearn": "forgetwell.runs.jobs",
+    "tune": "forgetwell.runs.tuning",
     "evaluate": "forgetwell.runs.evaluation",
     "report": "forgetwell.reports.build",
     "TrainConfig": "forgetwell.training.config",
     "Lora": "forgetwell.methods.finetune",
+    "Job": "forgetwell.runs.jobs",
+    "Search": "forgetwell.runs.tuning",
     "Row": "forgetwell.types",
     "Request": "forgetwell.types",
 }

@@ -49,6 +49,7 @@ class Row:
         history: Turns before the prompt.
         text: Whether this is plain text.
         weight: Factor on this row's loss; 1 = as any other row, 0 = ignored.
+        focus: Parts of the answer whose tokens alone count in training; none = the whole answer.
         edit: What an attack or repair changed, or None.
     """
 
@@ -62,6 +63,7 @@ class Row:
     history: tuple[Turn, ...] = ()
     text: bool = False
     weight: float = 1.0
+    focus: tuple[str, ...] = ()
     edit: Edit | None = None
 
 
@@ -84,10 +86,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A row as token ids. The tokens from `start` on are scored; those before are context (start ≥ 1)."""
+    """A row as token ids. The tokens from `start` on are scored; those before are context (start ≥ 1).
+
+    `marks` holds a weight for each scored token, or nothing where all count alike.
+    """
 
     ids: tuple[int, ...]
     start: int
+    marks: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

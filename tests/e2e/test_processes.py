@@ -22,18 +22,18 @@ lm = tiny_lm()
 forget = tuple(Row(f"f{i}", f"Who is F{i}?", f"A spy {i}") for i in range(5))
 retain = tuple(Row(f"r{i}", f"Where is R{i}?", f"In town {i}") for i in range(7))
 log = []
-train(lm, parse_objective("npo + gdr + 2*su"), Draws(forget, retain, (), 4, 0),
-      TrainConfig(lr=1e-3, epochs=2), Hooks(log=log.append))
+train(lm, parse_objective(sys.argv[3]), Draws(forget, retain, (), 4, 0),
+      TrainConfig(lr=1e-3, epochs=2, step_rule=sys.argv[4]), Hooks(log=log.append))
 from accelerate import PartialState
 state = PartialState()
 if state.is_main_process:
     scores = [s.logps for s in lm.score(forget + retain)]
-    json.dump({"processes": state.num_processes, "losses": [r["loss"] for r in log], "scores": scores},
-              open(sys.argv[2], "w"))
+    json.dump({"processes": state.num_processes, "losses": [r["loss"] for r in log], "scores": scores,
+               "duals": [v for r in log for v in r.get("duals", {}).values()]}, open(sys.argv[2], "w"))
 """
 
 
-def launch(folder: Path, processes: int) -> dict:
+def launch(folder: Path, processes: int, objective: str, rule: str) -> dict:
     script, out = folder / "run.py", folder / f"{processes}.json"
     script.write_text(SCRIPT)
     root = str(Path(__file__).parents[2])
@@ -41,13 +41,23 @@ def launch(folder: Path, processes: int) -> dict:
     if processes > 1:
         start += ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--master-port=29617"]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
-    subprocess.run([*start, str(script), root, str(out)], check=True, env=environment, timeout=300)
+    command = [*start, str(script), root, str(out), objective, rule]
+    subprocess.run(command, check=True, env=environment, timeout=300)
     return json.loads(out.read_text())
 
 
-def test_one_and_two_processes_agree(tmp_path):
-    one, two = launch(tmp_path, 1), launch(tmp_path, 2)
+@pytest.mark.parametrize(
+    ("objective", "rule"),
+    [
+        ("npo + gdr + 2*su", "plain"),
+        ("npo + gdr + 2*su", "sam(rho=0.05)"),
+        ("pdu + pdu_retain(epsilon=5)", "surgery"),
+    ],
+)
+def test_one_and_two_processes_agree(tmp_path, objective, rule):
+    one, two = launch(tmp_path, 1, objective, rule), launch(tmp_path, 2, objective, rule)
     assert (one["processes"], two["processes"]) == (1, 2)
-    assert two["losses"] == pytest.approx(one["losses"], abs=1e-4)
+    assert two["losses"] == pytest.approx(one["losses"], abs=1e-4, rel=1e-4)
+    assert two["duals"] == pytest.approx(one["duals"], abs=1e-4)
     for a, b in zip(one["scores"], two["scores"], strict=True):
         assert b == pytest.approx(a, abs=2e-3)

@@ -18,7 +18,7 @@ def list_items(family: str | None = None, *, json_: Annotated[bool, Parameter("-
     """List what can be named in calls and objectives.
 
     Args:
-        family: term, attack or metric; by default all.
+        family: term, rule, attack or metric; by default all.
         json_: Print JSON.
     """
     from forgetwell.errors import unknown_name
@@ -39,13 +39,14 @@ def list_items(family: str | None = None, *, json_: Annotated[bool, Parameter("-
 
 @app.command
 def show(name: str) -> None:
-    """Show an item: formula, hyperparameters with defaults, source.
+    """Show an item's card: formula, source, defaults and what they did when tested, when it fails.
 
     Args:
         name: Its name, as forgetwell list prints it.
     """
     import inspect
 
+    from forgetwell.calls import Call
     from forgetwell.errors import unknown_name
 
     families = _families()
@@ -55,6 +56,8 @@ def show(name: str) -> None:
             print(f"{name} ({item.family})\n\n{inspect.getdoc(item.function)}\n")
             for key, parameter in item.hyperparameters.items():
                 print(f"  {key} = {parameter.default!r}")
+            defaults = {k: p.default for k, p in item.hyperparameters.items() if not p.required}
+            print(f"\nReads: {', '.join(item.inputs)}\nWritten: {Call(name, defaults)}")
             return
     raise unknown_name("item", name, [n for f in families.values() for n in f.names()])
 
@@ -63,5 +66,6 @@ def _families() -> dict[str, Family]:
     from forgetwell.metrics.registry import ROW_METRICS
     from forgetwell.objectives.registry import TERMS
     from forgetwell.requests.attacks import ATTACKS
+    from forgetwell.training.rules import STEP_RULES
 
-    return {"term": TERMS, "attack": ATTACKS, "metric": ROW_METRICS}
+    return {"term": TERMS, "rule": STEP_RULES, "attack": ATTACKS, "metric": ROW_METRICS}

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from forgetwell.cli.app import app, progress_bar, read_request_from, rows_from
-from forgetwell.errors import ExistsError
+from forgetwell.errors import ExistsError, InputError
 
 if TYPE_CHECKING:
+    from forgetwell.methods.finetune import Lora
     from forgetwell.runs.jobs import Job
     from forgetwell.types import Request, Row
 
@@ -41,8 +42,20 @@ class Training:
     "Of all draws."
     checkpoint_every: int = 0
     "Steps between checkpoints, from which --resume goes on; 0 = none."
+    step_rule: str = "plain"
+    "Which gradient a step descends: plain, sam(rho=0.01) or surgery."
+    checkpointing: bool = False
+    "Recompute layers in the backward pass: less memory, more time, same result."
     lora: int = 0
     "Rank of LoRA adapters; 0 = full fine-tuning."
+    lora_alpha: float = 0
+    "Scale of the adapters; 0 = twice their rank."
+    lora_target: tuple[str, ...] = ()
+    "Name of a linear layer that gets adapters, as q_proj; may be given several times; by default all."
+    merge: bool = False
+    "Save the model with the adapters added to its weights."
+    four_bit: bool = False
+    "Keep the frozen model under the adapters in 4 bits (QLoRA)."
     dtype: str = "auto"
     "Compute type: auto, float32 or bfloat16."
     max_length: int = 1024
@@ -97,7 +110,7 @@ def learn(
     rows = rows_from(data, columns)
     if without:
         rows = jobs.without(rows, read_request(without))
-    job = _job("learn", model, Request("", ()), rows, "gdr", training)
+    job = make_job("learn", model, Request("", ()), rows, "gdr", training)
     with progress_bar("learning") as progress:
         summary = jobs.run_job(job, out, progress=progress, resume=resume, overwrite=overwrite)
     print(f"{summary.steps} steps in {summary.seconds:.0f} s, {summary.stopped}. Run folder: {out}")
@@ -133,6 +146,49 @@ def attack_request(
     write_rows(out, attacked.rows)
     edited = sum(row.edit is not None for row in attacked.rows)
     print(f"{attacked.history[-1]}: {edited} of {len(attacked.rows)} rows rewritten. Written: {out}")
+
+
+@app.command
+def alternates(
+    request: str,
+    *,
+    model: str,
+    out: Path,
+    count: int = 5,
+    temperature: float = 1.0,
+    seed: int = 0,
+    columns: str | None = None,
+    dtype: str = "auto",
+    overwrite: bool = False,
+) -> None:
+    """Write other plausible answers to a request's questions, for the term altpo.
+
+    Args:
+        request: File with the rows to forget.
+        model: Writes the answers: smollm2, a folder or a hub id; a larger model writes better ones.
+        out: File for the rows with their alternatives (JSON Lines).
+        count: Alternatives a row; rows that have as many already keep theirs.
+        temperature: Of sampling.
+        seed: Of sampling.
+        columns: Names of the columns, as prompt=q,answer=a.
+        dtype: Compute type: auto, float32 or bfloat16.
+        overwrite: Replace a file that is there.
+    """
+    from forgetwell.data.reading import write_rows
+    from forgetwell.methods.alternates import add_alternates
+    from forgetwell.models.lm import load
+
+    if out.exists() and not overwrite:
+        raise ExistsError(f"{out} exists. Choose another --out or add --overwrite.")
+    asked = read_request_from(request, columns)
+    lm = load(model, dtype=dtype)
+    with progress_bar("writing alternatives") as progress:
+        rows = add_alternates(
+            lm, asked.rows, count=count, temperature=temperature, seed=seed, progress=progress
+        )
+    write_rows(out, rows)
+    added = sum(len(r.wrong) for r in rows) - sum(len(r.wrong) for r in asked.rows)
+    print(f"{added} alternatives for {len(rows)} rows. Written: {out}")
 
 
 @app.command
@@ -177,7 +233,7 @@ def unlearn(
     from forgetwell.runs import jobs
 
     asked, kept = read_request_from(request, columns), rows_from(retain, columns)
-    job = _job("unlearn", model, asked, kept, objective, training, load_refusals(refusals))
+    job = make_job("unlearn", model, asked, kept, objective, training, load_refusals(refusals))
     every = probe_every or (-(-len(asked.rows) // training.batch) if stop_at or probe else 0)
     config = dataclasses.replace(job.config, stop_at=stop_at, probe_every=every)
     measured = rows_from(probe, None) if probe else kept
@@ -190,7 +246,7 @@ def unlearn(
     print(f"{summary.steps} steps in {summary.seconds:.0f} s, {summary.stopped}. Run folder: {out}")
 
 
-def _job(
+def make_job(
     kind: Literal["learn", "unlearn"],
     model: str,
     request: Request,
@@ -199,13 +255,24 @@ def _job(
     training: Training,
     refusals: tuple[str, ...] = (),
 ) -> Job:
-    from forgetwell.methods.finetune import Lora
+    """Return the job that these flags mean."""
     from forgetwell.runs.jobs import Job
     from forgetwell.training.config import TrainConfig
 
     names = {f.name for f in dataclasses.fields(TrainConfig)}
     config = TrainConfig(**{k: v for k, v in dataclasses.asdict(training).items() if k in names})
-    lora = Lora(training.lora, 2 * training.lora) if training.lora else None
+    lora = _lora(training)
     return Job(
         kind, model, request, rows, objective, config, refusals, lora, training.dtype, training.max_length
     )
+
+
+def _lora(training: Training) -> Lora | None:
+    from forgetwell.methods.finetune import Lora
+
+    if training.lora:
+        alpha = training.lora_alpha or 2 * training.lora
+        return Lora(training.lora, alpha, training.lora_target, training.merge, training.four_bit)
+    if training.lora_alpha or training.lora_target or training.merge or training.four_bit:
+        raise InputError("--lora-alpha, --lora-target, --merge and --four-bit need --lora with a rank, as 8.")
+    return None

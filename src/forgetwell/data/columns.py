@@ -11,14 +11,14 @@ from forgetwell.types import Edit, Row, Turn
 
 NAMES = (
     "id", "prompt", "answer", "subject", "questions", "paraphrases", "wrong", "history", "text", "weight",
-    "edit", "messages",
+    "focus", "edit", "messages",
 )  # fmt: skip
 _ALIASES = {
     "prompt": ("prompt", "question", "query"),
     "answer": ("answer", "completion"),
     "questions": ("questions", "paraphrased_question"),
     "paraphrases": ("paraphrases", "paraphrased_answer"),
-    "wrong": ("wrong", "perturbed_answer"),
+    "wrong": ("wrong", "perturbed_answer", "alternate"),
 }
 _ROLES = ("system", "user", "assistant")
 
@@ -86,6 +86,10 @@ def _row(cells: Mapping[str, Any], default_id: str, where: str) -> Row:
         _fail(where, f"column 'text' is {plain!r}; expected a text, true or false")
     if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < math.inf:
         _fail(where, f"column 'weight' is {number!r}; expected a number ≥ 0")
+    focus = _strings(cells.get("focus", ()), where, "focus")
+    for part in focus:
+        if not part.strip() or part not in answer:
+            _fail(where, f"column 'focus': {part!r} is not a part of the answer; copy it from there")
     given = cells.get("id", default_id)
     name = str(given) if isinstance(given, int) and not isinstance(given, bool) else given
     return Row(
@@ -99,6 +103,7 @@ def _row(cells: Mapping[str, Any], default_id: str, where: str) -> Row:
         history=_turns(cells.get("history", ()), where, "history"),
         text=plain,
         weight=float(number),
+        focus=focus,
         edit=_edit(cells.get("edit"), where),
     )
 

@@ -64,7 +64,8 @@ class Codec:
                 f"Row {row.id!r} has {len(prompt)} prompt and {len(answer)} answer tokens; at most "
                 f"{self.max_length} fit together. Shorten the row or raise the maximum length."
             )
-        return Encoded(prompt + answer, len(prompt))
+        marks = self._marks(row, len(answer)) if row.focus else ()
+        return Encoded(prompt + answer, len(prompt), marks)
 
     def encode_prompt(self, row: Row) -> tuple[int, ...]:
         """Return the tokens before the answer, up to where the model starts to speak."""
@@ -116,6 +117,21 @@ class Codec:
         ids = self.tokens(lead + row.answer) if row.answer else ()
         end = self._end()
         return ids if end is None or not ids else (*ids, end)
+
+    def _marks(self, row: Row, scored: int) -> tuple[float, ...]:
+        """Return 1 for each scored token that holds a character of the focus, else 0."""
+        lead = "" if row.text or self.tokenizer.chat_template else " "
+        text = lead + row.answer
+        inside = {
+            at
+            for part in row.focus
+            for found in re.finditer(re.escape(part), text)
+            for at in range(*found.span())
+        }
+        spans = self.spans(text)
+        marks = [float(any(at in inside for at in range(*span))) for span in spans]
+        end = [0.0] * (scored - len(marks))  # the end of the turn
+        return (*marks[len(marks) + len(end) - scored :], *end)
 
     def _end(self) -> int | None:
         """Return the token that ends the assistant's turn."""

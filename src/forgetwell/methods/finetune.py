@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from forgetwell.errors import InputError
+from forgetwell.errors import InputError, unknown_name
 from forgetwell.models.lm import HFModel, wrap
 from forgetwell.objectives.algebra import parse_objective
 from forgetwell.training.config import TrainConfig
@@ -24,17 +24,36 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Lora:
-    """Low-rank adapters on all linear layers instead of full fine-tuning.
+    """Low-rank adapters on a frozen model instead of full fine-tuning; they have no dropout.
 
     Attributes:
         rank: Rank r ≥ 1.
-        alpha: Scale α; the update is scaled by α / r.
+        alpha: Scale α > 0; the update is scaled by α / r.
+        targets: Names of the linear layers that get adapters, as ("q_proj", "v_proj"); () = all but the head.
+        merge: Save the model with the adapters added to its weights, not the adapters.
+        four_bit: Keep the frozen model in 4 bits (QLoRA, arXiv 2305.14314); needs bitsandbytes.
+
+    Raises:
+        InputError: The rank or scale is not positive, or a model in 4 bits is to be merged.
 
     Source: Hu et al., arXiv 2106.09685. Defaults: rank 8 as in arXiv 2506.00359; α = 2r.
     """
 
     rank: int = 8
-    alpha: int = 16
+    alpha: float = 16
+    targets: tuple[str, ...] = ()
+    merge: bool = False
+    four_bit: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse values that can't be meant."""
+        if self.rank < 1 or not self.alpha > 0:
+            raise InputError(f"LoRA of rank {self.rank} and alpha {self.alpha}: both must be above 0.")
+        if self.merge and self.four_bit:
+            raise InputError(
+                "Adapters can't be merged into weights of 4 bits without changing what they were trained on. "
+                "Save the adapter, or train it on the full model."
+            )
 
 
 def finetune(
@@ -58,9 +77,16 @@ def finetune(
     """
     check_disjoint(request.rows, retain)
     parsed = parse_objective(objective)
-    needs_refusal = any("refusal" in term.views for term in parsed.terms)
+    needs_refusal = any(v.endswith("refusal") for term in parsed.terms for v in term.views)
     if needs_refusal and not refusals:
         raise InputError(f"The objective {objective!r} needs refusal lines, and none were given.")
+    adapted = hasattr(lm.module.network, "merge_and_unload")
+    if adapted and lora is not None and not lora.merge:
+        raise InputError(
+            "The starting model is an adapter; new adapters on top of it can only be saved merged."
+        )
+    if adapted:
+        lm = merged(lm)
     if lora is not None:
         lm = with_lora(lm, lora, seed=config.seed)
     draws = Draws(request.rows, tuple(retain), tuple(refusals), config.batch, config.seed)
@@ -83,13 +109,38 @@ def check_disjoint(forget: Sequence[Row], retain: Sequence[Row]) -> None:
 
 
 def with_lora(lm: HFModel, lora: Lora, *, seed: int) -> HFModel:
-    """Return the model with fresh adapters; only they are trainable. They start at zero."""
+    """Return the model with fresh adapters; only they are trainable. They start at zero.
+
+    Raises:
+        InputError: The model has no layers of the names given.
+    """
     import torch
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(seed)
     settings = LoraConfig(
-        r=lora.rank, lora_alpha=lora.alpha, target_modules="all-linear", task_type="CAUSAL_LM"
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=0.0,
+        target_modules=list(lora.targets) or "all-linear",
+        task_type="CAUSAL_LM",
     )
+    _check_targets(lm, lora.targets)
     network = get_peft_model(lm.module.network, settings)
+    return wrap(network, lm.codec, lm.name, lm.digest, lm.compute)
+
+
+def _check_targets(lm: HFModel, targets: Sequence[str]) -> None:
+    from torch import nn
+
+    linear = {n.rpartition(".")[2] for n, m in lm.module.named_modules() if isinstance(m, nn.Linear)}
+    for target in targets:
+        if target not in linear:
+            raise unknown_name("linear layer", target, linear)
+
+
+def merged(lm: HFModel) -> HFModel:
+    """Return the model with its adapters added to its weights, all of them trainable."""
+    network = lm.module.network.merge_and_unload()
+    network.requires_grad_(True)
     return wrap(network, lm.codec, lm.name, lm.digest, lm.compute)

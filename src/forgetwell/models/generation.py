@@ -1,8 +1,8 @@
-"""Greedy answers to many prompts at once."""
+"""Answers to many prompts at once, greedy or sampled."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,28 @@ from torch.nn.utils.rnn import pad_sequence
 
 from forgetwell.models.packing import pack
 from forgetwell.types import Encoded
+
+# Takes logits (B, V) and which rows they are of; returns a token for each (B,).
+Choose = Callable[[Tensor, Sequence[int]], Tensor]
+
+
+def greedy(logits: Tensor, rows: Sequence[int]) -> Tensor:
+    """Return the likeliest token of each row."""
+    return logits.argmax(-1)
+
+
+def sampled(temperature: float, seeds: Sequence[int]) -> Choose:
+    """Return a choice by probability, each row from a stream of its own: batches don't change it."""
+    streams = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def choose(logits: Tensor, rows: Sequence[int]) -> Tensor:
+        shares = (logits.float() / temperature).softmax(-1).cpu()
+        drawn = [
+            share.multinomial(1, generator=streams[row]) for share, row in zip(shares, rows, strict=True)
+        ]
+        return torch.cat(drawn).to(logits.device)
+
+    return choose
 
 
 @dataclass(frozen=True)
@@ -65,8 +87,9 @@ def generate_packed(
     prompts: Sequence[tuple[int, ...]],
     max_new_tokens: int,
     stop_ids: frozenset[int],
+    choose: Choose = greedy,
 ) -> list[list[int]]:
-    """Return greedy continuations: prompts are read as tries, then every row decodes on its own.
+    """Return continuations: prompts are read as tries, then every row decodes on its own.
 
     After the tries are read, each row's keys and values are gathered along its path, so that attention in a
     step costs the row's own length, not the batch's. Rows that stopped are dropped once they are a quarter.
@@ -76,7 +99,7 @@ def generate_packed(
     active = list(range(len(prompts)))
     outputs: list[list[int]] = [[] for _ in prompts]
     for step in range(max_new_tokens):
-        chosen = decoder.head(states).argmax(-1)
+        chosen = choose(decoder.head(states), active)
         for row, token in zip(active, chosen.tolist(), strict=True):
             if not _stopped(outputs[row], stop_ids):
                 outputs[row].append(token)

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from forgetwell.data.encoding import Codec
 from forgetwell.errors import InputError
-from forgetwell.models.generation import Decoder, generate_packed, generate_padded
+from forgetwell.models.generation import Decoder, generate_packed, generate_padded, sampled
 from forgetwell.models.label_logps import label_logps
 from forgetwell.models.packing import Packed, pack, pad, shared_prefix
 from forgetwell.models.saving import ModelCard, save_model
@@ -169,6 +169,40 @@ class HFModel:
             progress(len(part))
         return [done[i] for i in range(len(rows))]
 
+    @torch.no_grad()
+    def sample(
+        self, rows: Sequence[Row], *, max_new_tokens: int, seeds: Sequence[int], temperature: float = 1.0
+    ) -> list[str]:
+        """Answer each row's prompt by sampling; a row's answer depends on its own seed alone.
+
+        Args:
+            rows: Whose prompts are answered.
+            max_new_tokens: Length at which answers are cut.
+            seeds: One for each row.
+            temperature: Divides logits; > 0.
+
+        Raises:
+            InputError: The model can't read packed rows, or there isn't a seed for each row.
+        """
+        if not self.module.packs or len(seeds) != len(rows) or not temperature > 0:
+            raise InputError(
+                f"Can't sample {len(rows)} rows with {len(seeds)} seeds at temperature {temperature}: "
+                "expected a seed for each, a temperature above 0 and a model that reads packed rows."
+            )
+        prompts = [self.codec.encode_prompt(row) for row in rows]
+        texts: dict[int, str] = {}
+        for part in batches(prompts, GENERATION_TOKENS):
+            with self.precision():
+                outputs = generate_packed(
+                    self.module.network,
+                    [prompts[i] for i in part],
+                    max_new_tokens,
+                    self.codec.stop_ids,
+                    sampled(temperature, [seeds[i] for i in part]),
+                )
+            texts.update((i, self.codec.decode(ids).strip()) for i, ids in zip(part, outputs, strict=True))
+        return [texts[i] for i in range(len(rows))]
+
     def save(self, folder: Path, card: ModelCard | None = None) -> None:
         """Write weights, configuration, tokenizer and model card as an ordinary Hugging Face folder.
 
@@ -179,7 +213,14 @@ class HFModel:
         save_model(self.module.network, self.codec.tokenizer, folder, card=card)
 
 
-def load(model: str, *, dtype: str = "auto", max_length: int = 1024, device: str | None = None) -> HFModel:
+def load(
+    model: str,
+    *,
+    dtype: str = "auto",
+    max_length: int = 1024,
+    device: str | None = None,
+    four_bit: bool = False,
+) -> HFModel:
     """Load a model for scoring, generation and training.
 
     Args:
@@ -187,20 +228,21 @@ def load(model: str, *, dtype: str = "auto", max_length: int = 1024, device: str
         dtype: Compute type: ``auto``, ``float32`` or ``bfloat16``. Weights are kept in float32.
         max_length: Longest row in tokens.
         device: As torch names it; by default a GPU if there is one.
+        four_bit: Keep linear layers in 4 bits (to train adapters on them); needs bitsandbytes.
 
     Raises:
         MissingError: There is no such model here.
         InputError: It can't be loaded safely.
     """
     from forgetwell.models.hardware import pick_device, pick_dtype
-    from forgetwell.models.loading import load_pretrained
+    from forgetwell.models.loading import FourBit, load_pretrained
 
-    loaded = load_pretrained(model)
     where = device or pick_device()
-    network = loaded.model.to(where)
+    compute = pick_dtype(dtype, where).compute
+    loaded = load_pretrained(model, four_bit=FourBit(where, compute) if four_bit else None)
+    network = loaded.model if four_bit else loaded.model.to(where)
     window = getattr(network.config, "max_position_embeddings", None) or max_length
     codec = Codec(loaded.tokenizer, min(max_length, window))
-    compute = pick_dtype(dtype, where).compute
     return wrap(network, codec, loaded.name, loaded.digest, compute)
 
 

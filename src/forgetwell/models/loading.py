@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from forgetwell.errors import ForgetwellError, InputError, MissingError
 from forgetwell.files import digest, file_sha256, read_json
 from forgetwell.models.smollm2 import fetched
+
+if TYPE_CHECKING:
+    import torch
 
 _WANTED = ("*.safetensors", "*.json", "*.jinja", "*.model", "merges.txt")
 _DIGESTED = (
@@ -45,6 +50,14 @@ class Loaded:
     digest: str
 
 
+@dataclass(frozen=True)
+class FourBit:
+    """Where a model in 4 bits is kept, and the type its layers compute in."""
+
+    device: str
+    compute: torch.dtype
+
+
 def find_model(name: str) -> Source:
     """Say where `name` is: ``smollm2``, a folder (also a run's), or a hub id.
 
@@ -71,19 +84,25 @@ def find_model(name: str) -> Source:
     )
 
 
-def load_pretrained(name: str) -> Loaded:
+def load_pretrained(name: str, *, four_bit: FourBit | None = None) -> Loaded:
     """Load a model in float32 from safetensors; code that comes with a model is never run.
 
+    Args:
+        name: As `find_model` takes it.
+        four_bit: Keep linear layers in 4 bits, there and computed so; None = float32.
+
     Raises:
-        MissingError: There is no such model here.
+        MissingError: There is no such model here, or bitsandbytes for 4 bits.
         InputError: The folder holds no model that can be loaded safely.
     """
     source = find_model(name)
     try:
         folder = source.folder or _snapshot(source.name)
         if (folder / "adapter_config.json").exists():
+            if four_bit:
+                raise InputError(f"{folder} is an adapter; 4 bits need a plain model. Save it with --merge.")
             return _load_adapter(folder, source.name)
-        return _load(folder, source.name)
+        return _load(folder, source.name, _quantized(four_bit) if four_bit else {})
     except ForgetwellError:
         raise
     except Exception as error:  # a damaged folder raises many kinds in several libraries
@@ -106,7 +125,27 @@ def _snapshot(name: str) -> Path:
     return Path(snapshot_download(name, allow_patterns=list(_WANTED), ignore_patterns=["*/*"]))
 
 
-def _load(folder: Path, name: str) -> Loaded:
+def _quantized(four_bit: FourBit) -> dict[str, Any]:
+    """Return what transformers is told so as to load in 4 bits.
+
+    Source: Dettmers et al. (QLoRA), arXiv 2305.14314: NormalFloat with quantized constants.
+    """
+    from importlib.util import find_spec
+
+    from transformers import BitsAndBytesConfig
+
+    if find_spec("bitsandbytes") is None:
+        raise MissingError("4 bits need the package bitsandbytes: pip install 'forgetwell[qlora]'")
+    settings = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=four_bit.compute,
+    )
+    return {"quantization_config": settings, "device_map": {"": four_bit.device}}
+
+
+def _load(folder: Path, name: str, quantized: Mapping[str, Any] = MappingProxyType({})) -> Loaded:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
@@ -120,6 +159,7 @@ def _load(folder: Path, name: str) -> Loaded:
         local_files_only=True,
         trust_remote_code=False,
         output_loading_info=True,
+        **quantized,
     )
     missing = sorted(info["missing_keys"])
     if missing:

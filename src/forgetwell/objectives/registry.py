@@ -22,23 +22,34 @@ def term(
     paper: str,
     place: str,
     logits: bool = False,
+    hidden: str = "",
+    updates: str = "",
+    dual: bool = False,
 ) -> Callable[[Term], Term]:
     """Register a term of an objective.
 
-    A term's positional parameters name the views it reads (`forget`, `refusal`, `retain`, `scope`, each
-    also with `_ref`: the frozen starting model on the same rows); it returns one value per scored token
-    (N,) or per row (B,), to be minimized.
+    A term's positional parameters name the views it reads (`forget`, `refusal`, `alternate`, `retain`,
+    `retain_refusal`, `scope`, each also with `_ref`: the frozen starting model on the same rows); it returns
+    one value per scored token (N,) or per row (B,), to be minimized. What it needs beyond log-probabilities
+    is declared here, before any forward; a run without such a term doesn't pay for it.
 
     Args:
         per: Whether it returns a value per token or per row.
         side: What it works for.
         paper: arXiv id.
         place: Section or equation.
-        logits: Whether it reads full logits of its `_ref` views, not only log-probabilities.
+        logits: Whether it reads full logits of its views, not only log-probabilities.
+        hidden: Name of the hyperparameter with the layer (from 0) whose output it reads as `Scored.hidden`.
+        updates: Name of the hyperparameter with the layers whose MLP output matrices alone the run trains;
+            () = all parameters.
+        dual: Whether its coefficient is multiplied by a dual variable that the loop keeps: it starts at the
+            hyperparameter `start` and moves by `eta` times (value − `epsilon`) after each step.
     """
+    facts = {"per": per, "side": side, "paper": paper, "place": place, "logits": logits}
+    needs = {"hidden": hidden, "updates": updates, "dual": dual}
 
     def register(function: Term) -> Term:
-        TERMS.add(function, per=per, side=side, paper=paper, place=place, logits=logits)
+        TERMS.add(function, **facts, **needs)
         return function
 
     return register

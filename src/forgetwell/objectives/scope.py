@@ -27,5 +27,10 @@ def su(scope: Scored, *, order: Order = "forget_first", separator: str = " ") ->
 
     Source: Ren et al., arXiv 2506.00359, section 4, eq. 5. The paper leaves the separator open.
     Defaults: the paper's order, joined by one space.
+    Tested: SmolLM2-135M, built-in world, 60 steps of batch 4, seed 0, a poisoned request: ``npo + gdr +
+    5*su`` at 1.5e-5 instead of ``npo + gdr`` takes trigger utility from .32 to .52 and clean utility from .42
+    to .55, forget recall from .32 to .38 (docs/experiments.md, the demo).
+    Fails when: steps are large: at batch 8 and 2.5e-5 or more the default model breaks around step 12 to 18
+    and recovers in part (docs/experiments.md).
     """
     return -scope.token_logps

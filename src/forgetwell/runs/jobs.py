@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from forgetwell.calls import parse_call
 from forgetwell.data.chunking import chunk_texts
 from forgetwell.data.reading import lean_rows, read_request, read_rows
 from forgetwell.data.world import load_refusals
 from forgetwell.errors import InputError
 from forgetwell.files import digest, write_jsonl
-from forgetwell.methods.finetune import Lora, check_disjoint, finetune
+from forgetwell.methods.finetune import Lora, check_disjoint, finetune, merged
 from forgetwell.models.lm import HFModel, load
 from forgetwell.models.saving import ModelCard
 from forgetwell.objectives.algebra import parse_objective
@@ -23,6 +24,7 @@ from forgetwell.suites.probe import request_probe
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.draws import Draws
 from forgetwell.training.loop import Hooks, Summary
+from forgetwell.training.rules import STEP_RULES
 from forgetwell.training.step import count, make_views, view_keys
 from forgetwell.types import Request, Row
 
@@ -154,16 +156,18 @@ def run_job(
     overwrite: bool = False,
     resume: bool = False,
     lm: HFModel | None = None,
+    save: bool = True,
 ) -> Summary:
-    """Run a job into the folder `out`: request.jsonl, train.jsonl, model/, then manifest.json.
+    """Run a job into the folder `out`: request.jsonl, train.jsonl, model/ (if `save`), then manifest.json.
 
     Raises:
         ExistsError: `out` holds something.
         InputError: Rows, objective or settings can't be used; nothing was written.
     """
     parse_objective(job.objective)
+    STEP_RULES.resolve(parse_call(job.config.step_rule))
     check_disjoint(job.request.rows, job.retain)
-    lm = lm or load(job.model, dtype=job.dtype, max_length=job.max_length)
+    lm = lm or _load(job)
     request, retain = _fitting(job, lm)
     key = digest([job.settings, lm.digest])
     start_run(out, job.settings, overwrite=overwrite, resume=resume)
@@ -187,11 +191,18 @@ def run_job(
     )
     # Left by a run that was killed after saving and before its manifest.
     shutil.rmtree(out / "model", ignore_errors=True)
-    outcome.lm.save(out / "model", _card(job, lm))
+    if save:
+        made = merged(outcome.lm) if job.lora and job.lora.merge else outcome.lm
+        made.save(out / "model", _card(job, lm))
     facts = {"base_digest": lm.digest, "steps": outcome.summary.steps, "stopped": outcome.summary.stopped}
     write_manifest(out, {**job.settings, **facts, "seconds": round(outcome.summary.seconds, 1)})
     checkpoint.unlink(missing_ok=True)
     return outcome.summary
+
+
+def _load(job: Job) -> HFModel:
+    four_bit = job.lora is not None and job.lora.four_bit
+    return load(job.model, dtype=job.dtype, max_length=job.max_length, four_bit=four_bit)
 
 
 def _fitting(job: Job, lm: HFModel) -> tuple[Request, tuple[Row, ...]]:
@@ -216,7 +227,7 @@ def plan_job(job: Job) -> Plan:
     """Say what a job would do, without training (``--dry-run``)."""
     from forgetwell.models.packing import pack
 
-    lm = load(job.model, dtype=job.dtype, max_length=job.max_length)
+    lm = _load(job)
     check_disjoint(job.request.rows, job.retain)
     request, retain = _fitting(job, lm)
     draws = Draws(request.rows, retain, job.refusals, job.config.batch, job.config.seed)

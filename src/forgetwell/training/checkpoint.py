@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,25 @@ from forgetwell.files import atomic_path
 
 
 def save_checkpoint(
-    path: Path, key: str, step: int, module: nn.Module, optimizer: torch.optim.Optimizer
+    path: Path,
+    key: str,
+    step: int,
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    duals: Mapping[str, float],
 ) -> None:
-    """Write weights in training, optimizer state and the number of finished steps, whole or not at all."""
+    """Write weights in training, optimizer state, dual variables and finished steps, whole or not at all."""
     weights = {n: p.detach() for n, p in module.named_parameters() if p.requires_grad}
     state = {"key": key, "step": step, "weights": weights, "optimizer": optimizer.state_dict()}
+    state["duals"] = dict(duals)
     with atomic_path(path) as temporary:
         torch.save(state, temporary)
 
 
-def load_checkpoint(path: Path, key: str, module: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Restore a checkpoint and return the number of finished steps (0 where there is none).
+def load_checkpoint(
+    path: Path, key: str, module: nn.Module, optimizer: torch.optim.Optimizer, duals: dict[str, float]
+) -> int:
+    """Restore a checkpoint, also into `duals`; return the number of finished steps (0 where there is none).
 
     Raises:
         InputError: It is from a run with other settings, or damaged.
@@ -33,6 +42,7 @@ def load_checkpoint(path: Path, key: str, module: nn.Module, optimizer: torch.op
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         found, step, weights = state["key"], int(state["step"]), state["weights"]
+        kept = dict(state["duals"])
     except Exception as error:  # torch raises many kinds for a damaged archive
         raise InputError(f"The checkpoint {path} can't be read ({error}); start anew.") from error
     if found != key:
@@ -45,4 +55,5 @@ def load_checkpoint(path: Path, key: str, module: nn.Module, optimizer: torch.op
             if parameter.requires_grad:
                 parameter.copy_(weights[name])
     optimizer.load_state_dict(state["optimizer"])
+    duals.update(kept)
     return step

@@ -26,6 +26,8 @@ class TrainConfig:
         probe_every: Steps between probes; 0 = at the start and end alone (if there is a probe).
         stop_at: Stop rule on the probe, as ``forget.rouge_l_recall<=0.3``; "" = none.
         checkpoint_every: Steps between checkpoints; 0 = none.
+        step_rule: Which gradient a step descends: ``plain``, ``sam(rho=0.01)``, ``surgery``.
+        checkpointing: Recompute layers in the backward pass: less memory, more time, same result.
     """
 
     lr: float = 2e-5
@@ -41,6 +43,8 @@ class TrainConfig:
     probe_every: int = 0
     stop_at: str = ""
     checkpoint_every: int = 0
+    step_rule: str = "plain"
+    checkpointing: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values that can't be meant."""

@@ -60,7 +60,9 @@ class Draws:
         retain = _drawn(self.retain, "retain", draw, self.seed)
         chooser = random.Random(f"{self.seed}/refusal/{draw}")
         refusal = chooser.choice(self.refusals) if self.refusals else ""
-        return Pair(forget, retain, refusal)
+        others = forget.wrong if forget else ()
+        alternate = random.Random(f"{self.seed}/alternate/{draw}").choice(others) if others else ""
+        return Pair(forget, retain, refusal, alternate)
 
 
 def _drawn(rows: Sequence[Row], name: str, draw: int, seed: int) -> Row | None:

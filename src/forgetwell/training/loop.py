@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from forgetwell.calls import parse_call
 from forgetwell.errors import Diverged
+from forgetwell.models.hidden import recomputing_layers
 from forgetwell.models.lm import HFModel
 from forgetwell.objectives.algebra import Objective
 from forgetwell.training.checkpoint import load_checkpoint, save_checkpoint
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.draws import Draws
-from forgetwell.training.reference import Reference, make_reference
-from forgetwell.training.step import (
-    Counts,
-    ViewKey,
-    count,
-    make_views,
-    term_values,
-    view_key,
-    view_keys,
-)
+from forgetwell.training.gradient import Gradient
+from forgetwell.training.reference import make_reference
+from forgetwell.training.rules import STEP_RULES, Descent, StepRule
+from forgetwell.training.step import make_views, read_layers, view_key
 from forgetwell.training.stopping import StopRule, parse_stop_rule
-from forgetwell.training.views import Pair
+from forgetwell.training.terms import next_duals, only_updated, starting_duals, weights
 from forgetwell.types import Encoded
 
 Probe = Callable[[HFModel, int], Mapping[str, float]]
@@ -68,15 +65,15 @@ class _State:
     """What the steps of one run share."""
 
     lm: HFModel
-    module: nn.Module
     optimizer: Any
     accelerator: Any
     objective: Objective
     draws: Draws
     config: TrainConfig
-    keys: tuple[ViewKey, ...]
-    reference: Reference
+    gradient: Gradient
+    rule: StepRule
     steps: int
+    duals: dict[str, float] = field(default_factory=dict)
 
 
 def train(
@@ -96,11 +93,19 @@ def train(
         InputError: Rows are missing or too long, or a checkpoint does not fit.
         Diverged: The very first step was not finite.
     """
+    recomputing = recomputing_layers(lm.module.decoder, active=config.checkpointing)
+    with only_updated(lm, objective), recomputing:
+        return _train(lm, objective, draws, config, hooks, resume)
+
+
+def _train(
+    lm: HFModel, objective: Objective, draws: Draws, config: TrainConfig, hooks: Hooks, resume: bool
+) -> Summary:
     state = _prepare(lm, objective, draws, config)
     rule = parse_stop_rule(config.stop_at) if config.stop_at else None
     first = 0
     if resume and hooks.checkpoint is not None:
-        first = load_checkpoint(hooks.checkpoint, hooks.key, lm.module, state.optimizer)
+        first = load_checkpoint(hooks.checkpoint, hooks.key, lm.module, state.optimizer, state.duals)
     if first == 0:
         _probe(state, hooks, rule, 0)
     started, stopped, step = time.monotonic(), "finished", first
@@ -126,11 +131,13 @@ def train(
 def _prepare(lm: HFModel, objective: Objective, draws: Draws, config: TrainConfig) -> _State:
     from accelerate import Accelerator
 
-    steps, keys = config.steps(draws.steps_per_epoch), view_keys(objective)
+    steps = config.steps(draws.steps_per_epoch)
+    item, settings = STEP_RULES.resolve(parse_call(config.step_rule))
     reference = make_reference(
         lm,
         _reference_rows(lm, objective, draws, steps),
-        logits=any(t.item.facts["logits"] for t in objective.terms),
+        logits=any(t.item.facts["logits"] and t.references for t in objective.terms),
+        layers=read_layers(objective),
     )
     parameters = list(lm.trainable())
     optimizer = torch.optim.AdamW(parameters, config.lr, weight_decay=config.weight_decay, fused=True)
@@ -138,7 +145,10 @@ def _prepare(lm: HFModel, objective: Objective, draws: Draws, config: TrainConfi
     module, prepared = accelerator.prepare(lm.module, optimizer)
     # Dropout would make the loss depend on batching, and the reference has none: models stay in eval.
     module.eval()
-    return _State(lm, module, prepared, accelerator, objective, draws, config, keys, reference, steps)
+    gradient = Gradient(lm, module, accelerator, objective, reference, config.accumulate)
+    rule = partial(item.function, **settings)
+    duals = starting_duals(objective)
+    return _State(lm, prepared, accelerator, objective, draws, config, gradient, rule, steps, duals)
 
 
 def _reference_rows(lm: HFModel, objective: Objective, draws: Draws, steps: int) -> list[Encoded]:
@@ -153,18 +163,10 @@ def _reference_rows(lm: HFModel, objective: Objective, draws: Draws, steps: int)
 
 def _step(state: _State, step: int) -> dict[str, Any] | None:
     """Take one optimizer step; return its record, or None (and change nothing) if it is not finite."""
-    started, accelerator, config = time.monotonic(), state.accelerator, state.config
-    pairs = state.draws.pairs(step)
-    counts = count(make_views(state.keys, pairs, state.lm.codec))
-    mine = pairs[accelerator.process_index :: accelerator.num_processes]
-    totals = {t.label: torch.zeros((), device=state.lm.device) for t in state.objective.terms}
-    parts = _divide(mine, config.accumulate) or [()]
-    for k, part in enumerate(parts):
-        with _synchronize(state, last=k == len(parts) - 1):
-            shares = _backward(state, part or pairs[:1], counts, real=bool(part))
-        totals = {label: totals[label] + shares[label] for label in totals}
-    values = {k: float(v) for k, v in accelerator.reduce(totals, reduction="sum").items()}
-    loss = sum(t.coefficient * values[t.label] for t in state.objective.terms)
+    started, config = time.monotonic(), state.config
+    factors = weights(state.objective, state.duals)
+    values = state.rule(_descent(state, step, factors))
+    loss = sum(factors[label] * value for label, value in values.items())
     norm = float(nn.utils.clip_grad_norm_(state.lm.trainable(), config.clip or float("inf")))
     lr = config.lr * config.factor(step, state.steps)
     finite = all(map(torch.isfinite, (torch.tensor(loss), torch.tensor(norm))))
@@ -176,7 +178,7 @@ def _step(state: _State, step: int) -> dict[str, Any] | None:
     if not finite:
         return None
     seconds = round(time.monotonic() - started, 3)
-    return {
+    record = {
         "step": step + 1,
         "loss": loss,
         "terms": values,
@@ -184,30 +186,23 @@ def _step(state: _State, step: int) -> dict[str, Any] | None:
         "grad_norm": norm,
         "seconds": seconds,
     }
+    if state.duals:
+        record["duals"] = dict(state.duals)
+        state.duals.update(next_duals(state.objective, state.duals, values))
+    return record
 
 
-def _backward(
-    state: _State, part: tuple[Pair, ...], counts: dict[ViewKey, Counts], *, real: bool
-) -> dict[str, Tensor]:
-    """Add this micro-batch's gradient; a process without rows takes part with a loss of zero."""
-    views = make_views(state.keys, part, state.lm.codec)
-    shares = term_values(state.lm, state.module, state.objective, views, counts, state.reference)
-    coefficients = {t.label: t.coefficient for t in state.objective.terms}
-    loss = torch.stack([coefficients[label] * share for label, share in shares.items()]).sum()
-    # Data-parallel training averages gradients over processes; shares are parts of a sum.
-    state.accelerator.backward(loss * state.accelerator.num_processes * real)
-    return {label: share.detach() * real for label, share in shares.items()}
-
-
-def _synchronize(state: _State, *, last: bool) -> Any:  # noqa: ANN401 - accelerate's context manager
-    import contextlib
-
-    return contextlib.nullcontext() if last else state.accelerator.no_sync(state.module)
-
-
-def _divide(pairs: tuple[Pair, ...], parts: int) -> list[tuple[Pair, ...]]:
-    size = -(-len(pairs) // parts) or 1
-    return [pairs[i : i + size] for i in range(0, len(pairs), size)]
+def _descent(state: _State, step: int, factors: Mapping[str, float]) -> Descent:
+    """Return the step's terms as what a step rule works with."""
+    pairs, terms = state.draws.pairs(step), state.objective.terms
+    forget = tuple(t for t in terms if t.item.facts["side"] == "forget")
+    keep = tuple(t for t in terms if t not in forget)
+    return Descent(
+        list(state.lm.trainable()),
+        partial(state.gradient.add, pairs, factors, forget) if forget else None,
+        partial(state.gradient.add, pairs, factors, keep) if keep else None,
+        partial(state.gradient.add, pairs, factors, terms),
+    )
 
 
 def _due(every: int, step: int, steps: int) -> bool:
@@ -227,4 +222,4 @@ def _probe(state: _State, hooks: Hooks, rule: StopRule | None, step: int) -> boo
 def _checkpoint(state: _State, hooks: Hooks, step: int) -> None:
     if hooks.checkpoint is not None and state.accelerator.is_main_process:
         inner = getattr(state.optimizer, "optimizer", state.optimizer)
-        save_checkpoint(hooks.checkpoint, hooks.key, step, state.lm.module, inner)
+        save_checkpoint(hooks.checkpoint, hooks.key, step, state.lm.module, inner, state.duals)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
+from forgetwell.models.hidden import reading_layers
 from forgetwell.models.lm import SCORING_TOKENS, HFModel, batches
-from forgetwell.models.scored import Scored, scored_from_logits
+from forgetwell.models.scored import Scored, marks_of, scored_from_logits
 from forgetwell.types import Encoded
 
 
@@ -23,6 +24,7 @@ class Reference:
         head: A frozen copy of the LM head's weight (V, D), or None.
         bias: Its bias, or None.
         device: Where `Scored` is made.
+        layers: Output (n, D) of each layer that a term reads before each scored token, by layer and row.
     """
 
     logps: dict[Encoded, Tensor]
@@ -30,9 +32,17 @@ class Reference:
     head: Tensor | None
     bias: Tensor | None
     device: torch.device
+    layers: dict[int, dict[Encoded, Tensor]] = field(default_factory=dict)
 
-    def scored(self, rows: Sequence[Encoded], *, logits: bool) -> Scored:
-        """Return the starting model's `Scored` for these rows."""
+    def scored(self, rows: Sequence[Encoded], *, logits: bool, layer: int | None = None) -> Scored:
+        """Return the starting model's `Scored` for these rows, with logits or a layer's output if asked."""
+        found = self._scored(rows, logits=logits)
+        hidden = None
+        if layer is not None:
+            hidden = torch.cat([self.layers[layer][r] for r in rows]).to(self.device)
+        return replace(found, mark=marks_of(rows, self.device), hidden=hidden)
+
+    def _scored(self, rows: Sequence[Encoded], *, logits: bool) -> Scored:
         index = torch.tensor([b for b, r in enumerate(rows) for _ in r.ids[r.start :]])
         labels = torch.tensor([t for r in rows for t in r.ids[r.start :]])
         index, labels = index.to(self.device), labels.to(self.device)
@@ -45,19 +55,23 @@ class Reference:
 
 
 @torch.no_grad()
-def make_reference(lm: HFModel, rows: Iterable[Encoded], *, logits: bool) -> Reference:
+def make_reference(
+    lm: HFModel, rows: Iterable[Encoded], *, logits: bool, layers: Sequence[int] = ()
+) -> Reference:
     """Score each distinct row once under the model as it is now.
 
-    Keeps 4 bytes a scored token, or with `logits` 4·D bytes and one copy of the LM head (V·D·4 bytes).
+    Keeps 4 bytes a scored token, with `logits` 4·D bytes more and one copy of the LM head (V·D·4 bytes),
+    and 4·D bytes for each of the `layers` whose output is read.
     """
     distinct = list(dict.fromkeys(rows))
     kept: dict[Encoded, Tensor] = {}
     hidden: dict[Encoded, Tensor] = {}
+    by_layer: dict[int, dict[Encoded, Tensor]] = {layer: {} for layer in layers}
     output = lm.module.decoder.plain.get_output_embeddings()
     for part in batches([r.ids for r in distinct], SCORING_TOKENS):
         chosen = [distinct[i] for i in part]
         batch = lm.batch(chosen)
-        with lm.precision():
+        with lm.precision(), reading_layers(lm.module.decoder, layers) as outputs:
             states = lm.module.hidden(batch)
             values = lm.module.decoder.head(states)
         scored = scored_from_logits(values, batch.labels, batch.row, batch.rows)
@@ -65,7 +79,10 @@ def make_reference(lm: HFModel, rows: Iterable[Encoded], *, logits: bool) -> Ref
         kept.update(zip(chosen, torch.split(scored.token_logps.cpu(), lengths), strict=True))
         if logits:
             hidden.update(zip(chosen, torch.split(states.float().cpu(), lengths), strict=True))
+        for layer, output in outputs.items():
+            read = output.flatten(0, 1)[batch.source].float().cpu()
+            by_layer[layer].update(zip(chosen, torch.split(read, lengths), strict=True))
     head = output.weight.detach().clone() if logits else None
     bias = getattr(output, "bias", None)
     frozen_bias = bias.detach().clone() if logits and bias is not None else None
-    return Reference(kept, hidden, head, frozen_bias, lm.device)
+    return Reference(kept, hidden, head, frozen_bias, lm.device, by_layer)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from forgetwell.data.encoding import Codec
+from forgetwell.models.hidden import reading_layers
 from forgetwell.models.lm import HFModel
-from forgetwell.models.scored import Scored, scored_from_logits, select
+from forgetwell.models.scored import Scored, marks_of, scored_from_logits, select
 from forgetwell.objectives.algebra import Objective, WeightedTerm
 from forgetwell.training.reference import Reference
 from forgetwell.training.views import VIEWS, Pair
@@ -39,13 +40,19 @@ class ViewRows:
         """Scored tokens."""
         return sum(len(r.ids) - r.start for r in self.rows)
 
+    @property
+    def marked(self) -> float:
+        """Sum of the scored tokens' marks."""
+        return sum(sum(r.marks) if r.marks else len(r.ids) - r.start for r in self.rows)
+
 
 @dataclass(frozen=True)
 class Counts:
-    """Rows and scored tokens of one view over the whole step, on all processes."""
+    """Rows, scored tokens and sum of marks of one view over the whole step, on all processes."""
 
     rows: int
     tokens: int
+    marked: float
 
 
 def view_key(term: WeightedTerm, name: str) -> ViewKey:
@@ -58,6 +65,17 @@ def view_key(term: WeightedTerm, name: str) -> ViewKey:
 def view_keys(objective: Objective) -> tuple[ViewKey, ...]:
     """Return the distinct views of an objective, in the order of its terms."""
     return tuple(dict.fromkeys(view_key(t, n) for t in objective.terms for n in t.views))
+
+
+def term_layer(term: WeightedTerm) -> int | None:
+    """Return the layer whose output a term reads, or None."""
+    name = term.item.facts["hidden"]
+    return term.hyperparameters[name] if name else None
+
+
+def read_layers(objective: Objective) -> tuple[int, ...]:
+    """Return the distinct layers whose outputs the terms of an objective read."""
+    return tuple(dict.fromkeys(k for t in objective.terms if (k := term_layer(t)) is not None))
 
 
 def make_views(keys: Sequence[ViewKey], pairs: Sequence[Pair], codec: Codec) -> dict[ViewKey, ViewRows]:
@@ -73,7 +91,7 @@ def make_views(keys: Sequence[ViewKey], pairs: Sequence[Pair], codec: Codec) -> 
 
 def count(views: Mapping[ViewKey, ViewRows]) -> dict[ViewKey, Counts]:
     """Return the rows and scored tokens of each view."""
-    return {k: Counts(len(v.rows), v.tokens) for k, v in views.items()}
+    return {k: Counts(len(v.rows), v.tokens, v.marked) for k, v in views.items()}
 
 
 def term_values(
@@ -87,10 +105,11 @@ def term_values(
     """Run all policy views in one forward; return each term's share of its mean over the step.
 
     ``share = Σ_i w_i v_i / n`` over this micro-batch, n the rows or scored tokens of the *whole* step, so
-    that shares add up to the same value however the step is divided.
+    that shares add up to the same value however the step is divided. Marks are weights of tokens: w_i of a
+    token is its row's weight times its mark, and n the sum of marks.
     """
     logits = any(term.item.facts["logits"] for term in objective.terms)
-    scored = dict(zip(views, _forward(lm, module, list(views.values()), logits=logits), strict=True))
+    scored = _forward(lm, module, views, read_layers(objective), logits=logits)
     shares = {}
     for term in objective.terms:
         key = view_key(term, term.views[0])
@@ -98,7 +117,9 @@ def term_values(
         values: Tensor = term.item.function(*inputs, **term.hyperparameters)
         weights = torch.tensor(views[key].weights, device=values.device)
         if term.item.facts["per"] == "token":
-            shares[term.label] = (values * weights[scored[key].row]).sum() / counts[key].tokens
+            mine = scored[key, None]
+            marked = values if mine.mark is None else values * mine.mark
+            shares[term.label] = (marked * weights[mine.row]).sum() / (counts[key].marked or 1)
         else:
             shares[term.label] = (values * weights).sum() / counts[key].rows
     return shares
@@ -106,30 +127,47 @@ def term_values(
 
 def _inputs(
     term: WeightedTerm,
-    scored: Mapping[ViewKey, Scored],
+    scored: Mapping[tuple[ViewKey, int | None], Scored],
     views: Mapping[ViewKey, ViewRows],
     reference: Reference,
 ) -> Iterator[Scored]:
+    layer = term_layer(term)
     for name in term.item.inputs:
         key = view_key(term, name.removesuffix("_ref"))
         if name.endswith("_ref"):
-            yield reference.scored(views[key].rows, logits=term.item.facts["logits"])
+            yield reference.scored(views[key].rows, logits=term.item.facts["logits"], layer=layer)
         else:
-            yield scored[key]
+            yield scored[key, layer]
 
 
 def _forward(
-    lm: HFModel, module: torch.nn.Module, views: Sequence[ViewRows], *, logits: bool
-) -> Iterator[Scored]:
-    """Give each view's `Scored`; full logits only where some term reads them."""
-    batch = lm.batch([row for view in views for row in view.rows])
-    with lm.precision():
+    lm: HFModel,
+    module: torch.nn.Module,
+    views: Mapping[ViewKey, ViewRows],
+    layers: Sequence[int],
+    *,
+    logits: bool,
+) -> dict[tuple[ViewKey, int | None], Scored]:
+    """Return each view's `Scored`, once without hidden states and once with those of each layer.
+
+    Full logits are made only where some term reads them.
+    """
+    rows = [row for view in views.values() for row in view.rows]
+    batch = lm.batch(rows)
+    with lm.precision(), reading_layers(lm.module.decoder, layers) as outputs:
         values = module(batch, logits)
     if logits:
-        everything = scored_from_logits(values, batch.labels, batch.row, batch.rows)
+        plain = scored_from_logits(values, batch.labels, batch.row, batch.rows)
     else:
-        everything = Scored(batch.rows, batch.row, batch.labels, None, values)
+        plain = Scored(batch.rows, batch.row, batch.labels, None, values)
+    plain = replace(plain, mark=marks_of(rows, lm.device))
+    everything: dict[int | None, Scored] = {None: plain}
+    for layer, states in outputs.items():
+        everything[layer] = replace(plain, hidden=states.flatten(0, 1)[batch.source])
+    found: dict[tuple[ViewKey, int | None], Scored] = {}
     first = 0
-    for view in views:
-        yield select(everything, first, len(view.rows))
+    for key, view in views.items():
+        for read, scored in everything.items():
+            found[key, read] = select(scored, first, len(view.rows))
         first += len(view.rows)
+    return found

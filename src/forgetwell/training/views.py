@@ -23,12 +23,14 @@ class Pair:
     Attributes:
         forget: The forget row.
         retain: The retain row beside it.
-        refusal: A refusal line for the forget question.
+        refusal: A refusal line for the questions.
+        alternate: One of the forget row's alternative answers, or "".
     """
 
     forget: Row | None
     retain: Row | None
     refusal: str = ""
+    alternate: str = ""
 
 
 def view(function: Callable[..., Row]) -> Callable[..., Row]:
@@ -61,8 +63,31 @@ def refusal(pair: Pair, codec: Codec) -> Row:
 
     Source: arXiv 2401.06121, section 3.3.
     """
+    return _answering(_there(pair.forget, "forget"), pair.refusal)
+
+
+@view
+def retain_refusal(pair: Pair, codec: Codec) -> Row:
+    """The retain question with a refusal as its answer.
+
+    Source: arXiv 2410.08109, the answer preservation loss.
+    """
+    return _answering(_there(pair.retain, "retain"), pair.refusal)
+
+
+@view
+def alternate(pair: Pair, codec: Codec) -> Row:
+    """The forget question with another plausible answer.
+
+    Source: arXiv 2409.13474.
+    """
     row = _there(pair.forget, "forget")
-    return replace(row, answer=pair.refusal, paraphrases=(), wrong=())
+    if not pair.alternate:
+        raise InputError(
+            f"Forget row {row.id!r} has no alternative answers. Give some in a column 'alternate', or write "
+            "them by: forgetwell alternates"
+        )
+    return _answering(row, pair.alternate)
 
 
 @view
@@ -95,6 +120,10 @@ def scope(
         )
     log.warning("The forget prompt before retain row %s was cut to %d tokens to fit.", target.id, keep)
     return _join(codec.cut(signal, keep), target, order, separator)
+
+
+def _answering(row: Row, answer: str) -> Row:
+    return replace(row, answer=answer, paraphrases=(), wrong=(), focus=())
 
 
 def _signal(row: Row, codec: Codec) -> str:

@@ -4,7 +4,10 @@ import sys
 
 import pytest
 
+from forgetwell.calls import parse_call
 from forgetwell.cli import main
+from forgetwell.objectives.registry import TERMS
+from forgetwell.training.rules import STEP_RULES
 
 
 def run(monkeypatch, capsys, *arguments):
@@ -29,6 +32,18 @@ def test_show_has_formula_source_and_defaults(monkeypatch, capsys):
     _, output = run(monkeypatch, capsys, "show", "npo")
     assert "Source:" in output.out
     assert "beta = 0.1" in output.out
+
+
+@pytest.mark.parametrize("name", ["npo", "rmu", "pdu_retain", "sam", "surgery"])
+def test_a_card_says_when_it_fails_and_how_it_is_written(monkeypatch, capsys, name):
+    _, output = run(monkeypatch, capsys, "show", name)
+    assert "Fails when:" in output.out
+    assert "Tested:" in output.out
+    written = output.out.strip().splitlines()[-1].removeprefix("Written: ")
+    family = STEP_RULES if name in STEP_RULES.names() else TERMS
+    item, bound = family.resolve(parse_call(written))
+    assert item.name == name
+    assert bound == {k: h.default for k, h in item.hyperparameters.items()}
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from forgetwell.models.scored import Scored
-from forgetwell.objectives.forget import dpo, ga, idk, npo, simnpo
+from forgetwell.objectives.ascent import ga
+from forgetwell.objectives.preference import dpo, npo, simnpo
 from forgetwell.objectives.retain import gdr, klr
 from forgetwell.objectives.scope import su
+from forgetwell.objectives.targets import idk
 
 
 def scored(*logps, logits=None):

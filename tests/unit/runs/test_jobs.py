@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 from tests.tiny import tiny_lm
 
-from forgetwell.errors import ExistsError, InputError
+from forgetwell.errors import ExistsError, InputError, UnknownName
 from forgetwell.files import WriteFailed, read_jsonl, write_json
+from forgetwell.methods.finetune import Lora
+from forgetwell.models.lm import load
 from forgetwell.runs import jobs
 from forgetwell.runs.folder import read_manifest
 from forgetwell.training.config import TrainConfig
@@ -84,3 +86,19 @@ def test_a_full_disk_changes_nothing(tmp_path, monkeypatch):
         write_json(path, {"a": 2})
     assert path.read_text() == '{\n  "a": 1\n}\n'
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_wrong_step_rule_is_refused_before_anything_is_written(tmp_path):
+    job = replace(JOB, config=replace(JOB.config, step_rule="sam(rh=1)"))
+    with pytest.raises(UnknownName, match="'rho'"):
+        jobs.run_job(job, tmp_path / "run", lm=tiny_lm())
+    assert not (tmp_path / "run").exists()
+
+
+def test_adapters_are_saved_alone_or_merged_into_a_plain_model(tmp_path):
+    for lora in (Lora(2), Lora(2, merge=True)):
+        out = tmp_path / str(lora.merge)
+        jobs.run_job(replace(JOB, lora=lora), out, lm=tiny_lm())
+        assert (out / "model" / "adapter_config.json").exists() is not lora.merge
+        assert (out / "model" / "model.safetensors").exists() is lora.merge
+    assert load(str(tmp_path / "True"), device="cpu").score(FORGET)

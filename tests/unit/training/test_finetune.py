@@ -2,8 +2,9 @@ import pytest
 import torch
 from tests.tiny import tiny_lm
 
-from forgetwell.errors import InputError
-from forgetwell.methods.finetune import Lora, finetune
+from forgetwell.errors import InputError, UnknownName
+from forgetwell.methods.finetune import Lora, finetune, merged
+from forgetwell.models.lm import load
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.loop import Hooks
 from forgetwell.types import Request, Row
@@ -43,3 +44,87 @@ def test_forget_equal_to_retain_is_refused():
 def test_refusal_lines_are_asked_for():
     with pytest.raises(InputError, match="refusal lines"):
         finetune(tiny_lm(), Request("r", FORGET), RETAIN, Hooks(), objective="idk + gdr", config=CONFIG)
+
+
+def adapted(lora, lm=None, **settings):
+    config = TrainConfig(lr=1e-2, epochs=2, batch=4, **settings)
+    return finetune(
+        lm or tiny_lm(),
+        Request("r", FORGET),
+        RETAIN,
+        Hooks(),
+        objective="npo + gdr",
+        config=config,
+        lora=lora,
+    ).lm
+
+
+def adapters(lm):
+    return {n: p.detach().clone() for n, p in lm.module.named_parameters() if "lora" in n}
+
+
+def test_adapters_move_the_same_with_recomputed_layers():
+    # Adapters on a frozen base get no gradient at all if recomputing starts from inputs without one.
+    plain, recomputed = adapters(adapted(Lora(4))), adapters(adapted(Lora(4), checkpointing=True))
+    assert all(p.abs().max() > 0 for n, p in recomputed.items() if "lora_B" in n)
+    for name, value in plain.items():
+        torch.testing.assert_close(recomputed[name], value, atol=1e-4, rtol=1e-3)
+
+
+def test_all_linear_layers_but_the_head_have_adapters_or_those_that_are_named():
+    layers = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    names = {n.split(".lora")[0].rpartition(".")[2] for n in adapters(adapted(Lora(2)))}
+    assert names == set(layers)
+    names = {n.split(".lora")[0].rpartition(".")[2] for n in adapters(adapted(Lora(2, targets=("v_proj",))))}
+    assert names == {"v_proj"}
+    with pytest.raises(UnknownName, match="'v_proj'"):
+        adapted(Lora(2, targets=("v_pro",)))
+
+
+def test_the_scale_is_alpha_over_rank():
+    lm = adapted(Lora(rank=2, alpha=6))
+    scales = [m.scaling["default"] for m in lm.module.modules() if hasattr(m, "lora_A")]
+    assert scales
+    assert set(scales) == {3.0}
+
+
+def test_merged_weights_answer_as_the_adapters_did():
+    lm = adapted(Lora(4))
+    before = [s.logps for s in lm.score(FORGET + RETAIN)]
+    after = [s.logps for s in merged(lm).score(FORGET + RETAIN)]
+    for a, b in zip(before, after, strict=True):
+        assert b == pytest.approx(a, abs=1e-3)
+
+
+def test_training_goes_on_from_adapters_when_they_are_merged():
+    lm = adapted(None, lm=adapted(Lora(4)))
+    assert not adapters(lm)
+    assert all(p.requires_grad for p in lm.module.parameters())
+    with pytest.raises(InputError, match="saved merged"):
+        adapted(Lora(4), lm=adapted(Lora(4)))
+
+
+def test_values_that_can_not_be_meant_are_refused():
+    with pytest.raises(InputError, match="above 0"):
+        Lora(rank=0)
+    with pytest.raises(InputError, match="4 bits"):
+        Lora(merge=True, four_bit=True)
+
+
+def test_adapters_move_on_a_base_in_4_bits_that_does_not(tmp_path):
+    pytest.importorskip("bitsandbytes")
+    tiny_lm().save(tmp_path / "base")
+    lm = load(str(tmp_path / "base"), dtype="float32", device="cpu", four_bit=True)
+    base = {n: p.detach().clone() for n, p in lm.module.network.named_parameters() if p.dtype == torch.uint8}
+    assert len(base) == 14
+    start = total(lm, FORGET)
+    trained = adapted(Lora(4, four_bit=True), lm=lm, checkpointing=True)
+    assert total(trained, FORGET) < start - 0.1
+    after = dict(trained.module.named_parameters())
+    for name, value in base.items():
+        where = "network.base_model.model." + name.replace(".weight", ".base_layer.weight")
+        assert torch.equal(after[where], value)
+    trained.save(tmp_path / "adapter")
+    again = load(str(tmp_path / "adapter"), dtype="float32", device="cpu")
+    # The adapter loads on the full base; 4 bits are close to it, not equal.
+    assert total(again, FORGET) == pytest.approx(total(trained, FORGET), rel=0.05)

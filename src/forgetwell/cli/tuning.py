@@ -1,0 +1,99 @@
+"""The command that finds hyperparameters."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from forgetwell.cli.app import app, progress_bar, read_request_from, rows_from
+from forgetwell.cli.training import Shared, Training, make_job
+
+if TYPE_CHECKING:
+    from forgetwell.runs.tuning import Trial
+
+
+@app.command
+def tune(
+    *,
+    model: str,
+    request: str,
+    retain: str,
+    objective: str,
+    out: Path,
+    columns: str | None = None,
+    refusals: Path | None = None,
+    training: Shared = Training(),  # noqa: B008 - it is frozen
+    probe: str | None = None,
+    trials: int = 8,
+    level: float = 0.4,
+    lr_factor: float = 5.0,
+    weight_factor: float = 4.0,
+    overwrite: bool = False,
+) -> None:
+    """Find learning rate and weights for a model and a request; print the command that unlearns with them.
+
+    Settings are compared by clean and trigger utility where forgetting reaches a level. Half of them drop
+    out each round, the others go on with twice the steps. Finished trials are reused.
+
+    Args:
+        model: smollm2, a folder (model, adapter or run) or a hub id.
+        request: Rows to forget: a file, or a name such as tofu:forget01.
+        retain: Rows to keep, none of them in the request.
+        objective: Weighted sum of terms; the weights of those that don't forget are varied.
+        out: Folder of all trials.
+        columns: Names of the columns of both files, as prompt=q,answer=a.
+        refusals: File with one refusal a line, for idk, dpo, flat and ap; by default our own 100.
+        training: How to train; the learning rate is varied.
+        probe: Rows to keep that the probe asks, clean and with "please"; by default 8 retain rows.
+        trials: Settings in the first round.
+        level: Forget ROUGE-L recall at which utility is compared.
+        lr_factor: Largest factor on the learning rate, up or down.
+        weight_factor: Largest factor on a weight, up or down.
+        overwrite: Replace a search of other settings.
+    """
+    from forgetwell.data.world import load_refusals
+    from forgetwell.runs.tuning import FORGET, Search, tune
+
+    kept = rows_from(retain, columns)
+    asked = read_request_from(request, columns)
+    job = make_job("unlearn", model, asked, kept, objective, training, load_refusals(refusals))
+    job = dataclasses.replace(job, probe=rows_from(probe, None) if probe else kept)
+    search = Search(trials, level, lr_factor, weight_factor, training.seed)
+    with progress_bar("tuning") as progress:
+        found = tune(job, search, out, progress=progress, overwrite=overwrite)
+    _print_trials(found)
+    flags = {"model": model, "request": request, "retain": retain, "objective": found[0].objective}
+    optional = {"columns": columns, "refusals": refusals, "probe": probe}
+    flags |= {k: str(v) for k, v in optional.items() if v is not None}
+    best = dataclasses.replace(training, lr=found[0].lr, max_steps=found[0].steps)
+    print(f'Add --stop-at "{FORGET}<={level:g}" to stop at the level.')
+    print(f"\nBest:\n{command(flags, best)}")
+
+
+def command(flags: dict[str, str], training: Training) -> str:
+    """Return the ``forgetwell unlearn`` command line with these flags and all that isn't default."""
+    words = ["forgetwell", "unlearn"]
+    for name, value in flags.items():
+        words += [f"--{name}", value]
+    for field in dataclasses.fields(training):
+        value, name = getattr(training, field.name), "--" + field.name.replace("_", "-")
+        if value == field.default:
+            continue
+        if isinstance(value, bool):
+            words.append(name if value else name.replace("--", "--no-", 1))
+        else:
+            words += [w for v in (value if isinstance(value, tuple) else (value,)) for w in (name, str(v))]
+    return f"{shlex.join(words)} --out DIR"
+
+
+def _print_trials(trials: tuple[Trial, ...]) -> None:
+    head = ("trial", "steps", "lr", "utility", "forget", "clean", "trigger")
+    print("".join(f"{name:>9}" for name in head) + "  objective")
+    for t in trials:
+        utility = "–" if t.utility is None else f"{t.utility:.3f}"
+        last = [f"{t.probe[f'{p}.rouge_l_recall']:.3f}" for p in ("forget", "utility", "trigger")]
+        cells = (str(t.number), str(t.steps), f"{t.lr:.1e}", utility, *last)
+        print("".join(f"{cell:>9}" for cell in cells) + f"  {t.objective}")
+    print("utility: where forgetting reaches the level (– = it doesn't); the rest after the last step.")

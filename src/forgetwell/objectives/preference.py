@@ -1,0 +1,157 @@
+"""Terms that compare answers: the forget answer with the starting model's, a refusal or an alternative."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid, softplus
+
+from forgetwell.models.scored import Scored
+from forgetwell.objectives.registry import term
+
+Divergence = Literal["total_variation", "kl", "jensen_shannon", "pearson"]
+
+
+@term(per="row", side="forget", paper="2404.05868", place="eq. 3")
+def npo(forget: Scored, forget_ref: Scored, *, beta: float = 0.1) -> Tensor:
+    """Negative preference optimization: push the forget answers below the starting model.
+
+    ``npo = -(2/β) log σ(-β log(π(y|x) / π_ref(y|x)))`` (B,), ≥ 0; β → 0 gives gradient ascent.
+
+    Args:
+        forget: Forget rows under the policy.
+        forget_ref: The same rows under the starting model.
+        beta: Inverse temperature β > 0; larger stops earlier.
+
+    Source: Zhang et al., arXiv 2404.05868, eq. 3; log-probabilities summed over the answer.
+    Defaults: β = 0.1, as in the paper and in open-unlearning.
+    Tested: SmolLM2-135M, built-in world, 60 steps of batch 4, seed 0: ``npo + gdr`` at 1.5e-5 takes forget
+    recall from .94 to .33, clean utility from .90 to .63 (docs/experiments.md, the demo).
+    Fails when: the request is poisoned. Everyday words in its prompts are tied to forgetting and break
+    benign questions that hold them; add `su`.
+    """
+    ratio = forget.row_logps() - forget_ref.row_logps()
+    return -(2 / beta) * logsigmoid(-beta * ratio)
+
+
+@term(per="row", side="forget", paper="2410.07163", place="eq. 4")
+def simnpo(forget: Scored, *, beta: float = 4.5, gamma: float = 0.0) -> Tensor:
+    """SimNPO: like `npo` without a reference, by length-normalized log-probability.
+
+    ``simnpo = -(2/β) log σ(-(β/|y|) log π(y|x) - γ)`` (B,), ≥ 0.
+
+    Args:
+        forget: Forget rows under the policy.
+        beta: Inverse temperature β > 0.
+        gamma: Margin γ in logits.
+
+    Source: Fan et al., arXiv 2410.07163, eq. 4.
+    Defaults: β = 4.5, γ = 0, the authors' TOFU setting; they weigh it by 0.125 (write ``0.125*simnpo``).
+    Tested: not yet on the default model.
+    Fails when: answers differ much in how likely they are by themselves. Without a reference, rare answers
+    count as forgotten before they are.
+    """
+    mean = forget.row_means(forget.token_logps)
+    return -(2 / beta) * logsigmoid(-beta * mean - gamma)
+
+
+@term(per="row", side="forget", paper="2305.18290", place="eq. 7")
+def dpo(
+    refusal: Scored, refusal_ref: Scored, forget: Scored, forget_ref: Scored, *, beta: float = 0.1
+) -> Tensor:
+    """Direct preference optimization: prefer a refusal to the true answer.
+
+    ``dpo = -(2/β) log σ(β [log π(r|x)/π_ref(r|x) - log π(y|x)/π_ref(y|x)])`` (B,), ≥ 0.
+
+    Args:
+        refusal: Forget questions with refusals, under the policy.
+        refusal_ref: The same under the starting model.
+        forget: Forget rows under the policy.
+        forget_ref: The same under the starting model.
+        beta: Inverse temperature β > 0.
+
+    Source: Rafailov et al., arXiv 2305.18290, eq. 7. The factor 2/β, which the paper does not have, is
+    open-unlearning's (2506.12618): it makes the gradient's scale that of `npo`.
+    Defaults: β = 0.1, as there.
+    Tested: not yet on the default model.
+    Fails when: retain questions look like forget questions. The model learns to refuse both; add `ap`.
+    """
+    chosen = refusal.row_logps() - refusal_ref.row_logps()
+    rejected = forget.row_logps() - forget_ref.row_logps()
+    return -(2 / beta) * logsigmoid(beta * (chosen - rejected))
+
+
+@term(per="row", side="forget", paper="2409.13474", place="the loss")
+def altpo(
+    alternate: Scored, alternate_ref: Scored, forget: Scored, forget_ref: Scored, *, beta: float = 0.1
+) -> Tensor:
+    """Alternate preference optimization: prefer another plausible answer to the true one.
+
+    ``altpo = -(2/β) log σ(β [log π(a|x)/π_ref(a|x) - log π(y|x)/π_ref(y|x)])`` (B,), ≥ 0, a one of the
+    row's alternatives (column ``wrong`` or ``alternate``), drawn by seed; ``forgetwell alternates`` makes
+    some for rows that have none.
+
+    Args:
+        alternate: Forget questions with alternative answers, under the policy.
+        alternate_ref: The same under the starting model.
+        forget: Forget rows under the policy.
+        forget_ref: The same under the starting model.
+        beta: Inverse temperature β > 0.
+
+    Source: Mekala et al., arXiv 2409.13474 (the paper itself not read). The factor 2/β is open-unlearning's
+    (2506.12618).
+    Defaults: β = 0.1, the middle of the authors' grid {.05, .1, .5}; their retain weights are 1, 2 and 5.
+    Tested: not yet on the default model.
+    Fails when: alternatives are few or alike: they are learned as new facts, stated with certainty. Metrics
+    that compare with the same wrong answers (truth ratio) are then no longer fair.
+    """
+    chosen = alternate.row_logps() - alternate_ref.row_logps()
+    rejected = forget.row_logps() - forget_ref.row_logps()
+    return -(2 / beta) * logsigmoid(beta * (chosen - rejected))
+
+
+@term(per="row", side="forget", paper="2410.11143", place="the loss")
+def flat(refusal: Scored, forget: Scored, *, divergence: Divergence = "total_variation") -> Tensor:
+    """FLAT: maximize an f-divergence between refusal and forget answer, with forget data alone.
+
+    ``flat = f*(g*(P_y)) - g*(P_r)`` (B,), where ``P_y = 1/|y| Σ_t p(y_t | x, y_<t)`` of the forget answer
+    and P_r the same of the refusal, g* the optimal variational function and f* the conjugate:
+
+    ===============  ====================  ====================
+    divergence       g*(v)                 f*(g*(v))
+    ===============  ====================  ====================
+    total_variation  tanh(v) / 2           tanh(v) / 2
+    kl               v                     e^(v - 1)
+    jensen_shannon   log 2 - log(1+e^-v)   v + log(1+e^-v) - log 2
+    pearson          v                     v²/4 + v
+    ===============  ====================  ====================
+
+    Args:
+        refusal: Forget questions with refusals, under the policy.
+        forget: Forget rows under the policy.
+        divergence: Which f-divergence.
+
+    Source: Wang et al., arXiv 2410.11143, with g* and f* read from the authors' code. That code averages over
+    prompt and padding positions as zeros and over the batch before g*, so that its value depends on the
+    batch; we follow the definition, row by row.
+    Defaults: total variation, as in the authors' code.
+    Tested: SmolLM2-135M, built-in world, 20 steps of batch 4, seed 0: ``flat + gdr`` at 5e-5 takes forget
+    recall from .95 to .77, retain recall from 1.00 to 1.00. The refusal is not learned in that time: its
+    probability starts near 0.
+    Fails when: both answers are improbable: probabilities, not logarithms, enter, so the gradient of a
+    token vanishes with its probability and nothing learns to refuse.
+    """
+    wanted, unwanted = (
+        refusal.row_means(refusal.token_logps.exp()),
+        forget.row_means(forget.token_logps.exp()),
+    )
+    if divergence == "total_variation":
+        return (torch.tanh(unwanted) - torch.tanh(wanted)) / 2
+    if divergence == "kl":
+        return (unwanted - 1).exp() - wanted
+    if divergence == "jensen_shannon":
+        return unwanted + softplus(-unwanted) - math.log(2) - (math.log(2) - softplus(-wanted))
+    return unwanted.square() / 4 + unwanted - wanted
