@@ -9,7 +9,7 @@ import torch
 from tests.tiny import tiny_lm
 
 from forgetwell.errors import InputError
-from forgetwell.methods.finetune import Lora, finetune, with_lora
+from forgetwell.methods.finetune import Lora, finetune
 from forgetwell.methods.registry import Training, apply_method
 from forgetwell.methods.task_vector import negate
 from forgetwell.training.config import TrainConfig
@@ -84,10 +84,10 @@ def test_a_random_step_of_the_same_length_forgets_less():
 
 
 def test_lora_negation_equals_that_of_the_merged_weights():
-    torch.manual_seed(0)
-    lm = with_lora(tiny_lm(), Lora(rank=2, alpha=4), seed=0)
     base = tiny_lm()
-    finetune(lm, REQUEST, (), Hooks(), objective="fit", config=CONFIG)
+    lm = finetune(
+        tiny_lm(), REQUEST, (), Hooks(), objective="fit", config=CONFIG, lora=Lora(rank=2, alpha=4)
+    ).lm
     merged = copy.deepcopy(lm.module.network).merge_and_unload()
     negate(merged, dict(base.module.network.named_parameters()), 2.0)
     with torch.no_grad():
