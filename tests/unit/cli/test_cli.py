@@ -6,7 +6,10 @@ import pytest
 
 from forgetwell.calls import parse_call
 from forgetwell.cli import main
+from forgetwell.methods.finetune import Lora
 from forgetwell.objectives.registry import TERMS
+from forgetwell.runs import jobs
+from forgetwell.training.loop import Summary
 from forgetwell.training.rules import STEP_RULES
 
 
@@ -60,6 +63,20 @@ def test_mistakes_exit_with_2_and_one_plain_message(monkeypatch, capsys, tmp_pat
     assert code == 2
     assert says in output.err
     assert "Traceback" not in output.err
+
+
+def test_flags_of_adapters_and_steps_reach_the_job(monkeypatch, capsys, tmp_path):
+    made = []
+    monkeypatch.setattr(jobs, "run_job", lambda job, *a, **k: made.append(job) or Summary(1, "finished", 1.0))
+    command = ["unlearn", "--model", "m", "--request", "world:request", "--retain", "world:retain"]
+    command += ["--objective", "npo + gdr", "--out", tmp_path / "o", "--step-rule", "sam(rho=0.1)"]
+    flags = ["--checkpointing", "--lora", 4, "--lora-target", "q_proj", "--lora-target", "v_proj", "--merge"]
+    assert run(monkeypatch, capsys, *command, *flags)[0] == 0
+    assert made[0].lora == Lora(4, 8, ("q_proj", "v_proj"), merge=True)
+    assert (made[0].config.step_rule, made[0].config.checkpointing) == ("sam(rho=0.1)", True)
+    code, output = run(monkeypatch, capsys, *command, "--merge")
+    assert code == 2
+    assert "need --lora" in output.err
 
 
 def test_attack_request_writes_a_file_once(monkeypatch, capsys, tmp_path):
