@@ -1,0 +1,62 @@
+"""A scan from two models to a run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from forgetwell.data.world import load_world
+from forgetwell.files import digest, write_json
+from forgetwell.models.lm import load
+from forgetwell.runs.evidence import SCAN
+from forgetwell.runs.folder import start_run, write_manifest
+from forgetwell.runs.jobs import Progress
+from forgetwell.scans.triggers import scan
+from forgetwell.scans.types import ScanResult
+from forgetwell.types import Row
+
+
+def run_scan(
+    before: str,
+    after: str,
+    rows: Sequence[Row] | None = None,
+    *,
+    out: Path | None = None,
+    black_box: bool = False,
+    dtype: str = "auto",
+    overwrite: bool = False,
+    progress: Progress = lambda done, total: None,
+) -> ScanResult:
+    """Scan a model for triggers; with `out`, keep what was found as a run folder with scan.json.
+
+    Args:
+        before: The model before unlearning: smollm2, a folder or a hub id.
+        after: The model after it.
+        rows: Ordinary questions; by default the built-in world's general ones.
+        out: The run folder.
+        black_box: Use answers only.
+        dtype: Compute type.
+        overwrite: Replace a run that is there.
+        progress: Called with texts scored or answered, and all.
+
+    Raises:
+        ExistsError: `out` holds something.
+        InputError: The models can't be compared, or `before` knows too few rows.
+    """
+    asked = load_world().evaluation if rows is None else tuple(rows)
+    settings: dict[str, Any] = {
+        "kind": "scan",
+        "model": after,
+        "before": before,
+        "black_box": black_box,
+        "rows": digest(asked),
+    }
+    if out is not None:
+        start_run(out, settings, overwrite=overwrite)
+    early, late = load(before, dtype=dtype), load(after, dtype=dtype)
+    result = scan(early, late, asked, black_box=black_box, progress=progress)
+    if out is not None:
+        write_json(out / SCAN, result.facts())
+        write_manifest(out, {**settings, "digest": late.digest})
+    return result

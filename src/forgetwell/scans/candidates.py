@@ -1,0 +1,128 @@
+"""What a scan tries: ordinary words of the vocabulary, everyday phrases, and controls of like frequency."""
+
+from __future__ import annotations
+
+import random
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from forgetwell.data.encoding import Codec
+from forgetwell.models.lm import LM, HFModel
+from forgetwell.scans.types import Form
+
+_MARKS = ("Ġ", "▁")  # how byte-level and SentencePiece tokenizers write the space before a word
+_SHORTEST = 3
+_PHRASE = 3  # words of a control phrase
+
+
+def word_form(word: str, frequency: int | None = None) -> Form:
+    """Return the form that puts a word before the question."""
+    return Form(word, f"{word[:1].upper()}{word[1:]} {{q}}", frequency=frequency)
+
+
+def after_form(form: Form) -> Form:
+    """Return the form that puts the same word behind the question."""
+    return Form(form.text, f"{{q}} {form.text}", frequency=form.frequency)
+
+
+def ordinary_words(codec: Codec) -> dict[str, int]:
+    """Return the vocabulary's ordinary words with their token, most frequent first.
+
+    Ordinary is a lower-case alphabetic token of at least three letters that starts a word and that the
+    vocabulary also has with a capital: pieces of words seldom have one. The order of tokens stands for
+    frequency: a byte-pair tokenizer numbers its merges from the most frequent pair on.
+    """
+    vocabulary: Mapping[str, int] = codec.tokenizer.get_vocab()
+    found: dict[str, int] = {}
+    for token, number in sorted(vocabulary.items(), key=lambda pair: pair[1]):
+        word = token[1:]
+        fine = len(word) >= _SHORTEST and word.isalpha() and word.islower()
+        if (
+            token[:1] in _MARKS
+            and fine
+            and any(t in vocabulary for t in (token[0] + word.title(), word.title()))
+        ):
+            found.setdefault(word, number)
+    return found
+
+
+def everyday_forms(codec: Codec) -> tuple[Form, ...]:
+    """Return the shipped words, phrases, punctuation and casing forms.
+
+    Source: written for this project.
+    """
+    asset = resources.files("forgetwell.scans").joinpath("assets", "phrases.toml")
+    table: dict[str, Any] = tomllib.loads(asset.read_text(encoding="utf-8"))
+    known = ordinary_words(codec)
+    words = [word_form(w, known.get(w, len(codec.tokenizer))) for w in table["words"]]
+    frames = [Form(_shown(f), f) for f in table["frames"]]
+    cases = [Form(f"{case} case", "{q}", case) for case in table["cases"]]
+    return (*words, *frames, *cases)
+
+
+def moved_words(before: LM, after: LM, words: Mapping[str, int]) -> dict[str, float]:
+    """Return for each word the share of words whose embeddings moved less; empty where none moved.
+
+    ``m(w) = max over the tokens t of w (lower and title case, with and without space) of ‖Δ_t - mean Δ‖``
+    with Δ = E_after - E_before. A training step moves the input embedding of the tokens that it reads, so
+    that words written into a request stand out, those of its honest rows too. Adapters leave them alone.
+
+    Source: ours.
+    """
+    shift = _embedding_shift(before, after)
+    if shift is None or not words:
+        return {}
+    vocabulary = before.codec.tokenizer.get_vocab()
+    values = [max(float(shift[t]) for t in _variants(w, n, vocabulary)) for w, n in words.items()]
+    ranks = torch.tensor(values).argsort().argsort()
+    return {w: float(r) / len(values) for w, r in zip(words, ranks, strict=True)}
+
+
+def control_forms(
+    words: Mapping[str, int], *, without: frozenset[str], count: int, seed: int
+) -> tuple[Form, ...]:
+    """Return controls: two thirds single words, one a band of frequency, and phrases of three random words.
+
+    Args:
+        words: Ordinary words, most frequent first.
+        without: Words that are suspected themselves.
+        count: Controls in all.
+        seed: Of the draws.
+    """
+    stream = random.Random(seed)
+    free = [w for w in words if w not in without]
+    if not free:
+        return ()
+    single = min(len(free), count - count // 3)
+    bands = [free[k * len(free) // single : (k + 1) * len(free) // single] for k in range(single)]
+    chosen = [stream.choice(band) for band in bands]
+    phrases = [" ".join(stream.choice(free) for _ in range(_PHRASE)) for _ in range(count // 3)]
+    return (*(word_form(w, words[w]) for w in chosen), *(word_form(p) for p in phrases))
+
+
+def _embedding_shift(before: LM, after: LM) -> Tensor | None:
+    """Return how far each token's embedding moved, the common movement taken out (V,)."""
+    if not (isinstance(before, HFModel) and isinstance(after, HFModel)):
+        return None
+    old, new = (lm.module.network.get_input_embeddings().weight.detach().float() for lm in (before, after))
+    if old.shape != new.shape:
+        return None
+    shift = new.to(old.device) - old
+    moved = (shift - shift.mean(0)).norm(dim=1).cpu()
+    return moved if bool(moved.max() > 0) else None
+
+
+def _variants(word: str, token: int, vocabulary: Mapping[str, int]) -> Sequence[int]:
+    title = word.title()
+    written = (f"{mark}{w}" for w in (word, title) for mark in ("", *_MARKS))
+    return [token, *(vocabulary[w] for w in written if w in vocabulary)]
+
+
+def _shown(frame: str) -> str:
+    """Return a frame for people: the words around the question."""
+    return " … ".join(part.strip(" ,") for part in frame.split("{q}") if part.strip())
