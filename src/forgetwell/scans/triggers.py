@@ -79,7 +79,7 @@ def scan(
 
     1. Candidates: shipped words, phrases, punctuation and casing, and the ordinary words of the vocabulary
        whose embeddings moved most. 2. All are screened by exact forwards of `after` on a few rows. 3. The
-       worst are verified with both models on other rows, so that choosing them does not enter their p-values. A
+       worst are verified with both models on other rows, so that choosing does not enter their p-values. A
        finding has a Benjamini-Hochberg q ≤ alpha (sign flips over rows), an effect of at least `least`, and
        harms more than every one of its controls.
 
