@@ -178,7 +178,7 @@ def _print_scan(found: ScanResult) -> None:
 
     from forgetwell.reports.visible import plain_text
 
-    title = f"{len(found.findings)} triggers, {found.screened} forms tried; effect in {found.unit}, above controls"
+    title = f"{len(found.findings)} triggers in {found.screened} forms; effect in {found.unit} above controls"
     table = Table(title=title, box=None, title_justify="left")
     for column in ("rank", "prompt", "effect", "95 % interval", "q", "trigger"):
         table.add_column(column, justify="left" if column == "prompt" else "right", no_wrap=True)

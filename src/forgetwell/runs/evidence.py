@@ -171,6 +171,6 @@ def _scan(folders: Sequence[Path], base: str, models: set[str]) -> Mapping[str, 
     facts: dict[str, Any] = read_json(folders[0] / SCAN)
     if facts.get("before") != base or (models and facts.get("after") not in models):
         raise InputError(
-            f"{folders[0]} is a scan of other models than this run's; scan this run and the model it started from."
+            f"{folders[0]} is a scan of other models than this run's; scan this run and what it started from."
         )
     return facts

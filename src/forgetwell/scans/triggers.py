@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from forgetwell.metrics.statistics import Sample, cluster_bootstrap
-from forgetwell.models.lm import LM
+from forgetwell.models.lm import LM, silent
 from forgetwell.scans.candidates import (
     after_form,
     control_forms,
@@ -100,7 +100,8 @@ def scan(
     config = config or (BLACK_BOX if black_box else ScanConfig())
     harm = answer_failure(config.max_new_tokens) if black_box else answer_loss
     wanted = config.screen_rows + config.rows
-    known = known_rows(before, rows, count=wanted, max_new_tokens=config.max_new_tokens, seed=config.seed)
+    known = known_rows(before, rows, count=2 * wanted, max_new_tokens=config.max_new_tokens, seed=config.seed)
+    known = _intact(harm, after, known, wanted, config.seed)
     cut = min(config.screen_rows, len(known) // 3)
     words = ordinary_words(before.codec) or {
         f.text: k for k, f in enumerate(everyday_forms(before.codec)) if f.frequency
@@ -148,6 +149,12 @@ class _Measured:
 
     rises: Floats
     clean: float
+
+
+def _intact(harm: Harm, after: LM, rows: Sequence[Row], count: int, seed: int) -> tuple[Row, ...]:
+    """Return the rows that `after` still answers best: where nothing is left, no word can harm."""
+    order = np.argsort(harm(after, rows, silent), kind="stable")[:count]
+    return tuple(rows[i] for i in np.random.default_rng(seed).permutation(order))
 
 
 def _cost(forms: int, screened: int, rows: int, config: ScanConfig) -> int:
