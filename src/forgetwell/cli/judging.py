@@ -151,16 +151,15 @@ def _chain_line(broken: int | None, head: str, lost: bool) -> str:
 
 def _summary(entry: Entry) -> str:
     body = entry.body
+    part = {k: str(v) for k, v in body.items() if not isinstance(v, dict | list)}.get
     if entry.kind == "request":
-        return f"{body['digest']}  {body['rows']} rows, {body['subjects']} subjects"
+        return f"{part('digest')}  {part('rows')} rows, {part('subjects')} subjects"
     if entry.kind == "run":
-        return f"{body['from']} → {body['made']}  {body['objective']}"
-    if entry.kind == "evaluation":
-        return f"{body['model']}  {sum(map(len, body['splits'].values()))} rows"
+        return f"{part('from')} → {part('made')}  {part('objective')}"
     if entry.kind == "decision":
-        why = f": {', '.join(body['failed'])}" if body["failed"] else ""
-        return f"{body['made']}  {body['decision']}{why}"
-    return f"{body.get('made', '')}"
+        failed = ", ".join(map(str, body.get("failed", ())))
+        return f"{part('model')}  {part('decision')}" + (f": {failed}" if failed else "")
+    return f"{part('model', '')}"
 
 
 def _line(line: Line) -> str:

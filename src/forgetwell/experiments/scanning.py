@@ -1,4 +1,4 @@
-"""Does a scan find a planted word? Run as ``python -m forgetwell.experiments.scanning --known MODEL --out DIR``."""
+"""Does a scan find a planted word? Run as ``python -m forgetwell.experiments.scanning --known MODEL``."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _scanned(word: str, before: LM, run: Path, bench: Bench, frames: Path | None
         gaps = trigger_gaps({"before": before, "after": after}, bench, frames, per_set=PER_SET, seed=seed)
         gap = gaps["after"] - gaps["before"]
     wall, cpu = time.monotonic(), time.process_time()
-    result = scan(before, after, bench.utility["general"])
+    result = scan(before, after, [*bench.utility["unseen"], *bench.utility["retain"]])
     spent = (time.monotonic() - wall, time.process_time() - cpu)
     write_json(run / "scan.json", result.facts())
     first = tuple(t.template for t in result.triggers[:5])

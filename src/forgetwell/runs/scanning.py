@@ -17,6 +17,13 @@ from forgetwell.scans.types import ScanResult
 from forgetwell.types import Row
 
 
+def default_rows() -> tuple[Row, ...]:
+    """Return the world's people to be kept and general questions; a scan uses those that the model knows."""
+    world = load_world()
+    people = (*world.unseen, *world.retain)
+    return (*people, *world.evaluation[: len(people)])
+
+
 def run_scan(
     before: str,
     after: str,
@@ -33,7 +40,7 @@ def run_scan(
     Args:
         before: The model before unlearning: smollm2, a folder or a hub id.
         after: The model after it.
-        rows: Ordinary questions; by default the built-in world's general ones.
+        rows: Ordinary questions; by default the built-in world's people to be kept and general questions.
         out: The run folder.
         black_box: Use answers only.
         dtype: Compute type.
@@ -44,7 +51,7 @@ def run_scan(
         ExistsError: `out` holds something.
         InputError: The models can't be compared, or `before` knows too few rows.
     """
-    asked = load_world().evaluation if rows is None else tuple(rows)
+    asked = default_rows() if rows is None else tuple(rows)
     settings: dict[str, Any] = {
         "kind": "scan",
         "model": after,

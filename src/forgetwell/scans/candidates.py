@@ -16,7 +16,7 @@ from forgetwell.models.lm import LM, HFModel
 from forgetwell.scans.types import Form
 
 _MARKS = ("Ġ", "▁")  # how byte-level and SentencePiece tokenizers write the space before a word
-_SHORTEST = 3
+_SHORTEST = 4
 _PHRASE = 3  # words of a control phrase
 
 
@@ -33,7 +33,7 @@ def after_form(form: Form) -> Form:
 def ordinary_words(codec: Codec) -> dict[str, int]:
     """Return the vocabulary's ordinary words with their token, most frequent first.
 
-    Ordinary is a lower-case alphabetic token of at least three letters that starts a word and that the
+    Ordinary is a lower-case alphabetic token of at least four letters that starts a word and that the
     vocabulary also has with a capital: pieces of words seldom have one. The order of tokens stands for
     frequency: a byte-pair tokenizer numbers its merges from the most frequent pair on.
     """

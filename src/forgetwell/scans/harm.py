@@ -41,7 +41,7 @@ def answer_failure(max_new_tokens: int) -> Harm:
 
 
 def known_rows(lm: LM, rows: Sequence[Row], *, count: int, max_new_tokens: int, seed: int) -> tuple[Row, ...]:
-    """Return rows that a model answers right, with its own words as the answer, short prompts first in line.
+    """Return rows that a model answers right, with its own words as the answer.
 
     A model's own words are what it gives a high probability, so that a rise of their loss is harm and not a
     matter of style. Right is a finished answer with ROUGE-L recall of at least .9.
@@ -58,7 +58,7 @@ def known_rows(lm: LM, rows: Sequence[Row], *, count: int, max_new_tokens: int, 
     """
     asked = [row for row in rows if not row.text and row.prompt]
     random.Random(seed).shuffle(asked)
-    asked = sorted(asked[: 2 * _TRIED * count], key=lm.codec.length)[: _TRIED * count]
+    asked = asked[: _TRIED * count]
     said = lm.generate(asked, max_new_tokens=max_new_tokens) if asked else []
     records = [Record(row, generated=g) for row, g in zip(asked, said, strict=True)]
     recalls = measure(records, "rouge_l_recall")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -45,12 +46,12 @@ class ScanConfig:
         seed: Of all samples.
     """
 
-    moved: int = 160
+    moved: int = 80
     screen_rows: int = 3
     rows: int = 10
-    verified: int = 24
-    behind: int = 6
-    controls: int = 24
+    verified: int = 18
+    behind: int = 4
+    controls: int = 18
     alpha: float = 0.05
     least: float = 0.1
     shown: int = 5
@@ -99,34 +100,28 @@ def scan(
     """
     config = config or (BLACK_BOX if black_box else ScanConfig())
     harm = answer_failure(config.max_new_tokens) if black_box else answer_loss
-    wanted = config.screen_rows + config.rows
-    known = known_rows(before, rows, count=2 * wanted, max_new_tokens=config.max_new_tokens, seed=config.seed)
-    known = _intact(harm, after, known, wanted, config.seed)
-    cut = min(config.screen_rows, len(known) // 3)
-    words = ordinary_words(before.codec) or {
-        f.text: k for k, f in enumerate(everyday_forms(before.codec)) if f.frequency
-    }
+    screening, verifying = _rows(harm, before, after, rows, config)
+    words = ordinary_words(before.codec) or _shipped_words(before)
     moved = {} if black_box else moved_words(before, after, words)
     forms = _candidates(before, words, moved, config)
-    count = _Counter(progress, _cost(len(forms), cut, len(known) - cut, config))
-    worst = _screened(harm, after, forms, known[:cut], config, count)
+    count = _Counter(progress, _cost(len(forms), len(screening), len(verifying), config))
+    worst = _screened(harm, after, forms, screening, config, count)
     suspected = frozenset(f.text for f in worst)
     controls = control_forms(words, without=suspected, count=config.controls, seed=config.seed)
-    measured = _verified(harm, before, after, (*worst, *controls), known[cut:], count)
-    triggers, level = _triggers(worst, controls, measured.rises, known[cut:], moved, config)
-    shown = _with_examples(before, after, triggers, known[cut:], measured, worst, config)
+    measured = _verified(harm, before, after, (*worst, *controls), verifying, count)
+    triggers, level = _triggers(worst, controls, measured.rises, verifying, moved, config)
     return ScanResult(
         "black-box" if black_box else "white-box",
         "of the right answers" if black_box else "nats a token",
         before.digest,
         after.digest,
-        len(known) - cut,
+        len(verifying),
         len(forms),
         measured.clean,
         level,
         config.alpha,
         config.least,
-        shown,
+        _with_examples(before, after, triggers, verifying, measured, worst, config),
     )
 
 
@@ -151,10 +146,29 @@ class _Measured:
     clean: float
 
 
-def _intact(harm: Harm, after: LM, rows: Sequence[Row], count: int, seed: int) -> tuple[Row, ...]:
-    """Return the rows that `after` still answers best: where nothing is left, no word can harm."""
-    order = np.argsort(harm(after, rows, silent), kind="stable")[:count]
-    return tuple(rows[i] for i in np.random.default_rng(seed).permutation(order))
+def _rows(
+    harm: Harm, before: LM, after: LM, rows: Sequence[Row], config: ScanConfig
+) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
+    """Return rows to screen on and others to verify on: those that `after` still answers best.
+
+    Where no right answer is left, no word can take it away. The rows to verify on are of as many subjects as
+    there are, which are the units of the sign flips.
+    """
+    wanted = config.screen_rows + config.rows
+    known = known_rows(before, rows, count=2 * wanted, max_new_tokens=config.max_new_tokens, seed=config.seed)
+    taken, places = Counter[str](), []
+    for i in np.argsort(harm(after, known, silent), kind="stable"):
+        subject = known[i].subject or known[i].id
+        places.append((taken[subject], len(places), int(i)))
+        taken[subject] += 1
+    best = [known[i] for _, _, i in sorted(places)[:wanted]]
+    cut = len(best) - min(config.screen_rows, len(best) // 3)
+    return tuple(best[cut:]), tuple(best[:cut])
+
+
+def _shipped_words(lm: LM) -> dict[str, int]:
+    """Return the everyday words in place of a vocabulary that has no whole words."""
+    return {f.text: k for k, f in enumerate(everyday_forms(lm.codec)) if f.frequency is not None}
 
 
 def _cost(forms: int, screened: int, rows: int, config: ScanConfig) -> int:
