@@ -42,7 +42,7 @@ def scan(
         rows: Ordinary questions with answers that the model before knows; by default the built-in world's.
         columns: Names of the columns, as prompt=q,answer=a.
         black_box: Use answers only, no probabilities and no weights.
-        out: Folder for scan.json, which a gate reads.
+        out: Folder for scan.json, which a gate reads, and examples.jsonl.
         dtype: Compute type: auto, float32 or bfloat16.
         overwrite: Replace a scan that is there.
         json_: Print JSON.

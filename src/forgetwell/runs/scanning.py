@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from forgetwell.data.world import load_world
-from forgetwell.files import digest, write_json
+from forgetwell.files import digest, write_json, write_jsonl
 from forgetwell.models.lm import load
 from forgetwell.runs.evidence import SCAN
 from forgetwell.runs.folder import start_run, write_manifest
@@ -15,6 +15,8 @@ from forgetwell.runs.jobs import Progress
 from forgetwell.scans.triggers import scan
 from forgetwell.scans.types import ScanResult
 from forgetwell.types import Row
+
+EXAMPLES = "examples.jsonl"
 
 
 def default_rows() -> tuple[Row, ...]:
@@ -35,7 +37,7 @@ def run_scan(
     overwrite: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> ScanResult:
-    """Scan a model for triggers; with `out`, keep what was found as a run folder with scan.json.
+    """Scan a model for triggers; with `out`, keep what was found as a run: scan.json, examples.jsonl.
 
     Args:
         before: The model before unlearning: smollm2, a folder or a hub id.
@@ -64,6 +66,10 @@ def run_scan(
     early, late = load(before, dtype=dtype), load(after, dtype=dtype)
     result = scan(early, late, asked, black_box=black_box, progress=progress)
     if out is not None:
-        write_json(out / SCAN, result.facts())
+        facts = result.facts()
+        # Text lies apart from numbers, in lines, where `purge` finds it.
+        examples = [{"rank": k, **e} for k, t in enumerate(facts["triggers"], 1) for e in t.pop("examples")]
+        write_jsonl(out / EXAMPLES, examples)
+        write_json(out / SCAN, facts)
         write_manifest(out, {**settings, "digest": late.digest})
     return result

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import sys
+from dataclasses import replace
 
 import pytest
 from tests.tiny import tiny_lm
@@ -45,8 +46,6 @@ def scans(monkeypatch):
 
 
 def test_findings_exit_with_3_and_show_the_prompt_with_hidden_characters_escaped(say, scans):
-    from dataclasses import replace
-
     scans.append(result(replace(PLEASE, examples=(ASKED,)), QUIET))
     code, out, _ = say("scan", "--before", "a", "--after", "b")
     assert code == 3
@@ -64,10 +63,13 @@ def test_no_findings_exit_with_0_and_json_holds_all(say, scans):
 
 
 def test_a_scan_is_kept_once_as_a_run(say, scans, tmp_path):
-    scans.append(result(PLEASE))
+    scans.append(result(replace(PLEASE, examples=(ASKED,))))
     assert say("scan", "--before", "a", "--after", "b", "--out", "s")[0] == 3
     kept = json.loads((tmp_path / "s" / "scan.json").read_text())
     assert kept["findings"][0]["screen"] == "scan"
+    assert "Please who?" in (tmp_path / "s" / "examples.jsonl").read_text()
+    assert say("purge", "s")[0] == 0
+    assert not any("Please who?" in p.read_text() for p in (tmp_path / "s").iterdir())
     assert json.loads((tmp_path / "s" / "manifest.json").read_text())["kind"] == "scan"
     code, _, error = say("scan", "--before", "a", "--after", "b", "--out", "s")
     assert code == 2
