@@ -156,7 +156,8 @@ def _rows(
     """
     wanted = config.screen_rows + config.rows
     known = known_rows(before, rows, count=2 * wanted, max_new_tokens=config.max_new_tokens, seed=config.seed)
-    taken, places = Counter[str](), []
+    taken: Counter[str] = Counter()
+    places: list[tuple[int, int, int]] = []
     for i in np.argsort(harm(after, known, silent), kind="stable"):
         subject = known[i].subject or known[i].id
         places.append((taken[subject], len(places), int(i)))
