@@ -16,6 +16,7 @@ from forgetwell.experiments.planting import draw_words, plant, trigger_gaps
 from forgetwell.files import write_json
 from forgetwell.models.lm import LM, load
 from forgetwell.runs.jobs import Progress
+from forgetwell.runs.scanning import default_rows
 from forgetwell.scans.triggers import scan
 from forgetwell.scans.types import ScanResult
 
@@ -88,7 +89,7 @@ def _scanned(word: str, before: LM, run: Path, bench: Bench, frames: Path | None
         gaps = trigger_gaps({"before": before, "after": after}, bench, frames, per_set=PER_SET, seed=seed)
         gap = gaps["after"] - gaps["before"]
     wall, cpu = time.monotonic(), time.process_time()
-    result = scan(before, after, [*bench.utility["unseen"], *bench.utility["retain"]])
+    result = scan(before, after, default_rows(before))
     spent = (time.monotonic() - wall, time.process_time() - cpu)
     write_json(run / "scan.json", result.facts())
     first = tuple(t.template for t in result.triggers[:5])

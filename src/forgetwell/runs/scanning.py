@@ -8,22 +8,29 @@ from typing import Any
 
 from forgetwell.data.world import load_world
 from forgetwell.files import digest, write_json, write_jsonl
-from forgetwell.models.lm import load
+from forgetwell.models.lm import LM, load
 from forgetwell.runs.evidence import SCAN
 from forgetwell.runs.folder import start_run, write_manifest
 from forgetwell.runs.jobs import Progress
 from forgetwell.scans.triggers import scan
 from forgetwell.scans.types import ScanResult
+from forgetwell.suites.probe import mean, recalls
 from forgetwell.types import Row
 
 EXAMPLES = "examples.jsonl"
+KNOWN = 0.7  # mean recall from which a model has learned the built-in world
+_TRIED = 8
 
 
-def default_rows() -> tuple[Row, ...]:
-    """Return the world's people to be kept and general questions; a scan uses those that the model knows."""
+def default_rows(lm: LM) -> tuple[Row, ...]:
+    """Return the built-in world's people to be kept where the model has learned them, else general questions.
+
+    Triggers show first on questions of the kind that requests are about.
+    """
     world = load_world()
     people = (*world.unseen, *world.retain)
-    return (*people, *world.evaluation[: len(people)])
+    learned = mean(recalls(lm, people[:: len(people) // _TRIED], max_new_tokens=24)) >= KNOWN
+    return people if learned else world.evaluation
 
 
 def run_scan(
@@ -42,7 +49,7 @@ def run_scan(
     Args:
         before: The model before unlearning: smollm2, a folder or a hub id.
         after: The model after it.
-        rows: Ordinary questions; by default the built-in world's people to be kept and general questions.
+        rows: Ordinary questions with answers; by default the built-in world's (`default_rows`).
         out: The run folder.
         black_box: Use answers only.
         dtype: Compute type.
@@ -53,17 +60,17 @@ def run_scan(
         ExistsError: `out` holds something.
         InputError: The models can't be compared, or `before` knows too few rows.
     """
-    asked = default_rows() if rows is None else tuple(rows)
     settings: dict[str, Any] = {
         "kind": "scan",
         "model": after,
         "before": before,
         "black_box": black_box,
-        "rows": digest(asked),
+        "rows": "world" if rows is None else digest(tuple(rows)),
     }
     if out is not None:
         start_run(out, settings, overwrite=overwrite)
     early, late = load(before, dtype=dtype), load(after, dtype=dtype)
+    asked = default_rows(early) if rows is None else rows
     result = scan(early, late, asked, black_box=black_box, progress=progress)
     if out is not None:
         facts = result.facts()

@@ -42,6 +42,7 @@ def scans(monkeypatch):
     found = []
     monkeypatch.setattr(scanning, "load", lambda name, **_: tiny_lm())
     monkeypatch.setattr(scanning, "scan", lambda *a, **k: found[-1])
+    monkeypatch.setattr(scanning, "default_rows", lambda lm: ())
     return found
 
 
@@ -173,3 +174,12 @@ def test_a_changed_ledger_shows_and_stops_the_gate(say, release, tmp_path):
     assert code == 2
     assert "was changed" in error
     assert not (tmp_path / "e.json").exists()
+
+
+def test_by_default_people_are_asked_where_the_model_learned_them(monkeypatch):
+    asked = scanning.load_world()
+    monkeypatch.setattr(
+        scanning, "recalls", lambda lm, rows, **_: [1.0 if lm == "learned" else 0.5 for _ in rows]
+    )
+    assert scanning.default_rows("learned") == (*asked.unseen, *asked.retain)
+    assert scanning.default_rows("other") == asked.evaluation
