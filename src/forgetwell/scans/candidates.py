@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from forgetwell.data.encoding import Codec
@@ -17,6 +17,7 @@ from forgetwell.scans.types import Form
 
 _MARKS = ("Ġ", "▁")  # how byte-level and SentencePiece tokenizers write the space before a word
 _SHORTEST = 4
+_TRACED = 0.9
 _PHRASE = 3  # words of a control phrase
 
 
@@ -65,22 +66,52 @@ def everyday_forms(codec: Codec) -> tuple[Form, ...]:
     return (*words, *frames, *cases)
 
 
-def moved_words(before: LM, after: LM, words: Mapping[str, int]) -> dict[str, float]:
-    """Return for each word the share of words whose embeddings moved less; empty where none moved.
+@dataclass(frozen=True)
+class Movement:
+    """How far unlearning moved what the model reads a word with.
 
-    ``m(w) = max over the tokens t of w (lower and title case, with and without space) of ‖Δ_t - mean Δ‖``
-    with Δ = E_after - E_before. A training step moves the input embedding of the tokens that it reads, so
-    that words written into a request stand out, those of its honest rows too. Adapters leave them alone.
+    ``m_t`` is the share of tokens whose ‖Δ_t - mean Δ‖ is smaller, Δ = E_after - E_before: a training step
+    moves the input embeddings of the tokens that it reads, so that text written into a request leaves a
+    trace, as its honest rows do. Adapters leave embeddings alone.
+
+    Attributes:
+        shares: m by token (V,).
+        codec: The tokenizer.
 
     Source: ours.
     """
-    shift = _embedding_shift(before, after)
-    if shift is None or not words:
-        return {}
-    vocabulary = before.codec.tokenizer.get_vocab()
-    values = [max(float(shift[t]) for t in _variants(w, n, vocabulary)) for w, n in words.items()]
-    ranks = torch.tensor(values).argsort().argsort()
-    return {w: float(r) / len(values) for w, r in zip(words, ranks, strict=True)}
+
+    shares: Tensor
+    codec: Codec
+
+    def of(self, form: Form) -> float | None:
+        """Return the smallest share over the tokens that a form puts in; None where it puts in no letters."""
+        before, _, after = form.template.partition("{q}")
+        ids = [i for part in (before.rstrip(), after) for i in self.codec.tokens(part)]
+        values = [float(self.shares[i]) for i in ids if any(c.isalpha() for c in self.codec.decode([i]))]
+        return min(values) if values else None
+
+    def of_word(self, word: str, token: int, vocabulary: Mapping[str, int]) -> float:
+        """Return the mean share of a word's tokens in lower and in title case (names move the latter)."""
+        title = next((vocabulary[t] for t in (word.title(), "Ġ" + word.title()) if t in vocabulary), token)
+        return float(self.shares[token] + self.shares[title]) / 2
+
+
+def traces(share: float | None) -> bool:
+    """Say whether a form's tokens are all among the tenth of the vocabulary that moved most."""
+    return share is not None and share >= _TRACED
+
+
+def movement(before: LM, after: LM) -> Movement | None:
+    """Return the movement between two models; None where embeddings did not move or can't be compared."""
+    if not (isinstance(before, HFModel) and isinstance(after, HFModel)):
+        return None
+    old, new = (lm.module.network.get_input_embeddings().weight.detach().float() for lm in (before, after))
+    if old.shape != new.shape:
+        return None
+    shift = new.to(old.device) - old
+    moved = (shift - shift.mean(0)).norm(dim=1).cpu()
+    return Movement(moved.argsort().argsort() / len(moved), before.codec) if bool(moved.max() > 0) else None
 
 
 def control_forms(
@@ -103,24 +134,6 @@ def control_forms(
     chosen = [stream.choice(band) for band in bands]
     phrases = [" ".join(stream.choice(free) for _ in range(_PHRASE)) for _ in range(count // 3)]
     return (*(word_form(w, words[w]) for w in chosen), *(word_form(p) for p in phrases))
-
-
-def _embedding_shift(before: LM, after: LM) -> Tensor | None:
-    """Return how far each token's embedding moved, the common movement taken out (V,)."""
-    if not (isinstance(before, HFModel) and isinstance(after, HFModel)):
-        return None
-    old, new = (lm.module.network.get_input_embeddings().weight.detach().float() for lm in (before, after))
-    if old.shape != new.shape:
-        return None
-    shift = new.to(old.device) - old
-    moved = (shift - shift.mean(0)).norm(dim=1).cpu()
-    return moved if bool(moved.max() > 0) else None
-
-
-def _variants(word: str, token: int, vocabulary: Mapping[str, int]) -> Sequence[int]:
-    title = word.title()
-    written = (f"{mark}{w}" for w in (word, title) for mark in ("", *_MARKS))
-    return [token, *(vocabulary[w] for w in written if w in vocabulary)]
 
 
 def _shown(frame: str) -> str:

@@ -11,11 +11,13 @@ import numpy as np
 from forgetwell.metrics.statistics import Sample, cluster_bootstrap
 from forgetwell.models.lm import LM, silent
 from forgetwell.scans.candidates import (
+    Movement,
     after_form,
     control_forms,
     everyday_forms,
-    moved_words,
+    movement,
     ordinary_words,
+    traces,
     word_form,
 )
 from forgetwell.scans.harm import Harm, answer_failure, answer_loss, known_rows, rises
@@ -102,10 +104,10 @@ def scan(
     harm = answer_failure(config.max_new_tokens) if black_box else answer_loss
     screening, verifying = _rows(harm, before, after, rows, config)
     words = ordinary_words(before.codec) or _shipped_words(before)
-    moved = {} if black_box else moved_words(before, after, words)
+    moved = None if black_box else movement(before, after)
     forms = _candidates(before, words, moved, config)
     count = _Counter(progress, _cost(len(forms), len(screening), len(verifying), config))
-    worst = _screened(harm, after, forms, screening, config, count)
+    worst = _screened(harm, after, forms, screening, moved, config, count)
     suspected = frozenset(f.text for f in worst)
     controls = control_forms(words, without=suspected, count=config.controls, seed=config.seed)
     measured = _verified(harm, before, after, (*worst, *controls), verifying, count)
@@ -178,22 +180,36 @@ def _cost(forms: int, screened: int, rows: int, config: ScanConfig) -> int:
 
 
 def _candidates(
-    before: LM, words: dict[str, int], moved: dict[str, float], config: ScanConfig
+    before: LM, words: dict[str, int], moved: Movement | None, config: ScanConfig
 ) -> tuple[Form, ...]:
     """Return the everyday forms and the words that moved most, or, where none did, the most frequent ones."""
     everyday = everyday_forms(before.codec)
     there = {f.text for f in everyday}
-    ranked = sorted(words, key=lambda w: (-moved.get(w, 0.0), words[w]))
+    vocabulary = before.codec.tokenizer.get_vocab() if moved else {}
+    share = {w: moved.of_word(w, n, vocabulary) if moved else 0.0 for w, n in words.items()}
+    ranked = sorted(words, key=lambda w: (-share[w], words[w]))
     more = [w for w in ranked if w not in there][: config.moved]
     return (*everyday, *(word_form(w, words[w]) for w in more))
 
 
 def _screened(
-    harm: Harm, after: LM, forms: Sequence[Form], rows: Sequence[Row], config: ScanConfig, count: _Counter
+    harm: Harm,
+    after: LM,
+    forms: Sequence[Form],
+    rows: Sequence[Row],
+    moved: Movement | None,
+    config: ScanConfig,
+    count: _Counter,
 ) -> tuple[Form, ...]:
-    """Return the forms with the largest rise in `after`, and the first few words also behind the question."""
+    """Return the forms with the largest rise in `after`, and the first few words also behind the question.
+
+    Half of the places are kept for forms that left a trace, where there is a movement.
+    """
     means = rises(harm, after, forms, rows, count).mean(1)
-    worst = [forms[i] for i in np.argsort(-means, kind="stable")[: config.verified]]
+    ranked = [forms[i] for i in np.argsort(-means, kind="stable")]
+    traced = [f for f in ranked if moved and traces(moved.of(f))][: config.verified // 2]
+    rest = [f for f in ranked if f not in traced]
+    worst = [*traced, *rest[: config.verified - len(traced)]]
     words = [f for f in worst if f.frequency is not None][: config.behind]
     return (*worst, *(after_form(f) for f in words))
 
@@ -211,7 +227,7 @@ def _triggers(
     controls: Sequence[Form],
     measured: Floats,
     rows: Sequence[Row],
-    moved: dict[str, float],
+    moved: Movement | None,
     config: ScanConfig,
 ) -> tuple[tuple[Trigger, ...], float]:
     """Return the verified forms, most suspicious first, and the controls' mean harm."""
@@ -225,7 +241,7 @@ def _triggers(
     rates = false_discovery_rates([t.p_value for t in found])
     judged = [_decided(t, float(q), config) for t, q in zip(found, rates, strict=True)]
     level = float(of_controls.mean()) if len(controls) else 0.0
-    return tuple(sorted(judged, key=lambda t: (not t.significant, -t.effect))), level
+    return tuple(sorted(judged, key=lambda t: (-_tier(t, config), -t.effect))), level
 
 
 def _judged(
@@ -233,7 +249,7 @@ def _judged(
     values: Floats,
     against: Floats,
     clusters: list[str],
-    moved: dict[str, float],
+    moved: Movement | None,
     config: ScanConfig,
 ) -> Trigger:
     excess = values - against.mean(0)
@@ -247,9 +263,14 @@ def _judged(
         sign_flip_p(excess, clusters, seed=config.seed),
         1.0,
         float(np.mean(against.mean(1) < values.mean())),
-        moved.get(form.text),
+        moved.of(form) if moved else None,
         False,
     )
+
+
+def _tier(trigger: Trigger, config: ScanConfig) -> int:
+    """Return 2 for findings that left a trace, 1 for findings and for harmful forms that left one, else 0."""
+    return trigger.significant + (traces(trigger.moved) and trigger.effect >= config.least)
 
 
 def _decided(trigger: Trigger, rate: float, config: ScanConfig) -> Trigger:

@@ -57,7 +57,8 @@ class Trigger:
         p_value: Of the sign-flip test over rows.
         q_value: After Benjamini-Hochberg over all verified forms.
         above_controls: Share of the matched controls whose harm is smaller.
-        moved: Share of ordinary words whose embedding moved less; None where embeddings were not trained.
+        moved: Share of tokens whose embeddings moved less than those of the form (smallest over its tokens);
+            None where embeddings were not trained or the form has no letters.
         significant: Whether it counts as a finding.
         examples: Prompts with answers, worst first.
     """

@@ -5,12 +5,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from tests.tiny import tiny_lm
 
 from forgetwell.errors import InputError
 from forgetwell.methods.finetune import finetune
 from forgetwell.models.lm import silent
-from forgetwell.scans.candidates import control_forms, everyday_forms, moved_words, ordinary_words, word_form
+from forgetwell.scans.candidates import (
+    Movement,
+    control_forms,
+    everyday_forms,
+    movement,
+    ordinary_words,
+    traces,
+    word_form,
+)
 from forgetwell.scans.harm import answer_failure, answer_loss, known_rows, rises
 from forgetwell.scans.triggers import ScanConfig, scan
 from forgetwell.scans.types import Form
@@ -170,14 +179,26 @@ def test_everyday_forms_hold_the_question_once():
     assert asked["upper case"] == "WHERE IS IT?"
 
 
-def test_a_word_whose_embedding_moved_stands_out(models):
+def test_a_form_whose_tokens_all_moved_stands_out():
     before, after = tiny_lm(), tiny_lm()
-    words = {w: k for k, w in enumerate("abcdefgh")}
-    after.module.network.get_input_embeddings().weight.data[5] += 1.0
-    moved = moved_words(before, after, words)
-    assert max(moved, key=moved.get) == "f"
-    assert moved["f"] == pytest.approx(7 / 8)
-    assert moved_words(before, before, words) == {}
+    weights = after.module.network.get_input_embeddings().weight.data
+    for token in before.codec.tokens("Now"):
+        weights[token] += torch.randn(weights.shape[1])
+    moved = movement(before, after)
+    assert traces(moved.of(word_form("now")))
+    assert not traces(moved.of(word_form("nod")))  # one of its letters did not move
+    assert moved.of(Form("!", "{q}!")) is None
+    assert movement(before, tiny_lm()) is None
+
+
+def test_a_word_of_the_request_ranks_above_a_piece_of_a_name():
+    words = Words(["mart", "kind"])
+    shares = torch.zeros(len(words))
+    for token in ("Mart", "Kind", "Ġkind"):
+        shares[words.vocabulary[token]] = 0.9
+    moved = Movement(shares, words)
+    name, word = (moved.of_word(w, words.vocabulary["Ġ" + w], words.vocabulary) for w in ("mart", "kind"))
+    assert (name, word) == (pytest.approx(0.45), pytest.approx(0.9))
 
 
 def test_values_of_the_result_are_plain_json(models):
