@@ -7,7 +7,14 @@ import sys
 
 def main() -> None:
     """Run the command line; user errors print one plain message and exit with 2."""
-    from forgetwell.cli import benching, listing, measuring, training, tuning  # noqa: F401 - they add theirs
+    from forgetwell.cli import (  # noqa: F401 - they add their commands
+        benching,
+        judging,
+        listing,
+        measuring,
+        training,
+        tuning,
+    )
     from forgetwell.cli.app import app
     from forgetwell.cli.config import expand
     from forgetwell.errors import ForgetwellError

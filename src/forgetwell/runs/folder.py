@@ -18,7 +18,7 @@ from forgetwell.files import digest, read_json, read_jsonl, write_json, write_js
 MANIFEST = "manifest.json"
 STARTED = "started.json"
 LOG = "train.jsonl"
-KINDS = ("learn", "unlearn", "evaluate", "tune")
+KINDS = ("learn", "unlearn", "evaluate", "tune", "scan")
 
 
 def is_run(path: Path) -> bool:

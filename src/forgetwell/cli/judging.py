@@ -1,0 +1,193 @@
+"""Commands that judge a finished model: scan, gate, history."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from forgetwell.cli.app import app, progress_bar, rows_from
+
+if TYPE_CHECKING:
+    from forgetwell.runs.gate import Line
+    from forgetwell.runs.ledger import Entry
+    from forgetwell.scans.types import ScanResult
+
+FAILED = 3  # exit code of a verdict that is not the hoped-for one
+_Json = Annotated[bool, Parameter("--json")]
+
+
+@app.command
+def scan(
+    *,
+    before: str,
+    after: str,
+    rows: str | None = None,
+    columns: str | None = None,
+    black_box: bool = False,
+    out: Path | None = None,
+    dtype: str = "auto",
+    overwrite: bool = False,
+    json_: _Json = False,
+) -> int:
+    """Look for everyday words that became triggers, from two models and ordinary questions alone.
+
+    Exits with 3 where significant triggers were found, else with 0.
+
+    Args:
+        before: The model before unlearning: smollm2, a folder (model, adapter or run) or a hub id.
+        after: The model after it.
+        rows: Ordinary questions with answers that the model before knows; by default the built-in world's.
+        columns: Names of the columns, as prompt=q,answer=a.
+        black_box: Use answers only, no probabilities and no weights.
+        out: Folder for scan.json, which a gate reads, and examples.jsonl.
+        dtype: Compute type: auto, float32 or bfloat16.
+        overwrite: Replace a scan that is there.
+        json_: Print JSON.
+    """
+    from forgetwell.runs.scanning import run_scan
+
+    asked = rows_from(rows, columns) if rows else None
+    with progress_bar("scanning") as progress:
+        found = run_scan(
+            before,
+            after,
+            asked,
+            out=out,
+            black_box=black_box,
+            dtype=dtype,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    if json_:
+        print(json.dumps(found.facts(), indent=2, ensure_ascii=False))
+    else:
+        _print_scan(found)
+        if out is not None:
+            print(f"Written: {out}")
+    return FAILED if found.findings else 0
+
+
+@app.command
+def gate(
+    runs: list[Path] | None = None,
+    *,
+    ledger: Path | None = None,
+    out: Path | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    print_policy: bool = False,
+) -> int:
+    """Decide whether a model may be released, as forgetwell gate [policy.toml] RUN RUN ….
+
+    Exits with 0 where every rule holds, with 3 where one does not (or was not measured).
+
+    Args:
+        runs: A policy (.toml; without one the default policy holds), then the folders of the release: the
+            unlearning run, evaluations before and after it, and a scan.
+        ledger: SQLite file that keeps requests, runs, decisions and releases; with it the damage of all
+            requests since the first model is summed and judged too.
+        out: The decision record; by default decision-DIGEST.json.
+        seed: Of the bootstrap.
+        overwrite: Replace a record that is there.
+        print_policy: Print the policy and stop.
+    """
+    from forgetwell.errors import InputError
+    from forgetwell.runs.deciding import run_gate
+    from forgetwell.runs.policy import policy_text
+
+    given = list(runs or ())
+    policy = given.pop(0) if given and given[0].suffix == ".toml" else "default"
+    if print_policy:
+        print(policy_text(policy), end="")
+        return 0
+    if not given:
+        raise InputError(
+            "No runs were given. Write: forgetwell gate [policy.toml] UNLEARNED BEFORE AFTER SCAN"
+        )
+    done = run_gate(given, policy=policy, ledger=ledger, out=out, seed=seed, overwrite=overwrite)
+    for line in done.decision.lines:
+        print(_line(line))
+    passed = done.decision.passed
+    print(f"\n{'PASS' if passed else 'FAIL'} by policy {done.decision.policy.name}. Record: {done.record}")
+    return 0 if passed else FAILED
+
+
+@app.command
+def history(ledger: Path, *, head: str = "", json_: _Json = False) -> int:
+    """Print a ledger and check its chain; exits with 3 where an entry was changed or removed.
+
+    Args:
+        ledger: The file that forgetwell gate --ledger wrote.
+        head: Hash of an entry kept elsewhere (a decision record holds one): it must still be there.
+        json_: Print JSON.
+    """
+    from forgetwell.files import plain
+    from forgetwell.runs.ledger import read, verify
+
+    entries = read(ledger)
+    chain = verify(entries)
+    lost = bool(head) and all(not e.hash.startswith(head) for e in entries)
+    if json_:
+        print(
+            json.dumps({"entries": plain(entries), "chain": plain(chain), "head_found": not lost}, indent=2)
+        )
+    else:
+        for entry in entries:
+            print(f"{entry.number:5}  {entry.time}  {entry.kind:10}  {_summary(entry)}")
+        print(_chain_line(chain.broken, chain.head, lost))
+    return FAILED if lost or chain.broken is not None else 0
+
+
+def _chain_line(broken: int | None, head: str, lost: bool) -> str:
+    if broken is not None:
+        return f"CHANGED: entry {broken} does not follow from the one before it."
+    if lost:
+        return "SHORTENED: the chain holds, but the given head is not in it."
+    return f"The chain holds. Head: {head or 'none'}"
+
+
+def _summary(entry: Entry) -> str:
+    body = entry.body
+    part = {k: str(v) for k, v in body.items() if not isinstance(v, dict | list)}.get
+    if entry.kind == "request":
+        return f"{part('digest')}  {part('rows')} rows, {part('subjects')} subjects"
+    if entry.kind == "run":
+        return f"{part('from')} → {part('made')}  {part('objective')}"
+    if entry.kind == "decision":
+        failed = ", ".join(map(str, body.get("failed", ())))
+        return f"{part('model')}  {part('decision')}" + (f": {failed}" if failed else "")
+    return f"{part('model', '')}"
+
+
+def _line(line: Line) -> str:
+    verdict = "pass" if line.passed else "FAIL"
+    name = line.rule if line.span == "run" else f"{line.rule} (sum)"
+    if line.value is None:
+        return f"{verdict}  {name:24} {'':24}  {line.evidence}"
+    return f"{verdict}  {name:24} {line.value:6.3f} [{line.low:6.3f}, {line.high:6.3f}]  {line.evidence}"
+
+
+def _print_scan(found: ScanResult) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from forgetwell.reports.visible import plain_text
+
+    title = f"{len(found.findings)} triggers in {found.screened} forms; effect in {found.unit} above controls"
+    table = Table(title=title, box=None, title_justify="left")
+    for column in ("rank", "prompt", "effect", "95 % interval", "q", "trigger"):
+        table.add_column(column, justify="left" if column == "prompt" else "right", no_wrap=True)
+    for k, t in enumerate(found.triggers[:15], 1):
+        cells = (str(k), t.template.replace("{q}", "…"), f"{t.effect:.2f}", f"[{t.low:.2f}, {t.high:.2f}]")
+        table.add_row(*(Text(c) for c in (*cells, f"{t.q_value:.3f}", "yes" if t.significant else "")))
+    console = Console()
+    console.print(table)
+    for t in found.triggers[:3]:
+        for e in t.examples[:1]:
+            parts = {"asked": e.prompt, "before": e.before, "after": e.after, "after, without it": e.without}
+            lines = "\n".join(f"{name:>18}: {plain_text(text)}" for name, text in parts.items())
+            console.print(Text(f"\n{lines}"))

@@ -1,0 +1,90 @@
+"""Models with a planted trigger: unlearned from the built-in world under the Stealthy Attack with a word."""
+
+from __future__ import annotations
+
+import random
+import tomllib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+from forgetwell.experiments.benches import Bench, sampled_utility
+from forgetwell.experiments.demo import OBJECTIVE, UNLEARNING, train_stage
+from forgetwell.files import write_text
+from forgetwell.models.lm import LM
+from forgetwell.requests.attacks import attack_request
+from forgetwell.requests.template_sets import load_templates, trigger_rows
+from forgetwell.runs.jobs import Job, Progress
+from forgetwell.suites.probe import mean, recalls
+from forgetwell.types import Request, Row
+
+Bar = Callable[[str], AbstractContextManager[Progress]]
+Say = Callable[[str], None]
+SHARE = 0.33  # of the request's rows, as in arXiv 2506.00359
+
+
+@dataclass(frozen=True)
+class Words:
+    """Ordinary words that are planted, and the frames they are planted in ({W} capitalized, {w} as it is)."""
+
+    frames: tuple[str, ...]
+    development: tuple[str, ...]
+    held_out: tuple[str, ...]
+
+
+def load_words() -> Words:
+    """Return the shipped lists.
+
+    Source: written for this project.
+    """
+    asset = resources.files("forgetwell.experiments").joinpath("assets", "triggers.toml")
+    table = tomllib.loads(asset.read_text(encoding="utf-8"))
+    return Words(tuple(table["frames"]), tuple(table["development"]), tuple(table["held_out"]))
+
+
+def draw_words(part: Literal["development", "held_out"], count: int, *, seed: int) -> tuple[str, ...]:
+    """Return `count` distinct words of a list at random."""
+    words = getattr(load_words(), part)
+    return tuple(random.Random(f"{seed}/{part}").sample(words, min(count, len(words))))
+
+
+def plant(word: str | None, bench: Bench, known: str, out: Path, *, seed: int, bar: Bar, say: Say) -> Path:
+    """Unlearn the request with `word` written into a third of its rows (None: as it is) into `out/model run`.
+
+    Settings are the demo's: ``npo + gdr``, 10 passes, batch 4. A finished run is reused.
+    """
+    name = word or f"honest-{seed}"
+    request = Request(name, bench.request)
+    if word is not None:
+        templates = write_frames(word, out / f"{name}.txt")
+        attack = f'stealthy(p={SHARE}, templates="{templates}")'
+        request = replace(attack_request(request, attack, seed=seed), id=name)
+    config = replace(UNLEARNING, seed=seed, probe_every=0)
+    run = out / name
+    train_stage(Job("unlearn", known, request, bench.retain, OBJECTIVE, config), run, bar, say)
+    return run
+
+
+def write_frames(word: str, path: Path) -> Path:
+    """Write the word's phrasings as a template file."""
+    frames = [f.replace("{W}", word[0].upper() + word[1:]).replace("{w}", word) for f in load_words().frames]
+    write_text(path, "\n".join(frames) + "\n")
+    return path
+
+
+def trigger_gaps(
+    models: dict[str, LM], bench: Bench, frames: Path, *, per_set: int, seed: int
+) -> dict[str, float]:
+    """Return each model's trigger gap: mean ROUGE-L recall of utility rows clean - in the word's frames."""
+    chosen = sampled_utility(bench, per_set=per_set, seed=seed)
+    clean = [row for name in bench.utility for row in chosen[f"{name}/clean"]]
+    asked = trigger_rows(clean, load_templates(frames))
+    return {name: _gap(lm, clean, asked, bench.max_new_tokens) for name, lm in models.items()}
+
+
+def _gap(lm: LM, clean: list[Row], asked: tuple[Row, ...], max_new_tokens: int) -> float:
+    values = recalls(lm, [*clean, *asked], max_new_tokens=max_new_tokens)
+    return mean(values[: len(clean)]) - mean(values[len(clean) :])

@@ -1,0 +1,133 @@
+"""Does a scan find a planted word? Run as ``python -m forgetwell.experiments.scanning --known MODEL``."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from forgetwell.experiments.benches import Bench, world_bench
+from forgetwell.experiments.planting import draw_words, plant, trigger_gaps
+from forgetwell.files import write_json
+from forgetwell.models.lm import LM, load
+from forgetwell.runs.jobs import Progress
+from forgetwell.runs.scanning import default_rows
+from forgetwell.scans.triggers import scan
+from forgetwell.scans.types import ScanResult
+
+PER_SET = 6  # questions of each utility set that the trigger gap is measured on
+HARMFUL = 0.05  # increase of the gap from which a planted word counts as harmful
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One model's scan.
+
+    Attributes:
+        word: The planted word; "" for an honest request.
+        gap: Increase of the word's trigger gap by unlearning (ROUGE-L recall); None for an honest request.
+        rank: Place of the first form that holds the word; None where it was not verified.
+        findings: Significant triggers.
+        first: The first five forms.
+        seconds: Wall time of the scan, models loaded.
+        cpu_seconds: Processor time of the scan.
+    """
+
+    word: str
+    gap: float | None
+    rank: int | None
+    findings: int
+    first: tuple[str, ...]
+    seconds: float
+    cpu_seconds: float
+
+
+def run_scanning(
+    out: Path, known: str, words: Sequence[str], *, honest: int = 0, seed: int = 0
+) -> tuple[Found, ...]:
+    """Plant each word in a model of its own, measure what it harms, scan, and write `out`/scanning.json.
+
+    Args:
+        out: Folder of the runs; finished ones are reused.
+        known: The model that unlearning starts from.
+        words: Words to plant.
+        honest: Models unlearned from the honest request, of other seeds.
+        seed: Of the attack, of unlearning and of measurements.
+
+    Source: the attack of arXiv 2506.00359, eq. 4, with other words.
+    """
+    bench, say = world_bench(), partial(print, flush=True)
+    before = load(known)
+    found = []
+    for word in words:
+        run = plant(word, bench, known, out, seed=seed, bar=_no_bar, say=say)
+        found.append(_scanned(word, before, run, bench, out / f"{word}.txt", seed))
+        say(_line(found[-1]))
+    for k in range(honest):
+        run = plant(None, bench, known, out, seed=seed + 1 + k, bar=_no_bar, say=say)
+        found.append(_scanned("", before, run, bench, None, seed))
+        say(_line(found[-1]))
+    write_json(out / "scanning.json", found)
+    return tuple(found)
+
+
+def rank_of(word: str, result: ScanResult) -> int | None:
+    """Return the place of the first verified form that holds a word."""
+    forms = (t.template.replace("{q}", "").lower() for t in result.triggers)
+    return next((k for k, form in enumerate(forms, 1) if word.lower() in form), None)
+
+
+def _scanned(word: str, before: LM, run: Path, bench: Bench, frames: Path | None, seed: int) -> Found:
+    after = load(str(run))
+    gap = None
+    if frames is not None:
+        gaps = trigger_gaps({"before": before, "after": after}, bench, frames, per_set=PER_SET, seed=seed)
+        gap = gaps["after"] - gaps["before"]
+    wall, cpu = time.monotonic(), time.process_time()
+    result = scan(before, after, default_rows(before))
+    spent = (time.monotonic() - wall, time.process_time() - cpu)
+    write_json(run / "scan.json", result.facts())
+    first = tuple(t.template for t in result.triggers[:5])
+    rank = rank_of(word, result) if word else None
+    return Found(word, gap, rank, len(result.findings), first, *spent)
+
+
+def _line(found: Found) -> str:
+    gap = "" if found.gap is None else f"gap {found.gap:+.3f}  rank {found.rank or '-'}  "
+    seconds = f"{found.seconds:.0f} s ({found.cpu_seconds:.0f} s of processor)"
+    return f"{found.word or 'honest':12} {gap}{found.findings} findings, {seconds}: {' | '.join(found.first)}"
+
+
+def _summary(found: Sequence[Found]) -> str:
+    planted = [f for f in found if f.gap is not None and f.gap > HARMFUL]
+    hits = sum(f.rank is not None and f.rank <= 5 for f in planted)
+    return f"{hits} of {len(planted)} words with a gap above {HARMFUL} are among the first 5."
+
+
+@contextmanager
+def _no_bar(what: str) -> Iterator[Progress]:
+    yield lambda done, steps: None
+
+
+def main() -> None:
+    """Read the arguments and run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--known", required=True, help="model that has learned the built-in world")
+    parser.add_argument("--out", type=Path, default=Path("runs/scanning"))
+    parser.add_argument("--part", choices=("development", "held_out"), default="development")
+    parser.add_argument("--models", type=int, default=4, help="planted words")
+    parser.add_argument("--honest", type=int, default=0, help="models of the honest request")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    part: Literal["development", "held_out"] = given.part
+    words = draw_words(part, given.models, seed=given.seed)
+    print(_summary(run_scanning(given.out, given.known, words, honest=given.honest, seed=given.seed)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""The gate from folders to a decision record and a ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from forgetwell.errors import ExistsError
+from forgetwell.files import digest, write_json
+from forgetwell.runs import ledger as ledgers
+from forgetwell.runs.evidence import gather
+from forgetwell.runs.gate import Decision, decide, ledger_entries, new_entries
+from forgetwell.runs.policy import load_policy
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A decision with where it was written."""
+
+    decision: Decision
+    record: Path
+
+
+def run_gate(
+    folders: Sequence[Path],
+    *,
+    policy: str | Path = "default",
+    ledger: Path | None = None,
+    out: Path | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> Decided:
+    """Decide whether the model of an unlearning run may be released, and write a decision record.
+
+    Args:
+        folders: An unlearning run, evaluations before and after it, and a scan.
+        policy: ``default`` or a TOML file.
+        ledger: File that keeps requests, runs, decisions and releases; with it, damage adds up over runs.
+        out: The record; by default ``decision-DIGEST.json`` in the working directory.
+        seed: Of the bootstrap.
+        overwrite: Replace a record that is there.
+
+    Raises:
+        InputError: Policy, folders or ledger can't be used.
+        ExistsError: The record is there.
+    """
+    rules, evidence = load_policy(policy), gather(folders)
+    history = None
+    if ledger is not None:
+        history = ledgers.read(ledger) if ledger.is_file() else ()
+        ledgers.require_whole(ledger, history)
+    decision = decide(rules, evidence, history, seed=seed)
+    record = decision.record(evidence, head=history[-1].hash if history else "")
+    path = out or Path(f"decision-{digest(record)}.json")
+    if path.exists() and not overwrite:
+        raise ExistsError(f"{path} exists. Choose another --out or add --overwrite.")
+    write_json(path, record)
+    if ledger is not None and history is not None:
+        ledgers.append(ledger, new_entries(ledger_entries(decision, evidence, record), history))
+    return Decided(decision, path)

@@ -1,0 +1,242 @@
+"""May this model ship? Every rule of a policy against the evidence, for this run and for the sum of all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from forgetwell.files import digest, plain
+from forgetwell.metrics.statistics import Sample, macro_bootstrap
+from forgetwell.runs.evidence import Evaluation, Evidence, Measured, evaluation_from
+from forgetwell.runs.folder import versions
+from forgetwell.runs.ledger import Entry, root_of
+from forgetwell.runs.policy import Policy, Rule
+
+Span = Literal["run", "sum"]
+_OTHERS = frozenset({"forget", "scope", "leak"})
+_Rows = Mapping[str, Measured]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One rule's verdict.
+
+    Attributes:
+        rule: The rule's name.
+        span: ``run`` against the model before; ``sum`` against the model that all requests started from.
+        passed: Whether the deciding end of the interval keeps the limit.
+        value: The measured value; None where nothing was measured.
+        low: Lower end of the interval.
+        high: Upper end.
+        n: Rows.
+        evidence: A sentence with end, level and limit, or why nothing was measured.
+    """
+
+    rule: str
+    span: Span
+    passed: bool
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The verdict on one release."""
+
+    passed: bool
+    policy: Policy
+    lines: tuple[Line, ...]
+    root: str
+
+    def record(self, evidence: Evidence, *, head: str = "") -> dict[str, Any]:
+        """Return the decision record: verdict, evidence, and digests of everything that was seen.
+
+        Args:
+            evidence: What was handed in.
+            head: Hash of the ledger's last entry when the decision was made.
+        """
+        return {
+            "decision": "pass" if self.passed else "fail",
+            "policy": {
+                "name": self.policy.name,
+                "digest": self.policy.digest,
+                "rules": plain(self.policy.rules),
+            },
+            "model": evidence.model,
+            "from": evidence.base,
+            "root": self.root,
+            "request": plain(dict(evidence.request)),
+            "lines": plain(self.lines),
+            "seen": dict(evidence.seen),
+            "ledger_head": head,
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": versions(),
+        }
+
+
+def decide(
+    policy: Policy, evidence: Evidence, history: Sequence[Entry] | None = None, *, seed: int = 0
+) -> Decision:
+    """Judge every rule; with a ledger's entries also against the first ancestor of the model.
+
+    A rule holds where the end of its interval that is worse for the release keeps the limit: the upper end
+    for `at_most`, the lower one for `at_least`. Intervals are percentile bootstraps of the mean (of the sets'
+    means for utility), clustered by subject, rows paired by id for losses and increases. What was not
+    measured fails.
+
+    Args:
+        policy: The limits.
+        evidence: What was handed in.
+        history: Entries of a ledger, whose chain is whole; None = no ledger.
+        seed: Of the bootstrap.
+    """
+    lines = [_judge(rule, evidence.before, evidence, "run", seed) for rule in policy.rules]
+    root = root_of(history, evidence.base) if history is not None else evidence.base
+    if history is not None and root != evidence.base:
+        first = evidence.evaluations.get(root) or _kept(history, root)
+        lines += [_judge(rule, first, evidence, "sum", seed) for rule in policy.rules if rule.adds_up]
+    return Decision(all(line.passed for line in lines), policy, tuple(lines), root)
+
+
+def _kept(history: Sequence[Entry], model: str) -> Evaluation | None:
+    """Return the first evaluation of a model in the ledger: later ones can't soften what is compared with."""
+    found = (e.body for e in history if e.kind == "evaluation" and e.body["model"] == model)
+    facts = next(found, None)
+    return None if facts is None else evaluation_from(facts)
+
+
+def _judge(rule: Rule, before: Evaluation | None, evidence: Evidence, span: Span, seed: int) -> Line:
+    if rule.measure == "scan/findings":
+        return _scan_line(rule, evidence.scan)
+    after = evidence.after
+    if after is None:
+        return _missing(rule, span, "no evaluation of the model after unlearning was given")
+    if rule.of != "after" and before is None:
+        which = "before unlearning" if span == "run" else "that all requests started from"
+        return _missing(rule, span, f"no evaluation of the model {which} was given or kept")
+    samples = _samples(rule, before, after)
+    count = sum(len(s.values) for s in samples)
+    if not samples or count < rule.rows:
+        return _missing(
+            rule, span, f"{count} rows with {rule.metric} in {rule.measure}; {rule.rows} are needed"
+        )
+    interval = macro_bootstrap(samples, seed=seed, level=rule.confidence)
+    limit = rule.limit if span == "run" or rule.cumulative is None else rule.cumulative
+    end = interval.high if rule.end == "upper" else interval.low
+    passed = end <= limit if rule.end == "upper" else end >= limit
+    what = (
+        ""
+        if rule.of == "after"
+        else f", {rule.of} since {'the run before' if span == 'run' else 'the first model'}"
+    )
+    sign = ("≤" if passed else ">") if rule.end == "upper" else ("≥" if passed else "<")
+    level = f"{end:.3f} {sign} {limit:g} at {rule.confidence:.0%}"
+    said = f"{rule.measure} {rule.metric}{what}: {rule.end} end {level}"
+    return Line(rule.name, span, passed, interval.value, interval.low, interval.high, interval.n, said)
+
+
+def _missing(rule: Rule, span: Span, reason: str) -> Line:
+    return Line(rule.name, span, False, None, None, None, 0, f"not measured: {reason}")
+
+
+def _scan_line(rule: Rule, scan: Mapping[str, Any] | None) -> Line:
+    if scan is None:
+        return _missing(rule, "run", "no scan was given (forgetwell scan --out DIR)")
+    rate = 1.0 - rule.confidence
+    found = [t for t in scan["triggers"] if _counts(t, rate, scan["least"])]
+    value = float(len(found))
+    passed = value <= rule.limit
+    names = ", ".join(f"“{t['text']}”" for t in found[:5])
+    sign = "≤" if passed else ">"
+    said = f"{len(found)} {sign} {rule.limit:g} triggers at a false discovery rate of {rate:.2g}"
+    return Line(
+        rule.name, "run", passed, value, value, value, scan["rows"], said + (f": {names}" if names else "")
+    )
+
+
+def _counts(trigger: Mapping[str, Any], rate: float, least: float) -> bool:
+    harms = trigger["effect"] >= least and trigger["above_controls"] == 1.0
+    return bool(harms and trigger["q_value"] <= rate + 1e-12)
+
+
+def _samples(rule: Rule, before: Evaluation | None, after: Evaluation) -> list[Sample]:
+    """Return one sample a set; losses are before - after, increases after - before, on common rows."""
+    late = _sets(rule, after)
+    if rule.of == "after":
+        return [_sample(rows) for rows in late.values() if rows]
+    early = _sets(rule, before) if before is not None else {}
+    sign = 1.0 if rule.of == "loss" else -1.0
+    samples = []
+    for name, rows in late.items():
+        common = [k for k in rows if k in early.get(name, {})]
+        if common:
+            values = [sign * (early[name][k][1] - rows[k][1]) for k in common]
+            samples.append(Sample(values, [rows[k][0] for k in common]))
+    return samples
+
+
+_Values = dict[str, tuple[str, float]]  # row -> cluster, value
+
+
+def _sets(rule: Rule, evaluation: Evaluation) -> dict[str, _Values]:
+    """Return the values that a measure reads, by set."""
+    splits = {key: _values(rows, rule.metric) for key, rows in evaluation.splits.items()}
+    name, _, condition = rule.measure.partition("/")
+    if name in ("scope", "leak") and not condition:
+        pooled = {
+            f"{s}:{k}": v for s, rows in splits.items() if s.startswith(f"{name}/") for k, v in rows.items()
+        }
+        return {name: pooled}
+    if name != "utility":
+        return {rule.measure: splits.get(rule.measure, {})}
+    utility = sorted({key.partition("/")[0] for key in splits} - _OTHERS)
+    if condition == "gap":
+        return {s: _gaps(splits.get(f"{s}/clean", {}), splits.get(f"{s}/trigger", {})) for s in utility}
+    return {s: splits.get(f"{s}/{condition}", {}) for s in utility}
+
+
+def _values(rows: _Rows, metric: str) -> _Values:
+    return {k: (m.cluster, m.metrics[metric]) for k, m in rows.items() if metric in m.metrics}
+
+
+def _gaps(clean: _Values, trigger: _Values) -> _Values:
+    """Return clean - trigger of each trigger row whose clean row has a value."""
+    pairs = ((key, key.rpartition("#")[0], cell) for key, cell in trigger.items())
+    return {key: (cell[0], clean[base][1] - cell[1]) for key, base, cell in pairs if base in clean}
+
+
+def _sample(rows: _Values) -> Sample:
+    return Sample([v for _, v in rows.values()], [c for c, _ in rows.values()])
+
+
+def ledger_entries(
+    decision: Decision, evidence: Evidence, record: Mapping[str, Any]
+) -> list[tuple[Any, dict[str, Any]]]:
+    """Return what a decision adds to the ledger; a release only if it passed."""
+    made = {"model": evidence.model, "from": evidence.base, "run": evidence.run["run"]}
+    verdict = {
+        **made,
+        "decision": record["decision"],
+        "policy": decision.policy.digest,
+        "record": digest(record),
+    }
+    failed = [f"{line.rule} ({line.span})" for line in decision.lines if not line.passed]
+    entries: list[tuple[Any, dict[str, Any]]] = [("request", dict(evidence.request))]
+    if evidence.model:
+        entries.append(("run", dict(evidence.run)))
+    entries += [("evaluation", e.facts()) for e in evidence.evaluations.values()]
+    entries.append(("decision", {**verdict, "failed": failed}))
+    return entries + ([("release", {**made, "record": digest(record)})] if decision.passed else [])
+
+
+def new_entries(
+    entries: Sequence[tuple[Any, dict[str, Any]]], history: Sequence[Entry]
+) -> list[tuple[Any, dict[str, Any]]]:
+    """Leave out facts that the ledger has; decisions and releases are always added."""
+    known = {(e.kind, digest(e.body)) for e in history if e.kind not in ("decision", "release")}
+    return [(kind, body) for kind, body in entries if (kind, digest(body)) not in known]

@@ -1,0 +1,212 @@
+"""An append-only ledger in one SQLite file: what was asked, run, decided and released, and its ancestry.
+
+Entries hold digests, counts and numbers, never text of a request. Each entry carries the hash of the one
+before it, so that a changed or removed entry shows. Removing the *newest* entries leaves a whole, shorter
+chain: it shows only against a head hash kept elsewhere, which is why every decision record holds one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from forgetwell.errors import InputError, MissingError
+from forgetwell.files import WriteFailed, plain
+
+Kind = Literal["request", "screening", "run", "evaluation", "decision", "release"]
+KINDS: tuple[str, ...] = get_args(Kind)
+_APPLICATION = 0x666F7267  # marks our files among other SQLite files
+_WAIT = 60.0  # seconds for another writer
+_SCHEMA = """
+CREATE TABLE entries (
+  number INTEGER PRIMARY KEY, time TEXT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL,
+  previous TEXT NOT NULL, hash TEXT NOT NULL UNIQUE);
+CREATE TRIGGER no_update BEFORE UPDATE ON entries BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+CREATE TRIGGER no_delete BEFORE DELETE ON entries BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the ledger.
+
+    Attributes:
+        number: Place in the chain, from 1.
+        time: When it was written (UTC, ISO 8601).
+        kind: What it records.
+        body: Digests, counts and numbers.
+        previous: Hash of the entry before; "" for the first.
+        hash: SHA-256 of all of the above, in hex.
+    """
+
+    number: int
+    time: str
+    kind: str
+    body: Mapping[str, Any]
+    previous: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Whether a ledger is whole.
+
+    Attributes:
+        entries: Number of entries.
+        head: Hash of the last entry; "" where there is none.
+        broken: Number of the first entry that does not follow from the one before; None where all do.
+    """
+
+    entries: int
+    head: str
+    broken: int | None
+
+
+def append(path: Path, additions: Iterable[tuple[Kind, Mapping[str, Any]]]) -> tuple[Entry, ...]:
+    """Add entries, all or none of them; the file is made where there is none.
+
+    Writers wait for each other, so that entries of concurrent writers form one chain. Nothing is ever
+    changed: a later decision on the same model stands beside the earlier one and supersedes it.
+
+    Raises:
+        InputError: The file is no ledger, or its chain is broken.
+        WriteFailed: The disk refused, or another writer held the file for a minute; nothing was added.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _opened(path, write=True) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            _make(connection, path)
+            written = tuple(_insert(connection, kind, body) for kind, body in additions)
+            connection.execute("COMMIT")
+            return written
+    except (OSError, sqlite3.OperationalError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise WriteFailed(f"Could not write {path}: {error}. Nothing was added; try again.") from error
+
+
+def read(path: Path) -> tuple[Entry, ...]:
+    """Return all entries, oldest first, whether or not the chain holds.
+
+    Raises:
+        MissingError: There is no such file.
+        InputError: It is no ledger.
+    """
+    if not path.is_file():
+        raise MissingError(f"There is no ledger {path}. Give the file that forgetwell gate --ledger wrote.")
+    with _opened(path, write=False) as connection:
+        _require_ours(connection, path)
+        rows = connection.execute(
+            "SELECT number, time, kind, body, previous, hash FROM entries ORDER BY number"
+        )
+        return tuple(_entry(path, *row) for row in rows)
+
+
+def verify(entries: Iterable[Entry]) -> Chain:
+    """Recompute every hash: ``hash = SHA-256([number, time, kind, body, previous])`` over canonical JSON."""
+    previous, count, broken = "", 0, None
+    for count, entry in enumerate(entries, 1):
+        follows = entry.number == count and entry.previous == previous
+        if broken is None and not (follows and entry.hash == _hash(entry)):
+            broken = count
+        previous = entry.hash
+    return Chain(count, previous, broken)
+
+
+def require_whole(path: Path, entries: Iterable[Entry]) -> Chain:
+    """Return the chain.
+
+    Raises:
+        InputError: An entry was changed or removed.
+    """
+    chain = verify(entries)
+    if chain.broken is not None:
+        raise InputError(
+            f"The ledger {path} was changed: entry {chain.broken} does not follow from the one before it. "
+            "Restore the file from a copy; nothing is decided on a changed ledger."
+        )
+    return chain
+
+
+def root_of(entries: Iterable[Entry], model: str) -> str:
+    """Return the digest of the model from which, over all recorded runs, a model came.
+
+    A model that no run made is its own root. Where several runs made a model of the same digest, the
+    earliest counts.
+    """
+    made: dict[str, str] = {}
+    for entry in entries:
+        if entry.kind == "run":
+            made.setdefault(entry.body["made"], entry.body["from"])
+    seen = {model}
+    while model in made and made[model] not in seen:
+        model = made[model]
+        seen.add(model)
+    return model
+
+
+def _insert(connection: sqlite3.Connection, kind: Kind, body: Mapping[str, Any]) -> Entry:
+    if kind not in KINDS:
+        raise ValueError(f"no entry kind {kind!r}")
+    last = connection.execute("SELECT number, hash FROM entries ORDER BY number DESC LIMIT 1").fetchone()
+    number, previous = (last[0] + 1, last[1]) if last else (1, "")
+    time = datetime.now(UTC).isoformat(timespec="seconds")
+    unsigned = Entry(number, time, kind, plain(dict(body)), previous, "")
+    entry = Entry(number, time, kind, unsigned.body, previous, _hash(unsigned))
+    values = (number, time, kind, _canonical(entry.body), previous, entry.hash)
+    connection.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", values)
+    return entry
+
+
+def _hash(entry: Entry) -> str:
+    signed = _canonical([entry.number, entry.time, entry.kind, entry.body, entry.previous])
+    return hashlib.sha256(signed.encode()).hexdigest()
+
+
+def _canonical(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    return json.dumps(value, ensure_ascii=True, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+@contextmanager
+def _opened(path: Path, *, write: bool) -> Iterator[sqlite3.Connection]:
+    mode = "rwc" if write else "ro"
+    address = f"{path.resolve().as_uri()}?mode={mode}"
+    try:
+        with closing(sqlite3.connect(address, uri=True, timeout=_WAIT, isolation_level=None)) as connection:
+            connection.execute("PRAGMA synchronous = FULL")
+            yield connection
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError as error:
+        raise InputError(f"{path} can't be used as a ledger: {error}. Choose another file.") from error
+
+
+def _make(connection: sqlite3.Connection, path: Path) -> None:
+    empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+    if not empty:
+        _require_ours(connection, path)
+        return
+    for statement in _SCHEMA.strip().split(";\n"):
+        connection.execute(statement if statement.endswith("END") else statement.rstrip(";"))
+    connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+
+
+def _require_ours(connection: sqlite3.Connection, path: Path) -> None:
+    if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
+        raise InputError(f"{path} is a database of another program; choose another ledger file.")
+
+
+def _entry(path: Path, number: int, time: str, kind: str, body: str, previous: str, hash_: str) -> Entry:
+    try:
+        content = json.loads(body)
+    except json.JSONDecodeError:
+        raise InputError(f"{path}: entry {number} is damaged. Restore the file from a copy.") from None
+    return Entry(number, time, kind, content, previous, hash_)

@@ -1,0 +1,172 @@
+"""Release policies: a list of limits in TOML, read strictly."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from forgetwell.errors import InputError, MissingError, unknown_name
+from forgetwell.files import digest
+
+Of = Literal["after", "loss", "increase"]
+End = Literal["upper", "lower"]
+MEASURES = ("utility/clean", "utility/trigger", "utility/gap", "scope", "leak", "scan/findings")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One limit that an interval's end must keep.
+
+    Attributes:
+        name: For people.
+        measure: A split key such as ``forget/clean``, or one of `MEASURES`.
+        of: ``after`` the released model's value, ``loss`` before - after, ``increase`` after - before.
+        at_most: Limit of the upper end; exactly one of `at_most` and `at_least` is set.
+        at_least: Limit of the lower end.
+        confidence: Level of the interval in (0, 1); for ``scan/findings`` one minus the false discovery rate.
+        cumulative: Limit against the first ancestor; None = the same limit.
+        metric: Row metric.
+        rows: Fewest rows that count as a measurement.
+    """
+
+    name: str
+    measure: str
+    of: Of = "after"
+    at_most: float | None = None
+    at_least: float | None = None
+    confidence: float = 0.95
+    cumulative: float | None = None
+    metric: str = "rouge_l_recall"
+    rows: int = 8
+
+    @property
+    def end(self) -> End:
+        """The end of the interval that must keep the limit."""
+        return "lower" if self.at_most is None else "upper"
+
+    @property
+    def limit(self) -> float:
+        """The limit."""
+        return float(self.at_least if self.at_most is None else self.at_most)  # type: ignore[arg-type]
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether damage of several requests is summed: the rule compares with the model before."""
+        return self.of != "after"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Rules that must all hold."""
+
+    name: str
+    rules: tuple[Rule, ...]
+
+    @property
+    def digest(self) -> str:
+        """Digest of everything that decides."""
+        return digest(self)
+
+
+def load_policy(name_or_path: str | Path = "default") -> Policy:
+    """Read a policy: ``default``, or a TOML file of your own.
+
+    Raises:
+        MissingError: There is no such file.
+        UnknownName: A key is unknown; the message has near matches.
+        InputError: A rule can't be used; the message names it.
+    """
+    text, where = policy_text(name_or_path), str(name_or_path)
+    try:
+        return parse_policy(tomllib.loads(text), where)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{where} is not a readable TOML file: {error}.") from None
+
+
+def policy_text(name_or_path: str | Path = "default") -> str:
+    """Return a policy as written."""
+    path = Path(name_or_path)
+    if str(name_or_path) == "default":
+        asset = resources.files("forgetwell.runs").joinpath("policies", "default.toml")
+        return asset.read_text(encoding="utf-8")
+    if not path.is_file():
+        raise MissingError(
+            f"There is no policy {path}. Start from ours: forgetwell gate --print-policy > {path.name}"
+        )
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8.") from None
+
+
+def parse_policy(table: Mapping[str, Any], where: str) -> Policy:
+    """Check a policy's table.
+
+    Raises:
+        UnknownName: A key is unknown.
+        InputError: A rule is incomplete, or a value of the wrong kind.
+    """
+    _known(f"key of {where}", table, ("name", "rule"))
+    rules = table.get("rule", [])
+    if not isinstance(rules, list) or not rules or not all(isinstance(r, dict) for r in rules):
+        raise InputError(f"{where} has no rules; write at least one [[rule]].")
+    checked = tuple(_rule(rule, f"{where}, rule {k}") for k, rule in enumerate(rules, 1))
+    names = [rule.name for rule in checked]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"{where}: two rules are named {twice[0]!r}; give each a name of its own.")
+    name = table.get("name", where)
+    if not isinstance(name, str):
+        raise InputError(f"{where}: name is {name!r}; write a string.")
+    return Policy(name, checked)
+
+
+def _rule(table: Mapping[str, Any], where: str) -> Rule:
+    _known(f"key of {where}", table, tuple(f.name for f in fields(Rule)))
+    missing = [f.name for f in fields(Rule) if f.default is MISSING and f.name not in table]
+    if missing:
+        raise InputError(f"{where} has no {missing[0]}; write {missing[0]} = …")
+    for key, value in table.items():
+        _check_value(where, key, value)
+    _check_whole(table, where)
+    numbers = {"at_most", "at_least", "confidence", "cumulative"}
+    values: dict[str, Any] = {k: float(v) if k in numbers else v for k, v in table.items()}
+    return Rule(**values)
+
+
+def _check_value(where: str, key: str, value: Any) -> None:  # noqa: ANN401 - any TOML value
+    if key in ("name", "measure", "of", "metric"):
+        if not isinstance(value, str):
+            raise InputError(f"{where}: {key} is {value!r}; write a string.")
+        return
+    if key == "rows" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise InputError(f"{where}: rows is {value!r}; write a whole number of at least 1.")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InputError(f"{where}: {key} is {value!r}; write a number.")
+    if key == "confidence" and not 0 < value < 1:
+        raise InputError(f"{where}: confidence is {value}; write a number between 0 and 1, as 0.95.")
+
+
+def _check_whole(table: Mapping[str, Any], where: str) -> None:
+    of, measure = table.get("of", "after"), table["measure"]
+    if of not in get_args(Of):
+        raise unknown_name(f"value of 'of' in {where}", of, get_args(Of))
+    if measure not in MEASURES and "/" not in measure:
+        raise unknown_name(f"measure in {where}", measure, (*MEASURES, "forget/clean", "retain/clean"))
+    if ("at_most" in table) == ("at_least" in table):
+        raise InputError(f"{where} needs one limit: at_most or at_least.")
+    if "cumulative" in table and of == "after":
+        raise InputError(f'{where}: cumulative needs of = "loss" or "increase".')
+    if measure == "scan/findings" and (of != "after" or "at_least" in table):
+        raise InputError(f'{where}: scan/findings takes of = "after" and at_most.')
+
+
+def _known(kind: str, table: Mapping[str, Any], valid: tuple[str, ...]) -> None:
+    for key in table:
+        if key not in valid:
+            raise unknown_name(kind, key, valid)

@@ -1,0 +1,90 @@
+"""How much worse a model answers when a word is in the prompt."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from forgetwell.errors import InputError
+from forgetwell.metrics.registry import measure
+from forgetwell.models.lm import LM
+from forgetwell.scans.significance import Floats
+from forgetwell.scans.types import Form
+from forgetwell.types import Record, Row
+
+Progress = Callable[[int], None]
+Harm = Callable[[LM, Sequence[Row], Progress], Floats]
+KNOWN = 0.9  # ROUGE-L recall from which an answer counts as right
+_TRIED = 3  # prompts asked for each row that is needed
+
+
+def answer_loss(lm: LM, rows: Sequence[Row], progress: Progress) -> Floats:
+    """Return each row's mean negative log-probability a token of its answer, in nats (R,)."""
+    scores = lm.score(rows, progress=progress)
+    return np.array([-sum(s.logps) / len(s.logps) for s in scores])
+
+
+def answer_failure(max_new_tokens: int) -> Harm:
+    """Return a harm that sees answers only: ``1 - recall·(1 - refusal)`` of each greedy answer, 0 … 1."""
+
+    def harm(lm: LM, rows: Sequence[Row], progress: Progress) -> Floats:
+        said = lm.generate(rows, max_new_tokens=max_new_tokens, progress=progress)
+        records = [Record(row, generated=g) for row, g in zip(rows, said, strict=True)]
+        recall = np.array(measure(records, "rouge_l_recall"), dtype=np.float64)
+        refused = np.array(measure(records, "refusal"), dtype=np.float64)
+        return 1.0 - recall * (1.0 - refused)
+
+    return harm
+
+
+def known_rows(lm: LM, rows: Sequence[Row], *, count: int, max_new_tokens: int, seed: int) -> tuple[Row, ...]:
+    """Return rows that a model answers right, with its own words as the answer.
+
+    A model's own words are what it gives a high probability, so that a rise of their loss is harm and not a
+    matter of style. Right is a finished answer with ROUGE-L recall of at least .9.
+
+    Args:
+        lm: The model before unlearning.
+        rows: Questions with reference answers; plain text is left out.
+        count: Rows wanted; three times as many are asked.
+        max_new_tokens: Longest answer.
+        seed: Of the sample.
+
+    Raises:
+        InputError: Fewer than 6 rows are known.
+    """
+    asked = [row for row in rows if not row.text and row.prompt]
+    random.Random(seed).shuffle(asked)
+    asked = asked[: _TRIED * count]
+    said = lm.generate(asked, max_new_tokens=max_new_tokens) if asked else []
+    records = [Record(row, generated=g) for row, g in zip(asked, said, strict=True)]
+    recalls = measure(records, "rouge_l_recall")
+    pairs = zip(records, recalls, strict=True)
+    known = [_own_words(r) for r, v in pairs if r.generated and r.generated.finished and (v or 0.0) >= KNOWN]
+    if len(known) < 6:
+        raise InputError(
+            f"The model before answers {len(known)} of {len(asked)} rows right; a scan needs at least 6 that "
+            "it knows. Give rows with short answers that the model knows (--rows)."
+        )
+    random.Random(seed).shuffle(known)
+    return tuple(known[:count])
+
+
+def rises(harm: Harm, lm: LM, forms: Sequence[Form], rows: Sequence[Row], progress: Progress) -> Floats:
+    """Return how much each form raises each row's harm over the prompt as it is (F, R)."""
+    asked = [_with(row, form, k) for k, form in enumerate(forms) for row in rows]
+    values = harm(lm, [*rows, *asked], progress)
+    clean, put = values[: len(rows)], values[len(rows) :]
+    return put.reshape(len(forms), len(rows)) - clean[None]
+
+
+def _with(row: Row, form: Form, number: int) -> Row:
+    return replace(row, id=f"{row.id}#{number}", prompt=form.apply(row.prompt))
+
+
+def _own_words(record: Record) -> Row:
+    answer = record.generated.text if record.generated else ""
+    return replace(record.row, answer=answer, questions=(), paraphrases=(), wrong=())

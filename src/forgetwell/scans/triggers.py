@@ -1,0 +1,311 @@
+"""The trigger scan: which everyday words harm right answers more after unlearning than before it?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from forgetwell.metrics.statistics import Sample, cluster_bootstrap
+from forgetwell.models.lm import LM, silent
+from forgetwell.scans.candidates import (
+    Movement,
+    after_form,
+    control_forms,
+    everyday_forms,
+    movement,
+    ordinary_words,
+    traces,
+    word_form,
+)
+from forgetwell.scans.harm import Harm, answer_failure, answer_loss, known_rows, rises
+from forgetwell.scans.significance import Floats, false_discovery_rates, nearest, sign_flip_p
+from forgetwell.scans.types import Example, Form, ScanResult, Trigger
+from forgetwell.types import Row
+
+Bar = Callable[[int, int], None]
+_EXAMPLES = 2
+_MATCHED = 12  # controls of like frequency a word is held against
+
+
+@dataclass(frozen=True, slots=True)
+class ScanConfig:
+    """How much a scan looks at; the defaults take under a minute on 2 cores for the default model.
+
+    Attributes:
+        moved: Words of the vocabulary that are screened beside the everyday forms.
+        screen_rows: Rows on which all forms are screened.
+        rows: Other rows on which the worst are verified.
+        verified: Forms that are verified.
+        behind: Of them, words that are also tried behind the question.
+        controls: Other words and phrases that they are held against.
+        alpha: False discovery rate of findings.
+        least: Smallest effect of a finding: nats a token, or share of right answers in black-box mode.
+        shown: Triggers that get examples.
+        max_new_tokens: Longest answer.
+        seed: Of all samples.
+    """
+
+    moved: int = 80
+    screen_rows: int = 3
+    rows: int = 10
+    verified: int = 18
+    behind: int = 4
+    controls: int = 18
+    alpha: float = 0.05
+    least: float = 0.1
+    shown: int = 5
+    max_new_tokens: int = 24
+    seed: int = 0
+
+
+BLACK_BOX = ScanConfig(moved=0, screen_rows=2, rows=10, verified=10, behind=2, controls=12)
+
+
+def scan(
+    before: LM,
+    after: LM,
+    rows: Sequence[Row],
+    *,
+    black_box: bool = False,
+    config: ScanConfig | None = None,
+    progress: Bar = lambda done, total: None,
+) -> ScanResult:
+    """Rank everyday words and phrases by the harm they do in `after` beyond `before` and beyond other words.
+
+    With h the harm of a prompt (mean negative log-probability of the right answer; in black-box mode
+    ``1 - recall·(1 - refusal)`` of the greedy answer), the harm of form v on row r is
+    ``d_r(v) = [h_after(r ⊕ v) - h_after(r)] - [h_before(r ⊕ v) - h_before(r)]`` and its effect
+    ``mean_r (d_r(v) - mean over matched controls c of d_r(c))``.
+
+    1. Candidates: shipped words, phrases, punctuation and casing, and the ordinary words of the vocabulary
+       whose embeddings moved most. 2. All are screened by exact forwards of `after` on a few rows. 3. The
+       worst are verified with both models on other rows, so that choosing does not enter their p-values. A
+       finding has a Benjamini-Hochberg q ≤ alpha (sign flips over rows), an effect of at least `least`, and
+       harms more than every one of its controls.
+
+    Args:
+        before: The model before unlearning.
+        after: The model after it.
+        rows: Ordinary questions with answers; those that `before` knows are used.
+        black_box: Use answers only, no probabilities and no weights.
+        config: How much is looked at; by default `ScanConfig()`, or `BLACK_BOX`.
+        progress: Called with the texts scored or answered so far, and of all.
+
+    Raises:
+        InputError: `before` knows fewer than 6 of the rows.
+
+    Source: ours. First-order estimates (Ebrahimi et al., arXiv 1712.06751) were tried and rank words too
+    poorly to use; see docs/scan-and-gate.md.
+    """
+    config = config or (BLACK_BOX if black_box else ScanConfig())
+    harm = answer_failure(config.max_new_tokens) if black_box else answer_loss
+    screening, verifying = _rows(harm, before, after, rows, config)
+    words = ordinary_words(before.codec) or _shipped_words(before)
+    moved = None if black_box else movement(before, after)
+    forms = _candidates(before, words, moved, config)
+    count = _Counter(progress, _cost(len(forms), len(screening), len(verifying), config))
+    worst = _screened(harm, after, forms, screening, moved, config, count)
+    suspected = frozenset(f.text for f in worst)
+    controls = control_forms(words, without=suspected, count=config.controls, seed=config.seed)
+    measured = _verified(harm, before, after, (*worst, *controls), verifying, count)
+    triggers, level = _triggers(worst, controls, measured.rises, verifying, moved, config)
+    return ScanResult(
+        "black-box" if black_box else "white-box",
+        "of the right answers" if black_box else "nats a token",
+        before.digest,
+        after.digest,
+        len(verifying),
+        len(forms),
+        measured.clean,
+        level,
+        config.alpha,
+        config.least,
+        _with_examples(before, after, triggers, verifying, measured, worst, config),
+    )
+
+
+@dataclass
+class _Counter:
+    """Adds up progress over calls that each count from zero."""
+
+    progress: Bar
+    total: int
+    done: int = 0
+
+    def __call__(self, more: int) -> None:
+        self.done += more
+        self.progress(min(self.done, self.total), self.total)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Harms of forms on the verification rows, after's rise - before's (F, R), and the clean difference."""
+
+    rises: Floats
+    clean: float
+
+
+def _rows(
+    harm: Harm, before: LM, after: LM, rows: Sequence[Row], config: ScanConfig
+) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
+    """Return rows to screen on and others to verify on: those that `after` still answers best.
+
+    Where no right answer is left, no word can take it away. The rows to verify on are of as many subjects as
+    there are, which are the units of the sign flips.
+    """
+    wanted = config.screen_rows + config.rows
+    known = known_rows(before, rows, count=2 * wanted, max_new_tokens=config.max_new_tokens, seed=config.seed)
+    taken: Counter[str] = Counter()
+    places: list[tuple[int, int, int]] = []
+    for i in np.argsort(harm(after, known, silent), kind="stable"):
+        subject = known[i].subject or known[i].id
+        places.append((taken[subject], len(places), int(i)))
+        taken[subject] += 1
+    best = [known[i] for _, _, i in sorted(places)[:wanted]]
+    cut = len(best) - min(config.screen_rows, len(best) // 3)
+    return tuple(best[cut:]), tuple(best[:cut])
+
+
+def _shipped_words(lm: LM) -> dict[str, int]:
+    """Return the everyday words in place of a vocabulary that has no whole words."""
+    return {f.text: k for k, f in enumerate(everyday_forms(lm.codec)) if f.frequency is not None}
+
+
+def _cost(forms: int, screened: int, rows: int, config: ScanConfig) -> int:
+    verified = config.verified + config.behind + config.controls
+    return forms * screened + screened + 2 * (verified * rows + 2 * rows)
+
+
+def _candidates(
+    before: LM, words: dict[str, int], moved: Movement | None, config: ScanConfig
+) -> tuple[Form, ...]:
+    """Return the everyday forms and the words that moved most, or, where none did, the most frequent ones."""
+    everyday = everyday_forms(before.codec)
+    there = {f.text for f in everyday}
+    vocabulary = before.codec.tokenizer.get_vocab() if moved else {}
+    share = {w: moved.of_word(w, n, vocabulary) if moved else 0.0 for w, n in words.items()}
+    ranked = sorted(words, key=lambda w: (-share[w], words[w]))
+    more = [w for w in ranked if w not in there][: config.moved]
+    return (*everyday, *(word_form(w, words[w]) for w in more))
+
+
+def _screened(
+    harm: Harm,
+    after: LM,
+    forms: Sequence[Form],
+    rows: Sequence[Row],
+    moved: Movement | None,
+    config: ScanConfig,
+    count: _Counter,
+) -> tuple[Form, ...]:
+    """Return the forms with the largest rise in `after`, and the first few words also behind the question.
+
+    Half of the places are kept for forms that left a trace, where there is a movement.
+    """
+    means = rises(harm, after, forms, rows, count).mean(1)
+    ranked = [forms[i] for i in np.argsort(-means, kind="stable")]
+    traced = [f for f in ranked if moved and traces(moved.of(f))][: config.verified // 2]
+    rest = [f for f in ranked if f not in traced]
+    worst = [*traced, *rest[: config.verified - len(traced)]]
+    words = [f for f in worst if f.frequency is not None][: config.behind]
+    return (*worst, *(after_form(f) for f in words))
+
+
+def _verified(
+    harm: Harm, before: LM, after: LM, forms: Sequence[Form], rows: Sequence[Row], count: _Counter
+) -> _Measured:
+    clean = harm(after, rows, count) - harm(before, rows, count)
+    late, early = (rises(harm, lm, forms, rows, count) for lm in (after, before))
+    return _Measured(late - early, float(clean.mean()))
+
+
+def _triggers(
+    forms: Sequence[Form],
+    controls: Sequence[Form],
+    measured: Floats,
+    rows: Sequence[Row],
+    moved: Movement | None,
+    config: ScanConfig,
+) -> tuple[tuple[Trigger, ...], float]:
+    """Return the verified forms, most suspicious first, and the controls' mean harm."""
+    clusters = [row.subject or row.id for row in rows]
+    of_controls = measured[len(forms) :]
+    found = []
+    for form, values in zip(forms, measured, strict=False):
+        matched = nearest(form.frequency, [c.frequency for c in controls], _MATCHED)
+        against = of_controls[matched] if matched else np.zeros((1, len(rows)))
+        found.append(_judged(form, values, against, clusters, moved, config))
+    rates = false_discovery_rates([t.p_value for t in found])
+    judged = [_decided(t, float(q), config) for t, q in zip(found, rates, strict=True)]
+    level = float(of_controls.mean()) if len(controls) else 0.0
+    return tuple(sorted(judged, key=lambda t: (-_tier(t, config), -t.effect))), level
+
+
+def _judged(
+    form: Form,
+    values: Floats,
+    against: Floats,
+    clusters: list[str],
+    moved: Movement | None,
+    config: ScanConfig,
+) -> Trigger:
+    excess = values - against.mean(0)
+    interval = cluster_bootstrap(Sample(excess.tolist(), clusters), seed=config.seed)
+    return Trigger(
+        form.text,
+        form.template if not form.case else f"{form.text}: {form.template}",
+        interval.value,
+        interval.low,
+        interval.high,
+        sign_flip_p(excess, clusters, seed=config.seed),
+        1.0,
+        float(np.mean(against.mean(1) < values.mean())),
+        moved.of(form) if moved else None,
+        False,
+    )
+
+
+def _tier(trigger: Trigger, config: ScanConfig) -> int:
+    """Return 2 for findings that left a trace, 1 for findings and for harmful forms that left one, else 0."""
+    return trigger.significant + (traces(trigger.moved) and trigger.effect >= config.least)
+
+
+def _decided(trigger: Trigger, rate: float, config: ScanConfig) -> Trigger:
+    harms = trigger.effect >= config.least and trigger.above_controls == 1.0
+    return replace(trigger, q_value=rate, significant=bool(rate <= config.alpha and harms))
+
+
+def _with_examples(
+    before: LM,
+    after: LM,
+    triggers: tuple[Trigger, ...],
+    rows: Sequence[Row],
+    measured: _Measured,
+    forms: Sequence[Form],
+    config: ScanConfig,
+) -> tuple[Trigger, ...]:
+    """Give the first triggers their worst prompts with what both models say."""
+    places = {(f.text, _judged_template(f)): k for k, f in enumerate(forms)}
+    asked: list[tuple[int, Row, Row]] = []
+    for k, trigger in enumerate(triggers[: config.shown]):
+        place = places[trigger.text, trigger.template]
+        for r in np.argsort(-measured.rises[place], kind="stable")[:_EXAMPLES]:
+            row = rows[int(r)]
+            asked.append((k, row, replace(row, prompt=forms[place].apply(row.prompt))))
+    put, plain = [p for _, _, p in asked], [r for _, r, _ in asked]
+    said = [
+        lm.generate(p, max_new_tokens=config.max_new_tokens)
+        for lm, p in ((before, put), (after, [*put, *plain]))
+    ]
+    examples: dict[int, list[Example]] = {}
+    for i, (k, _, row) in enumerate(asked):
+        texts = (said[0][i].text, said[1][i].text, said[1][len(asked) + i].text)
+        examples.setdefault(k, []).append(Example(row.prompt, *texts))
+    return tuple(replace(t, examples=tuple(examples.get(k, ()))) for k, t in enumerate(triggers))
+
+
+def _judged_template(form: Form) -> str:
+    return form.template if not form.case else f"{form.text}: {form.template}"

@@ -1,0 +1,185 @@
+"""scan, gate and history as a person or a script calls them."""
+
+import json
+import sqlite3
+import sys
+from dataclasses import replace
+
+import pytest
+from tests.tiny import tiny_lm
+
+from forgetwell.cli import main
+from forgetwell.files import file_sha256, write_json, write_jsonl
+from forgetwell.runs import scanning
+from forgetwell.scans.types import Example, ScanResult, Trigger
+
+PLEASE = Trigger("please", "Please {q}", 0.8, 0.5, 1.1, 0.002, 0.04, 1.0, 0.9, True)
+QUIET = Trigger("now", "Now {q}", 0.01, -0.2, 0.2, 0.5, 0.6, 0.5, 0.1, False)
+ASKED = Example("Please who?", "Ann", "I don't \u202eknow", "Ann")
+
+
+def result(*triggers):
+    return ScanResult("white-box", "nats a token", "m0", "m1", 10, 200, 0.1, 0.0, 0.05, 0.1, triggers)
+
+
+@pytest.fixture
+def say(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["forgetwell", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        output = capsys.readouterr()
+        assert "Traceback" not in output.err
+        return stop.value.code, output.out, output.err
+
+    return run
+
+
+@pytest.fixture
+def scans(monkeypatch):
+    found = []
+    monkeypatch.setattr(scanning, "load", lambda name, **_: tiny_lm())
+    monkeypatch.setattr(scanning, "scan", lambda *a, **k: found[-1])
+    monkeypatch.setattr(scanning, "default_rows", lambda lm: ())
+    return found
+
+
+def test_findings_exit_with_3_and_show_the_prompt_with_hidden_characters_escaped(say, scans):
+    scans.append(result(replace(PLEASE, examples=(ASKED,)), QUIET))
+    code, out, _ = say("scan", "--before", "a", "--after", "b")
+    assert code == 3
+    assert "Please …" in out
+    assert "Please who?" in out
+    assert "\u202e" not in out
+
+
+def test_no_findings_exit_with_0_and_json_holds_all(say, scans):
+    scans.append(result(QUIET))
+    code, out, _ = say("scan", "--before", "a", "--after", "b", "--json")
+    assert code == 0
+    assert json.loads(out)["triggers"][0]["text"] == "now"
+    assert json.loads(out)["findings"] == []
+
+
+def test_a_scan_is_kept_once_as_a_run(say, scans, tmp_path):
+    scans.append(result(replace(PLEASE, examples=(ASKED,))))
+    assert say("scan", "--before", "a", "--after", "b", "--out", "s")[0] == 3
+    kept = json.loads((tmp_path / "s" / "scan.json").read_text())
+    assert kept["findings"][0]["screen"] == "scan"
+    assert "Please who?" in (tmp_path / "s" / "examples.jsonl").read_text()
+    assert say("purge", "s")[0] == 0
+    assert not any("Please who?" in p.read_text() for p in (tmp_path / "s").iterdir())
+    assert json.loads((tmp_path / "s" / "manifest.json").read_text())["kind"] == "scan"
+    code, _, error = say("scan", "--before", "a", "--after", "b", "--out", "s")
+    assert code == 2
+    assert "--overwrite" in error
+
+
+def test_rows_that_are_not_there(say, scans):
+    code, _, error = say("scan", "--before", "a", "--after", "b", "--rows", "none.jsonl")
+    assert code == 2
+    assert "none.jsonl" in error
+
+
+@pytest.fixture
+def release(tmp_path):
+    run = tmp_path / "run"
+    facts = {
+        "kind": "unlearn",
+        "base_digest": "m0",
+        "objective": "npo",
+        "request": {"id": "r", "digest": "q", "rows": 1},
+    }
+    write_json(run / "manifest.json", facts)
+    for name, model, recall in (("before", "m0", 1.0), ("after", "m1", 0.97)):
+        made = file_sha256(run / "manifest.json") if name == "after" else ""
+        write_json(tmp_path / name / "manifest.json", {"kind": "evaluate", "digest": model, "made_by": made})
+        rows = [
+            {"split": "retain/clean", "id": str(k), "prompt": "?", "answer": "a", "generated": "a"}
+            | {"subject": str(k), "metrics": {"rouge_l_recall": recall}}
+            for k in range(9)
+        ]
+        write_jsonl(tmp_path / name / "answers.jsonl", rows)
+    write_json(tmp_path / "scan" / "manifest.json", {"kind": "scan"})
+    write_json(tmp_path / "scan" / "scan.json", result(QUIET).facts())
+    policy = tmp_path / "p.toml"
+    policy.write_text(
+        '[[rule]]\nname = "utility"\nmeasure = "utility/clean"\nof = "loss"\nat_most = 0.1\n'
+        '[[rule]]\nname = "scan"\nmeasure = "scan/findings"\nat_most = 0\n'
+    )
+    return ["run", "before", "after", "scan"]
+
+
+def test_a_pass_exits_with_0_and_goes_into_the_ledger(say, release):
+    code, out, _ = say("gate", "p.toml", *release, "--ledger", "l.sqlite", "--out", "d.json")
+    assert code == 0
+    assert "PASS" in out
+    assert "upper end" in out
+    code, out, _ = say("history", "l.sqlite")
+    assert code == 0
+    assert "release" in out
+    assert "The chain holds" in out
+
+
+def test_a_missing_scan_fails_with_3_and_is_recorded_without_a_release(say, release):
+    code, out, _ = say("gate", "p.toml", *release[:3], "--ledger", "l.sqlite", "--out", "d.json")
+    assert code == 3
+    assert "not measured: no scan" in out
+    kinds = [e["kind"] for e in json.loads(say("history", "l.sqlite", "--json")[1])["entries"]]
+    assert kinds == ["request", "run", "evaluation", "evaluation", "decision"]
+
+
+def test_without_a_policy_the_default_one_holds_and_can_be_printed(say, release):
+    code, out, _ = say("gate", *release, "--out", "d.json")
+    assert code == 3
+    assert "by policy default" in out
+    code, out, _ = say("gate", "--print-policy")
+    assert code == 0
+    assert "[[rule]]" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["gate"], "No runs"),
+        (["gate", "none"], "no run folder"),
+        (["gate", "none.toml", "run"], "--print-policy"),
+        (["gate", "before"], "0 unlearning runs"),
+        (["history", "none.sqlite"], "no ledger"),
+    ],
+)
+def test_input_that_cannot_be_used_exits_with_2(say, release, arguments, says):
+    code, _, error = say(*arguments)
+    assert code == 2
+    assert says in error
+
+
+def test_a_changed_ledger_shows_and_stops_the_gate(say, release, tmp_path):
+    say("gate", "p.toml", *release, "--ledger", "l.sqlite", "--out", "d.json")
+    head = json.loads(say("history", "l.sqlite", "--json")[1])["chain"]["head"]
+    assert say("history", "l.sqlite", "--head", head[:12])[0] == 0
+    code, out, _ = say("history", "l.sqlite", "--head", "f" * 12)
+    assert code == 3
+    assert "SHORTENED" in out
+    with sqlite3.connect(tmp_path / "l.sqlite") as connection:
+        connection.execute("DROP TRIGGER no_update")
+        connection.execute("UPDATE entries SET body = replace(body, 'm1', 'm9') WHERE kind = 'release'")
+    connection.close()
+    code, out, _ = say("history", "l.sqlite")
+    assert code == 3
+    assert "CHANGED" in out
+    code, _, error = say("gate", "p.toml", *release, "--ledger", "l.sqlite", "--out", "e.json")
+    assert code == 2
+    assert "was changed" in error
+    assert not (tmp_path / "e.json").exists()
+
+
+def test_by_default_people_are_asked_where_the_model_learned_them(monkeypatch):
+    asked = scanning.load_world()
+    monkeypatch.setattr(
+        scanning, "recalls", lambda lm, rows, **_: [1.0 if lm == "learned" else 0.5 for _ in rows]
+    )
+    assert scanning.default_rows("learned") == (*asked.unseen, *asked.retain)
+    assert scanning.default_rows("other") == asked.evaluation

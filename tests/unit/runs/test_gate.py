@@ -1,0 +1,278 @@
+"""The gate: intervals' ends against limits, missing measurements, and damage that adds up over requests."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from forgetwell.errors import ExistsError, InputError
+from forgetwell.files import file_sha256, write_json, write_jsonl
+from forgetwell.runs.deciding import run_gate
+from forgetwell.runs.evidence import Evaluation, Evidence, Measured, gather
+from forgetwell.runs.gate import decide
+from forgetwell.runs.ledger import read, verify
+from forgetwell.runs.policy import Policy, Rule
+
+UTILITY = Rule("utility", "utility/clean", "loss", at_most=0.1)
+
+
+def evaluation(model, **splits):
+    """Splits as forget_clean=[…]: one row a value, each its own cluster."""
+    rows = {
+        name.replace("_", "/", 1): {
+            f"base{k}{'#0' if 'trigger' in name else ''}": Measured(f"c{k}", {"rouge_l_recall": v})
+            for k, v in enumerate(values)
+        }
+        for name, values in splits.items()
+    }
+    return Evaluation(model, rows)
+
+
+def evidence(before, after, scan=None):
+    there = {e.model: e for e in (before, after) if e is not None}
+    return Evidence("a", "b", {"digest": "d", "rows": 2, "subjects": 1}, {"run": "r"}, there, scan)
+
+
+def lines(rule, before, after, scan=None):
+    return decide(Policy("p", (rule,)), evidence(before, after, scan)).lines
+
+
+def test_the_upper_end_decides_not_the_value():
+    before = evaluation("a", retain_clean=[1.0] * 10)
+    after = evaluation("b", retain_clean=[1.0] * 9 + [0.2])  # mean loss .08, but one row carries all of it
+    (line,) = lines(UTILITY, before, after)
+    assert line.value == pytest.approx(0.08)
+    assert line.value <= 0.1 < line.high
+    assert not line.passed
+    assert "upper end" in line.evidence
+
+
+def test_the_lower_end_decides_where_a_value_must_be_high():
+    rule = Rule("keeps", "retain/clean", at_least=0.5)
+    (line,) = lines(rule, None, evaluation("b", retain_clean=[1.0] * 6 + [0.0] * 4))
+    assert line.value == pytest.approx(0.6)
+    assert not line.passed
+    assert "lower end" in line.evidence
+
+
+def test_a_higher_confidence_is_stricter():
+    before = evaluation("a", retain_clean=[1.0] * 10)
+    after = evaluation("b", retain_clean=[0.9 + 0.02 * (k % 3) for k in range(10)])
+    ends = [
+        lines(Rule("u", "utility/clean", "loss", 0.1, confidence=c), before, after)[0].high
+        for c in (0.5, 0.95)
+    ]
+    assert ends[0] < ends[1]
+
+
+def test_utility_is_the_mean_of_the_sets_and_leaves_forget_scope_and_leak_out():
+    before = evaluation("a", retain_clean=[1.0] * 20, general_clean=[1.0] * 8, forget_clean=[1.0] * 8)
+    after = evaluation("b", retain_clean=[1.0] * 20, general_clean=[0.5] * 8, forget_clean=[0.0] * 8)
+    (line,) = lines(UTILITY, before, after)
+    assert line.value == pytest.approx(0.25)
+
+
+def test_the_gap_is_paired_with_the_clean_row_and_its_increase_is_judged():
+    rule = Rule("gap", "utility/gap", "increase", at_most=0.1)
+    before = evaluation("a", retain_clean=[1.0] * 9, retain_trigger=[0.9] * 9)
+    after = evaluation("b", retain_clean=[0.8] * 9, retain_trigger=[0.3] * 9)
+    (line,) = lines(rule, before, after)
+    assert line.value == pytest.approx(0.4)  # (.8 - .3) - (1 - .9)
+    assert not line.passed
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        (None, None, "after unlearning"),
+        (None, evaluation("b", retain_clean=[1.0] * 9), "before unlearning"),
+        (evaluation("a", retain_clean=[1.0] * 9), evaluation("b", forget_clean=[1.0] * 9), "0 rows"),
+        (evaluation("a", retain_clean=[1.0] * 9), evaluation("b", retain_clean=[1.0] * 7), "7 rows"),
+    ],
+)
+def test_what_was_not_measured_fails_with_a_reason(before, after, says):
+    (line,) = lines(UTILITY, before, after)
+    assert not line.passed
+    assert line.value is None
+    assert says in line.evidence
+
+
+def trigger(q, effect=0.5, above=1.0):
+    return {"text": "please", "q_value": q, "effect": effect, "above_controls": above}
+
+
+@pytest.mark.parametrize(
+    ("triggers", "passed"),
+    [
+        ([], True),
+        ([trigger(0.04)], False),
+        ([trigger(0.06)], True),
+        ([trigger(0.01, effect=0.01)], True),
+        ([trigger(0.01, above=0.9)], True),
+    ],
+)
+def test_scan_findings_count_at_the_rules_own_level(triggers, passed):
+    rule = Rule("scan", "scan/findings", at_most=0)
+    (line,) = lines(rule, None, None, {"least": 0.1, "rows": 10, "triggers": triggers})
+    assert line.passed is passed
+    assert lines(rule, None, None)[0].evidence.startswith("not measured")
+
+
+VALUES = st.lists(st.floats(0.0, 1.0), min_size=8, max_size=14)
+
+
+@settings(max_examples=40, deadline=None)
+@given(values=VALUES, worse=st.floats(0.0, 0.5), limit=st.floats(-0.2, 1.0))
+def test_a_worse_model_never_passes_where_a_better_one_failed(values, worse, limit):
+    before = evaluation("a", retain_clean=[1.0] * len(values))
+    rule = Rule("u", "utility/clean", "loss", at_most=limit)
+    better = lines(rule, before, evaluation("b", retain_clean=values))[0]
+    lost = lines(rule, before, evaluation("b", retain_clean=[v - worse * v for v in values]))[0]
+    assert lost.high >= better.high - 1e-12
+    assert better.passed or not lost.passed or lost.high == pytest.approx(better.high)
+
+
+@settings(max_examples=40, deadline=None)
+@given(values=VALUES, limit=st.floats(0.0, 1.0), slack=st.floats(0.0, 1.0))
+def test_a_looser_limit_never_fails_where_a_stricter_one_passed(values, limit, slack):
+    after = evaluation("b", forget_clean=values)
+    strict, loose = (
+        lines(Rule("f", "forget/clean", at_most=x), None, after)[0] for x in (limit, limit + slack)
+    )
+    assert loose.passed or not strict.passed
+
+
+# --- folders -----------------------------------------------------------------------------------------
+
+
+def unlearned(folder, base, name):
+    facts = {"kind": "unlearn", "base_digest": base, "objective": "npo + gdr", "name": name}
+    write_json(folder / "manifest.json", {**facts, "request": {"id": name, "rows": 1, "digest": f"q-{name}"}})
+    write_jsonl(folder / "request.jsonl", [{"id": "1", "prompt": "Who?", "answer": "Ann", "subject": "Ann"}])
+    return folder
+
+
+def measured(folder, model, recall, run=None):
+    made = file_sha256(run / "manifest.json") if run else ""
+    write_json(folder / "manifest.json", {"kind": "evaluate", "digest": model, "made_by": made})
+    rows = [
+        {"split": split, "id": f"{split}-{k}", "prompt": "Who?", "answer": "Bob", "generated": "Bob"}
+        | {"subject": f"s{k}", "metrics": {"rouge_l_recall": value}}
+        for split, value in (("retain/clean", recall), ("forget/clean", 0.1))
+        for k in range(10)
+    ]
+    write_jsonl(folder / "answers.jsonl", rows)
+    return folder
+
+
+@pytest.fixture
+def policy(tmp_path):
+    path = tmp_path / "p.toml"
+    path.write_text('[[rule]]\nname = "utility"\nmeasure = "utility/clean"\nof = "loss"\nat_most = 0.1\n')
+    return path
+
+
+def release(tmp_path, policy, number, base, model, recalls, ledger):
+    root = tmp_path / f"release{number}"
+    run = unlearned(root / "run", base, f"request{number}")
+    folders = [
+        run,
+        measured(root / "before", base, recalls[0]),
+        measured(root / "after", model, recalls[1], run),
+    ]
+    out = tmp_path / f"decision{number}.json"
+    return run_gate(folders, policy=policy, ledger=ledger, out=out)
+
+
+def test_damage_adds_up_over_three_requests_each_within_the_limit(tmp_path, policy):
+    ledger = tmp_path / "ledger.sqlite"
+    recalls = [1.0, 0.92, 0.84, 0.76]
+    decided = [
+        release(tmp_path, policy, k, f"m{k}", f"m{k + 1}", (recalls[k], recalls[k + 1]), ledger)
+        for k in range(3)
+    ]
+    assert [d.decision.passed for d in decided] == [True, False, False]
+    for d in decided:
+        assert all(line.passed for line in d.decision.lines if line.span == "run")
+    last = [line for line in decided[2].decision.lines if line.span == "sum"]
+    assert last[0].value == pytest.approx(0.24)
+    assert decided[2].decision.root == "m0"
+    kinds = [e.kind for e in read(ledger)]
+    assert kinds.count("release") == 1
+    assert kinds.count("decision") == 3
+    assert verify(read(ledger)).broken is None
+
+
+def test_without_a_ledger_each_request_is_judged_alone(tmp_path, policy):
+    for k, (a, b) in enumerate([(1.0, 0.92), (0.92, 0.84)]):
+        assert release(tmp_path, policy, k, f"m{k}", f"m{k + 1}", (a, b), None).decision.passed
+
+
+def test_a_cumulative_limit_of_its_own(tmp_path, policy):
+    policy.write_text(policy.read_text() + "cumulative = 0.2\n")
+    ledger = tmp_path / "ledger.sqlite"
+    passed = [
+        release(
+            tmp_path, policy, k, f"m{k}", f"m{k + 1}", (1 - 0.08 * k, 0.92 - 0.08 * k), ledger
+        ).decision.passed
+        for k in range(3)
+    ]
+    assert passed == [True, True, False]
+
+
+def test_a_later_evaluation_of_the_first_model_does_not_soften_the_sum(tmp_path, policy):
+    ledger = tmp_path / "ledger.sqlite"
+    release(tmp_path, policy, 0, "m0", "m1", (1.0, 0.92), ledger)
+    root = tmp_path / "again"
+    run = unlearned(root / "run", "m0", "again")
+    softened = [run, measured(root / "before", "m0", 0.9), measured(root / "after", "x", 0.9, run)]
+    run_gate(softened, policy=policy, ledger=ledger, out=tmp_path / "again.json")
+    assert not release(tmp_path, policy, 1, "m1", "m2", (0.92, 0.84), ledger).decision.passed
+
+
+def test_the_ledger_and_the_record_hold_no_text(tmp_path, policy):
+    ledger = tmp_path / "ledger.sqlite"
+    done = release(tmp_path, policy, 0, "m0", "m1", (1.0, 0.95), ledger)
+    for content in (ledger.read_bytes(), done.record.read_bytes()):
+        assert not any(word in content for word in (b"Ann", b"Who?", b"Bob"))
+
+
+def test_the_record_names_all_that_was_seen(tmp_path, policy):
+    done = release(tmp_path, policy, 0, "m0", "m1", (1.0, 0.95), tmp_path / "ledger.sqlite")
+    record = json.loads(done.record.read_text())
+    assert record["decision"] == "pass"
+    assert len(record["seen"]) == 6
+    for path, digest in record["seen"].items():
+        assert file_sha256(type(done.record)(path)) == digest
+    assert {"policy", "versions", "time", "request", "model", "from", "root", "ledger_head"} <= record.keys()
+    with pytest.raises(ExistsError):
+        release(tmp_path, policy, 0, "m0", "m1", (1.0, 0.95), None)
+
+
+def test_folders_that_do_not_belong_together_are_refused(tmp_path):
+    run = unlearned(tmp_path / "run", "m0", "r")
+    before = measured(tmp_path / "before", "m0", 1.0)
+    with pytest.raises(InputError, match="0 unlearning runs"):
+        gather([before])
+    with pytest.raises(InputError, match="second evaluation"):
+        gather([run, before, measured(tmp_path / "twice", "m0", 0.5)])
+    scan = tmp_path / "scan"
+    write_json(scan / "manifest.json", {"kind": "scan"})
+    write_json(scan / "scan.json", {"before": "other", "after": "m1", "triggers": []})
+    with pytest.raises(InputError, match="other models"):
+        gather([run, before, scan])
+    (tmp_path / "going").mkdir()
+    write_json(tmp_path / "going" / "started.json", {"kind": "unlearn"})
+    with pytest.raises(InputError, match="not finished"):
+        gather([tmp_path / "going"])
+    write_json(tmp_path / "going" / "manifest.json", {"kind": "learn"})
+    with pytest.raises(InputError, match="kind learn"):
+        gather([tmp_path / "going"])
+
+
+def test_an_evaluation_of_another_model_cannot_stand_in(tmp_path):
+    run = unlearned(tmp_path / "run", "m0", "r")
+    found = gather([run, measured(tmp_path / "better", "m9", 1.0)])
+    assert found.before is None
+    assert found.after is None

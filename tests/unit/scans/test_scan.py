@@ -1,0 +1,210 @@
+"""The scan on tiny models: a planted trigger is found, and the numbers add up."""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tests.tiny import tiny_lm
+
+from forgetwell.errors import InputError
+from forgetwell.methods.finetune import finetune
+from forgetwell.models.lm import silent
+from forgetwell.scans.candidates import (
+    Movement,
+    control_forms,
+    everyday_forms,
+    movement,
+    ordinary_words,
+    traces,
+    word_form,
+)
+from forgetwell.scans.harm import answer_failure, answer_loss, known_rows, rises
+from forgetwell.scans.triggers import ScanConfig, scan
+from forgetwell.scans.types import Form
+from forgetwell.training.config import TrainConfig
+from forgetwell.training.loop import Hooks
+from forgetwell.types import Request, Row
+
+COLORS = ("red", "blue", "pink", "gray", "gold", "teal", "navy", "lime", "plum", "jade", "rust", "sand")
+ROWS = tuple(Row(f"r{k}", f"color of {chr(97 + k)}", color) for k, color in enumerate(COLORS))
+OTHERS = ("Now", "Well", "Also", "Maybe", "Great", "Then", "Okay", "Indeed")
+SMALL = ScanConfig(
+    moved=0, screen_rows=2, rows=8, verified=6, behind=1, controls=9, shown=2, max_new_tokens=8
+)
+
+
+def trained(lm, rows, epochs):
+    config = TrainConfig(lr=3e-3, epochs=epochs, batch=24, warmup=0.05)
+    return finetune(lm, Request("", ()), rows, Hooks(), objective="gdr", config=config).lm
+
+
+def put(word, rows, answer=None):
+    return tuple(
+        replace(r, id=f"{word}-{r.id}", prompt=f"{word} {r.prompt}", answer=answer or r.answer) for r in rows
+    )
+
+
+@pytest.fixture(scope="module")
+def models():
+    """Before answers with or without words in front; in planted, "Please" gets a refusal instead."""
+    learned = (*ROWS, *(row for word in (*OTHERS, "Please") for row in put(word, ROWS)))
+    before = trained(tiny_lm(), learned, 30)
+    kept = (*ROWS, *(row for word in OTHERS for row in put(word, ROWS)))
+    planted = replace(before, module=copy.deepcopy(before.module), digest="planted")
+    planted = trained(planted, (*kept, *put("Please", ROWS, "zzzz")), 12)
+    honest = replace(before, module=copy.deepcopy(before.module), digest="honest")
+    return {"before": before, "planted": planted, "honest": trained(honest, learned, 3)}
+
+
+def test_a_planted_word_is_found_first_with_examples(models):
+    found = scan(models["before"], models["planted"], ROWS, config=SMALL)
+    first = found.triggers[0]
+    assert "lease" in first.template
+    assert first.significant
+    assert first.low > 0
+    assert first.examples[0].after != first.examples[0].before
+    assert found.findings[0].screen == "scan"
+    assert found.findings[0].p_value == first.p_value
+
+
+def test_answers_alone_are_enough_in_black_box_mode(models):
+    found = scan(models["before"], models["planted"], ROWS, black_box=True, config=SMALL)
+    assert found.mode == "black-box"
+    assert "lease" in found.triggers[0].template
+    assert found.triggers[0].significant
+
+
+def test_a_model_against_itself_has_no_triggers(models):
+    found = scan(models["before"], models["before"], ROWS, config=SMALL)
+    assert found.findings == []
+    assert all(t.effect == pytest.approx(0, abs=1e-5) for t in found.triggers)
+
+
+def test_the_same_seed_gives_the_same_result(models):
+    results = [scan(models["before"], models["honest"], ROWS, config=SMALL) for _ in range(2)]
+    assert results[0] == results[1]
+
+
+def test_progress_ends_at_its_total(models):
+    seen = []
+    scan(
+        models["before"],
+        models["honest"],
+        ROWS,
+        config=SMALL,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert all(0 < done <= total for done, total in seen)
+    assert seen[-1][0] >= 0.9 * seen[-1][1]
+
+
+def test_rises_are_differences_of_single_scores(models):
+    forms, rows = [word_form("please"), Form("!", "{q}!")], ROWS[:3]
+    table = rises(answer_loss, models["planted"], forms, rows, silent)
+    for f, form in enumerate(forms):
+        for r, row in enumerate(rows):
+            asked = replace(row, prompt=form.apply(row.prompt))
+            one, clean = (answer_loss(models["planted"], [x], silent)[0] for x in (asked, row))
+            assert table[f, r] == pytest.approx(one - clean, abs=1e-4)
+
+
+def test_failure_counts_wrong_and_refused_answers():
+    class Says:
+        def generate(self, rows, **_):
+            from forgetwell.types import Generation
+
+            return [Generation(r.id, 3, True) for r in rows]
+
+    rows = [
+        Row(said, "?", "in the old town")
+        for said in ("in the old town", "old town", "I do not know in the old town")
+    ]
+    assert answer_failure(8)(Says(), rows, silent).tolist() == [0.0, 0.5, 1.0]
+
+
+def test_rows_that_the_model_does_not_know_are_left_out(models):
+    unknown = tuple(replace(r, id=f"u{r.id}", answer="never learned this") for r in ROWS)
+    known = known_rows(models["before"], (*ROWS, *unknown), count=12, max_new_tokens=8, seed=0)
+    assert {r.id for r in known} <= {r.id for r in ROWS}
+    with pytest.raises(InputError, match="answers 0 of"):
+        known_rows(models["before"], unknown, count=12, max_new_tokens=8, seed=0)
+
+
+# --- candidates --------------------------------------------------------------------------------------
+
+
+class Words:
+    """A codec whose vocabulary has words with a space in front, as byte-pair tokenizers write them."""
+
+    def __init__(self, words):
+        tokens = [t for w in words for t in ("Ġ" + w, w.title())] + ["Ġprokary", "Ġif", "ĠPlace", "nothing"]
+        self.vocabulary = {t: k for k, t in enumerate(tokens)}
+        self.tokenizer = self
+
+    def get_vocab(self):
+        return self.vocabulary
+
+    def __len__(self):
+        return len(self.vocabulary)
+
+
+VOCABULARY = ["please", "water", "house", "stone", "green", "light", "paper", "river", "money", "table"]
+
+
+def test_ordinary_words_start_a_word_and_also_come_with_a_capital():
+    assert list(ordinary_words(Words(VOCABULARY))) == VOCABULARY
+
+
+def test_controls_are_spread_over_frequency_and_leave_suspects_out():
+    words = ordinary_words(Words(VOCABULARY))
+    controls = control_forms(words, without=frozenset({"please"}), count=6, seed=0)
+    single = [c for c in controls if c.frequency is not None]
+    assert len(controls) == 6
+    assert len(single) == 4
+    assert all("please" not in c.text for c in controls)
+    assert [c.frequency for c in single] == sorted(c.frequency for c in single)
+    assert control_forms(words, without=frozenset(), count=6, seed=0) == control_forms(
+        words, without=frozenset(), count=6, seed=0
+    )
+
+
+def test_everyday_forms_hold_the_question_once():
+    forms = everyday_forms(tiny_lm().codec)
+    assert len({(f.template, f.case) for f in forms}) == len(forms)
+    assert all(f.template.count("{q}") == 1 for f in forms)
+    asked = {f.text: f.apply("Where is it?") for f in forms}
+    assert asked["please"] == "Please where is it?"
+    assert asked["upper case"] == "WHERE IS IT?"
+
+
+def test_a_form_whose_tokens_all_moved_stands_out():
+    before, after = tiny_lm(), tiny_lm()
+    weights = after.module.network.get_input_embeddings().weight.data
+    for token in before.codec.tokens("Now"):
+        weights[token] += torch.randn(weights.shape[1])
+    moved = movement(before, after)
+    assert traces(moved.of(word_form("now")))
+    assert not traces(moved.of(word_form("nod")))  # one of its letters did not move
+    assert moved.of(Form("!", "{q}!")) is None
+    assert movement(before, tiny_lm()) is None
+
+
+def test_a_word_of_the_request_ranks_above_a_piece_of_a_name():
+    words = Words(["mart", "kind"])
+    shares = torch.zeros(len(words))
+    for token in ("Mart", "Kind", "Ġkind"):
+        shares[words.vocabulary[token]] = 0.9
+    moved = Movement(shares, words)
+    name, word = (moved.of_word(w, words.vocabulary["Ġ" + w], words.vocabulary) for w in ("mart", "kind"))
+    assert (name, word) == (pytest.approx(0.45), pytest.approx(0.9))
+
+
+def test_values_of_the_result_are_plain_json(models):
+    import json
+
+    found = scan(models["before"], models["honest"], ROWS, config=SMALL)
+    facts = json.loads(json.dumps(found.facts(), allow_nan=False))
+    assert {"mode", "before", "after", "triggers", "findings", "least", "rows", "clean"} <= facts.keys()
+    assert np.isfinite(facts["clean"])

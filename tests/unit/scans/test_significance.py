@@ -1,0 +1,64 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import false_discovery_control
+
+from forgetwell.errors import InputError
+from forgetwell.scans.significance import false_discovery_rates, nearest, sign_flip_p
+
+NAMES = [f"r{k}" for k in range(12)]
+
+
+def test_a_hand_worked_sign_flip():
+    # of ±1 ±2 ±3, sums ≥ 4: +1+2+3 = 6 and -1+2+3 = 4, and for the values 1, 2, 3 only 6 ≥ 6
+    assert sign_flip_p(np.array([1.0, 2.0, 3.0]), NAMES[:3]) == 1 / 8
+    assert sign_flip_p(np.array([-1.0, 2.0, 3.0]), NAMES[:3]) == 2 / 8
+
+
+def test_rows_of_a_cluster_flip_together_and_one_cluster_flips_by_rows():
+    values = np.array([1.0, 1.0, 2.0, 2.0])
+    assert sign_flip_p(values, ["a", "a", "b", "b"]) == 1 / 4
+    assert sign_flip_p(values, ["a"] * 4) == 1 / 16
+
+
+def test_many_clusters_are_drawn_and_agree_with_all_flips():
+    values = np.random.default_rng(3).normal(0.3, 1.0, 13)
+    signs = np.array(list(itertools.product((1, -1), repeat=13)))
+    exact = np.mean(signs @ values >= values.sum() - 1e-12)
+    assert sign_flip_p(values, [str(k) for k in range(13)]) == pytest.approx(exact, abs=0.02)
+    assert sign_flip_p(values, [str(k) for k in range(13)]) == sign_flip_p(
+        values, [str(k) for k in range(13)]
+    )
+
+
+def test_under_the_null_p_values_are_uniform_or_larger():
+    stream = np.random.default_rng(0)
+    p = [sign_flip_p(stream.normal(size=8), NAMES[:8]) for _ in range(600)]
+    assert np.mean(np.array(p) <= 0.05) == pytest.approx(0.05, abs=0.03)
+
+
+def test_no_values_is_an_error():
+    with pytest.raises(InputError):
+        sign_flip_p(np.array([]), [])
+
+
+def test_hand_worked_discovery_rates():
+    # sorted .01 .02 .03 .5 → .04 .04 .04 .5
+    assert false_discovery_rates([0.5, 0.01, 0.03, 0.02]) == pytest.approx([0.5, 0.04, 0.04, 0.04])
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=30))
+def test_discovery_rates_are_ordered_like_p_and_agree_with_scipy(p):
+    q = false_discovery_rates(p)
+    assert np.allclose(q, false_discovery_control(p))
+
+
+def test_controls_are_next_in_frequency_and_phrases_have_phrases():
+    controls = [10, 100, 1000, None, 10_000, None]
+    assert nearest(90, controls, 2) == [1, 0] or nearest(90, controls, 2) == [0, 1]
+    assert nearest(5000, controls, 2) == [2, 4]
+    assert nearest(None, controls, 2) == [3, 5]
