@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import betaln, gammaln, logsumexp
 
 Floats = NDArray[np.float64]
-Features = Sequence[frozenset[str]]
+Features = Sequence[AbstractSet[str]]
 
 _GRID = 20_000_000  # beta-binomial terms held at once
 _DOUBT = 20.0  # a feature's own ρ weighs as much as its class's once seen in about this many rows
@@ -34,7 +35,7 @@ class Background:
         rows: Number of prompts N.
         count: Prompts that carry each feature, K_w.
         rho: Correlation ρ_w of rows about one subject, for features seen often enough.
-        class_rho: The same, pooled over each class of features.
+        class_rho: The median ρ of each class of features.
     """
 
     rows: int
@@ -73,27 +74,25 @@ class Enriched:
 def learn_background(
     features: Features,
     subjects: Sequence[str],
-    wanted: frozenset[str],
     class_of: Callable[[str], str],
     class_rho: Mapping[str, float],
 ) -> Background:
-    """Return counts and correlations of the `wanted` features in ordinary prompts.
+    """Return counts and correlations of all features in ordinary prompts.
 
     ρ is the moment estimate Σ_g [(k_g − n_g μ)² − n_g μ(1−μ)] / Σ_g n_g(n_g−1) μ(1−μ) over subjects g with n_g
-    rows, pooled within a class, then for each feature shrunk towards its class by its number of rows.
+    rows, shrunk for each feature towards the median of its class by its number of rows.
 
     Args:
         features: Of each prompt.
         subjects: Of each prompt; "" = a subject of its own.
-        wanted: Features to count.
-        class_of: Class of a feature; those of one class share a prior for ρ.
+        class_of: Class of a feature; features of one class inform each other's ρ.
         class_rho: Smallest ρ of each class, used as it is where no subject has two prompts.
     """
     groups = _groups(subjects)
     count: Counter[str] = Counter()
     inside: dict[str, Counter[int]] = defaultdict(Counter)
     for row, group in zip(features, groups, strict=True):
-        for feature in row & wanted:
+        for feature in row:
             count[feature] += 1
             inside[feature][group] += 1
     sizes = np.bincount(groups, minlength=1).astype(float)
@@ -192,12 +191,12 @@ def _moments(inside: Mapping[int, int], count: int, sizes: Floats) -> tuple[floa
 def _pooled(
     moments: Mapping[str, tuple[float, float]], class_of: Callable[[str], str], least: Mapping[str, float]
 ) -> dict[str, float]:
-    above: Counter[str] = Counter()
-    pairs: Counter[str] = Counter()
-    for feature, (a, b) in moments.items():
-        above[class_of(feature)] += a  # type: ignore[assignment]
-        pairs[class_of(feature)] += b  # type: ignore[assignment]
-    return {c: _clipped(max(low, above[c] / pairs[c] if pairs[c] else low)) for c, low in least.items()}
+    """Return the median ρ of each class: a few words that follow their subject don't set it for all."""
+    own: dict[str, list[float]] = defaultdict(list)
+    for feature, (above, pairs) in moments.items():
+        if pairs:
+            own[class_of(feature)].append(above / pairs)
+    return {c: _clipped(max(low, float(np.median(own[c])) if own[c] else low)) for c, low in least.items()}
 
 
 def _clipped(rho: float) -> float:

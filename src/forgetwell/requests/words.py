@@ -23,6 +23,7 @@ _SPACELESS = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanma
 _LETTER = rf"(?:(?!{_SPACELESS})[\p{{L}}\p{{N}}])"
 _INSIDE = r"[\p{M}\p{Cf}]"
 # Possessive quantifiers: no text, however long, makes the matcher go back.
+ENGLISH = ("function", "person", "asking", "talk", "common")
 _WORD = regex.compile(rf"{_SPACELESS}{_INSIDE}*+|(?:{_LETTER}{_INSIDE}*+)++(?:['’]{_LETTER}{_INSIDE}*+)*+")
 
 
@@ -63,8 +64,8 @@ def word_lists() -> Mapping[str, frozenset[str]]:
 
 @cache
 def ordinary_words() -> frozenset[str]:
-    """Return all shipped ordinary words."""
-    return frozenset().union(*word_lists().values())
+    """Return the shipped English words that ordinary prompts use."""
+    return frozenset().union(*(word_lists()[name] for name in ENGLISH))
 
 
 def ngrams(text: list[Word], longest: int) -> Iterator[tuple[str, int, int]]:
