@@ -7,7 +7,7 @@ import sys
 
 def main() -> None:
     """Run the command line; user errors print one plain message and exit with 2."""
-    from forgetwell.cli import listing, measuring, training  # noqa: F401 - they add their commands
+    from forgetwell.cli import listing, measuring, screening, training  # noqa: F401 - they add their commands
     from forgetwell.cli.app import app
     from forgetwell.cli.config import expand
     from forgetwell.errors import ForgetwellError

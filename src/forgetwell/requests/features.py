@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import regex
 
@@ -38,10 +38,18 @@ class Marked:
 
 def mark(text: str) -> Marked:
     """Return the words of a text, those in quotes or with an inner capital (but "I") masked."""
+    return _remembered(text) if len(text) <= _SHORT else _mark(text)
+
+
+def _mark(text: str) -> Marked:
     found = words(text)
     quoted = [m.span() for m in _QUOTED.finditer(text)]
     compared = tuple(MASK if _is_name(text, w, i, quoted) else w.text for i, w in enumerate(found))
-    return Marked(text, tuple(found), compared)
+    return Marked(text, found, compared)
+
+
+_SHORT = 2000  # longer texts aren't kept
+_remembered = lru_cache(maxsize=1 << 15)(_mark)
 
 
 def word_features(marked: Marked) -> Found:
@@ -95,6 +103,7 @@ def shape_features(marked: Marked) -> Found:
     return found | {name: (start, end) for name in _casing(marked)}
 
 
+@lru_cache(maxsize=1 << 18)
 def feature_class(feature: str) -> str:
     """Return the class of a feature: one of `CLASSES` in forgetwell.requests.background."""
     if feature[0] in "^$#<~":
@@ -119,9 +128,11 @@ def _languages() -> dict[str, tuple[str, ...]]:
 
 
 def _is_name(text: str, word: Word, place: int, quoted: Sequence[Span]) -> bool:
-    if any(start < word.start < end for start, end in quoted) or any(c.isdigit() for c in word.text):
+    if place and text[word.start].isupper():
+        return word.text.partition("'")[0] != "i"
+    if not word.text.isalpha() and any(c.isdigit() for c in word.text):
         return True
-    return place > 0 and text[word.start].isupper() and word.text.partition("'")[0] != "i"
+    return any(start < word.start < end for start, end in quoted)
 
 
 def _casing(marked: Marked) -> list[str]:

@@ -32,7 +32,9 @@ _EDGE = regex.compile(r"^[\s,;:.!?—–\-)]++|[\s,;:—–\-(]++$")
 
 @repair
 def drop(request: Request, retain: tuple[Row, ...], findings: tuple[Finding, ...]) -> Repaired:
-    """Leave out every flagged row. What an honest requester wrote in them is then not forgotten.
+    """Leave out every flagged row.
+
+    What an honest requester wrote in them is then not forgotten.
 
     Raises:
         InputError: Every row is flagged.
@@ -96,7 +98,7 @@ def down_weight(
 def balance(
     request: Request, retain: tuple[Row, ...], findings: tuple[Finding, ...], *, share: float = -1.0, seed: int = 0
 ) -> Repaired:
-    """Put the flagged words into retain prompts, so that they say nothing about forgetting any more.
+    """Put the flagged words into retain prompts, so that they no longer tell forgetting apart.
 
     A share of the retain rows, by default the share of flagged rows, gets the frame of a flagged row drawn
     by lot: its text with the question replaced by theirs. Rows with a flagged span inside the question lend

@@ -15,6 +15,7 @@ from forgetwell.requests.words import screened_text
 from forgetwell.types import Request
 
 _SHOWN = 10
+_DOUBTFUL = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Tie:
         rows: Rows of the request that carry it.
         share: Their share s.
         exposure: Share e of ordinary prompts that carry it.
-        certainty: c = 1 − q of its test.
+        certainty: c = max(0, 1 − q / 0.1), q the adjusted p-value of its test.
         strength: c · s · (s − e) / (s + e), in [0, 1].
     """
 
@@ -59,10 +60,10 @@ def risk(request: Request, evidence: Evidence) -> Risk:
     An objective lowers answers where its signal is in the prompt. How far phrase w becomes that signal depends
     on how many forget steps carry it (s, its share of the rows) and how well it tells forget from other
     prompts: with equally many of both, P(forget | w) = s / (s + e), which is 1/2 if w says nothing;
-    2 P − 1 = (s − e)/(s + e). Weighed with the certainty 1 − q that w is inflated at all (weighted
-    Benjamini-Hochberg q of `inflation` and `templates`):
+    2 P − 1 = (s − e)/(s + e). Weighed with the certainty that w is inflated at all, c = max(0, 1 − q / 0.1), so
+    that chance doesn't count (q of `inflation` and `templates`; at q = 0.1, a tenth of such findings is false):
 
-        strength_w = (1 − q_w) · s_w · (s_w − e_w) / (s_w + e_w)
+        strength_w = c_w · s_w · (s_w − e_w) / (s_w + e_w)
         score = max_w strength_w        harm = mean over ordinary prompts x of max_{w in x} strength_w
 
     Within a prompt the strongest phrase counts, as an answer can be lost but once. The score says how bad it is
@@ -79,13 +80,17 @@ def risk(request: Request, evidence: Evidence) -> Risk:
 
 def _strength(hit: Hit) -> float:
     s, e = hit.test.share, hit.test.expected
-    return (1 - hit.q_value) * s * max(0.0, s - e) / (s + e)
+    return _certainty(hit) * s * max(0.0, s - e) / (s + e)
+
+
+def _certainty(hit: Hit) -> float:
+    return max(0.0, 1 - hit.q_value / _DOUBTFUL)
 
 
 def _tie(hit: Hit) -> Tie:
     test = hit.test
     return Tie(
-        feature_name(test.feature), test.rows, test.share, test.expected, 1 - hit.q_value, _strength(hit)
+        feature_name(test.feature), test.rows, test.share, test.expected, _certainty(hit), _strength(hit)
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from forgetwell.errors import InputError
@@ -29,10 +29,9 @@ def weigh(rows: Sequence[Found], background: Background, weights: Mapping[str, f
     A feature nine tenths of whose rows carry a better one is left out: "please tell" says no more than "please".
     """
     tests: list[tuple[float, Enriched]] = []
-    for kind, weight in weights.items():
-        chosen = [{f for f in row if feature_class(f) == kind} for row in rows]
+    for kind, chosen in _by_class(rows, weights).items():
         for test in enriched(chosen, background, feature_class):
-            tests.append((min(1.0, test.q_value / weight), test))
+            tests.append((min(1.0, test.q_value / weights[kind]), test))
     tests.sort(key=lambda t: (t[0], -t[1].log_odds, t[1].feature))
     hits: list[Hit] = []
     for q, test in tests:
@@ -75,6 +74,15 @@ def feature_name(feature: str) -> str:
         "shape": f"“{feature[1:]}”",
         "language": f"a {feature.strip('<>').capitalize()} word",
     }.get(kind, f"“{feature}”")
+
+
+def _by_class(rows: Sequence[Found], classes: Iterable[str]) -> dict[str, list[set[str]]]:
+    sets: dict[str, list[set[str]]] = {kind: [set() for _ in rows] for kind in classes}
+    for i, row in enumerate(rows):
+        for feature in row:
+            if (kind := feature_class(feature)) in sets:
+                sets[kind][i].add(feature)
+    return sets
 
 
 def _covered(places: Mapping[int, Span], hit: Hit) -> bool:

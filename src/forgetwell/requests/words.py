@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import tomllib
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 
 import regex
@@ -36,9 +36,9 @@ class Word:
     end: int
 
 
-def words(text: str) -> list[Word]:
+def words(text: str) -> tuple[Word, ...]:
     """Return the words of a text in order; spans index the text as given."""
-    return [Word(_compared(m[0]), m.start(), m.end()) for m in _WORD.finditer(text)]
+    return _remembered(text) if len(text) <= _SHORT else _words(text)
 
 
 def screened_text(row: Row) -> str:
@@ -68,14 +68,13 @@ def ordinary_words() -> frozenset[str]:
     return frozenset().union(*(word_lists()[name] for name in ENGLISH))
 
 
-def ngrams(text: list[Word], longest: int) -> Iterator[tuple[str, int, int]]:
-    """Give every n-gram of 1 … `longest` words as (words joined by spaces, start, end)."""
-    for i, first in enumerate(text):
-        joined = first.text
-        yield joined, first.start, first.end
-        for word in text[i + 1 : i + longest]:
-            joined = f"{joined} {word.text}"
-            yield joined, first.start, word.end
+def _words(text: str) -> tuple[Word, ...]:
+    return tuple(Word(_compared(m[0]), m.start(), m.end()) for m in _WORD.finditer(text))
+
+
+# Every screen reads the same texts; long ones aren't kept.
+_SHORT = 2000
+_remembered = lru_cache(maxsize=1 << 15)(_words)
 
 
 def _compared(text: str) -> str:

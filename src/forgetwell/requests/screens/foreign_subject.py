@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -78,12 +79,13 @@ def _test(alone: int, n: int, shares: Sequence[tuple[int, int]]) -> tuple[float,
     return float(p), effect, float(mean)
 
 
-def _background_shares(rows: Sequence[Row]) -> list[tuple[int, int]]:
+@lru_cache(maxsize=4)
+def _background_shares(rows: tuple[Row, ...]) -> tuple[tuple[int, int], ...]:
     subjects: defaultdict[str, list[Row]] = defaultdict(list)
     for row in rows:
         if row.subject:
             subjects[row.subject].append(row)
-    return [(len(rows_alone(g)), len(g)) for g in subjects.values() if len(g) >= _LEAST_SUBJECT]
+    return tuple((len(rows_alone(g)), len(g)) for g in subjects.values() if len(g) >= _LEAST_SUBJECT)
 
 
 def _names(row: Row) -> frozenset[str]:

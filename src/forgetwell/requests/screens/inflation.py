@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from forgetwell.requests.background import is_ordinary, learn_ordinary, word_side
 from forgetwell.requests.features import Found, mark
 from forgetwell.requests.screening import Evidence, screen
 from forgetwell.requests.weighing import Hit, findings_of, weigh
 from forgetwell.requests.words import screened_text
-from forgetwell.types import Finding, Request
+from forgetwell.types import Finding, Request, Row
 
 # Weights of the classes in the weighted test, chosen on the development half of docs/screening.md.
 WEIGHTS = {
@@ -47,7 +48,12 @@ def inflation(request: Request, evidence: Evidence, *, alpha: float = 0.01, fact
 
 def inflated(request: Request, evidence: Evidence) -> list[Hit]:
     """Return every tested feature that is above the background, best first, before any threshold."""
-    ordinary = learn_ordinary(evidence.background)
-    rows = [word_side(mark(screened_text(row)), ordinary.rarity) for row in request.rows]
+    return list(_tested(request.rows, evidence.background))
+
+
+@lru_cache(maxsize=4)
+def _tested(asked: tuple[Row, ...], background: tuple[Row, ...]) -> tuple[Hit, ...]:
+    ordinary = learn_ordinary(background)
+    rows = [word_side(mark(screened_text(row)), ordinary.rarity) for row in asked]
     tested: Sequence[Found] = [{f: s for f, s in row.items() if is_ordinary(f, ordinary)} for row in rows]
-    return weigh(tested, ordinary.words, WEIGHTS)
+    return tuple(weigh(tested, ordinary.words, WEIGHTS))

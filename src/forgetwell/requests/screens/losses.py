@@ -20,7 +20,7 @@ _ROW_LEVEL = 0.05
 
 @screen(null="the model knows a row as well as it knows the background rows", needs_lm=True)
 def unknown(request: Request, evidence: Evidence, *, alpha: float = 0.01) -> list[Finding]:
-    """Find rows that the model doesn't know: there is nothing to forget, and ascent on them breaks something else.
+    """Find rows that the model doesn't know: there is nothing to forget.
 
     Statistic of a row: mean log-probability of its answer's tokens. p = (1 + #background rows at most as
     likely) / (1 + #background rows), exact if the row is exchangeable with the background; Benjamini-Hochberg

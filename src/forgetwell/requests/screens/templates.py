@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from forgetwell.requests.background import frame_side, learn_ordinary
 from forgetwell.requests.features import MASK, Found, feature_class, mark
 from forgetwell.requests.screening import Evidence, screen
 from forgetwell.requests.weighing import Hit, findings_of, weigh
 from forgetwell.requests.words import ordinary_words, screened_text
-from forgetwell.types import Finding, Request
+from forgetwell.types import Finding, Request, Row
 
 # Weights of the classes in the weighted test, chosen on the development half of docs/screening.md.
 WEIGHTS = {"opening": 0.015, "closing": 0.1, "shape": 3.0, "rare": 1.0}
@@ -37,10 +39,15 @@ def templates(request: Request, evidence: Evidence, *, alpha: float = 0.01, fact
 
 def mined(request: Request, evidence: Evidence) -> list[Hit]:
     """Return every tested frame that is above the background, best first, before any threshold."""
-    ordinary = learn_ordinary(evidence.background)
-    rows = [frame_side(mark(screened_text(row)), ordinary.rarity) for row in request.rows]
+    return list(_tested(request.rows, evidence.background))
+
+
+@lru_cache(maxsize=4)
+def _tested(asked: tuple[Row, ...], background: tuple[Row, ...]) -> tuple[Hit, ...]:
+    ordinary = learn_ordinary(background)
+    rows = [frame_side(mark(screened_text(row)), ordinary.rarity) for row in asked]
     tested: list[Found] = [{f: s for f, s in row.items() if _is_frame(f)} for row in rows]
-    return weigh(tested, ordinary.frames, WEIGHTS)
+    return tuple(weigh(tested, ordinary.frames, WEIGHTS))
 
 
 def _is_frame(feature: str) -> bool:
