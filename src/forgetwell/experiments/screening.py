@@ -85,7 +85,7 @@ def score_request(request: Request, evidence: Evidence) -> Scored:
     return Scored(
         _evidence(h.q_value for h in inflated(request, evidence)),
         _evidence(h.q_value for h in mined(request, evidence)),
-        _evidence(f.p_value for f in alone if f.p_value is not None),
+        _evidence(10 * f.p_value for f in alone if f.p_value is not None),  # its default level is a tenth
         suspicious(run_screens(request, evidence, DECIDING)),
     )
 

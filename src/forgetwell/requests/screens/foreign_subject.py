@@ -19,7 +19,7 @@ _LEAST_NAME = 3
 
 
 @screen(null="as many rows stand alone as among the rows about one background subject")
-def foreign_subject(request: Request, evidence: Evidence, *, alpha: float = 0.01) -> list[Finding]:
+def foreign_subject(request: Request, evidence: Evidence, *, alpha: float = 0.001) -> list[Finding]:
     """Find rows whose names no other row shares, if there are more of them than honest requests have.
 
     Names are the words in quotes or with an inner capital of prompt and answer. Rows are linked by names they share; a row
