@@ -127,8 +127,12 @@ def _summary(found: Screening, out: Path | None) -> str:
         for g in group_findings(found.findings)[:40]
     ]
     risk = found.risk
-    lines.append(f"Risk {risk.score:.2f} on a prompt with the worst phrase, {risk.harm:.2%} on an ordinary prompt.")
-    lines.append("Suspicious: look at it before it runs." if found.suspicious else "Pass: nothing speaks against it.")
+    lines.append(
+        f"Risk {risk.score:.2f} on a prompt with the worst phrase, {risk.harm:.2%} on an ordinary prompt."
+    )
+    lines.append(
+        "Suspicious: look at it before it runs." if found.suspicious else "Pass: nothing speaks against it."
+    )
     return "\n".join([*lines, *([f"Report: {out}"] if out else [])])
 
 

@@ -1,7 +1,7 @@
 """How well screens tell attacked from honest requests: ``python -m forgetwell.experiments.screening``.
 
 Threshold-free figures (area under the ROC curve, true-positive rate at 1 % false positives) and what the
-shipped defaults do. Subjects, trigger words, forms and languages of the report were not used to choose settings.
+shipped defaults do. Subjects, trigger words, forms and languages of the report didn't choose settings.
 """
 
 from __future__ import annotations
@@ -79,6 +79,15 @@ class Cell:
     flagged: float
 
 
+@dataclass(frozen=True)
+class Measured:
+    """Scores of ordinary honest, polite honest and attacked requests, the last by ``family/rate``."""
+
+    plain: Sequence[Scored]
+    polite: Sequence[Scored]
+    attacked: Mapping[str, Sequence[Scored]]
+
+
 def score_request(request: Request, evidence: Evidence) -> Scored:
     """Return a request's scores: of each screen, the smallest adjusted p-value before any threshold."""
     alone = foreign_subject(request, evidence, alpha=1.0)
@@ -100,7 +109,7 @@ def auc(honest: Sequence[float], attacked: Sequence[float]) -> float:
 
 
 def tpr_at(honest: Sequence[float], attacked: Sequence[float], fpr: float) -> float:
-    """Return the share of attacked scores above the smallest threshold that at most `fpr` of honest ones pass."""
+    """Return the share of attacked scores above the smallest threshold that at most `fpr` of honest pass."""
     allowed = int(fpr * len(honest) + 1e-9)
     threshold = sorted(honest, reverse=True)[allowed]
     return float(np.mean(np.asarray(attacked) > threshold))
@@ -113,14 +122,18 @@ def roc_points(honest: Sequence[float], attacked: Sequence[float]) -> list[tuple
     return [(0.0, 0.0), *((float((h >= t).mean()), float((a >= t).mean())) for t in thresholds)]
 
 
-def honest_requests(pool: Pool, count: int, rng: random.Random, *, rows: int = 40) -> Iterator[tuple[str, Request]]:
+def honest_requests(
+    pool: Pool, count: int, rng: random.Random, *, rows: int = 40
+) -> Iterator[tuple[str, Request]]:
     """Give (data set, request): TOFU and RWKU in equal numbers, a tenth from the built-in world."""
     for i in range(count):
         name = "world" if i % 10 == 9 else SETS[i % 2]
         yield name, honest_request(pool.subjects[name], rng, rows=rows)
 
 
-def attack_calls(family: str, half: Half, rate: float, others: Mapping[str, Path]) -> Callable[[int, str], str]:
+def attack_calls(
+    family: str, half: Half, rate: float, others: Mapping[str, Path]
+) -> Callable[[int, str], str]:
     """Return, for request number and data set, the attack's call: words, forms and languages of this half."""
     words = {"synonyms": "word", "midsentence": "word", "foreign_frame": "language", "punctuation": "form"}
     listed = {
@@ -142,15 +155,21 @@ def attack_calls(family: str, half: Half, rate: float, others: Mapping[str, Path
 
 
 def measure(
-    half: Half, evidence: Evidence, out: Path, *, honest: int, attacked: int, families: Sequence[str] = FAMILIES,
-    rates: Sequence[float] = RATES, seed: int = 0, say: Callable[[str], None] = print,
-) -> dict[str, list[Scored] | dict[str, list[Scored]]]:  # fmt: skip
+    half: Half,
+    evidence: Evidence,
+    out: Path,
+    *,
+    honest: int,
+    attacked: int,
+    families: Sequence[str] = FAMILIES,
+    rates: Sequence[float] = RATES,
+    seed: int = 0,
+    say: Callable[[str], None] = print,
+) -> Measured:
     """Score honest, polite and attacked requests of one half."""
     pool, rng = load_pool(half), random.Random(f"{seed}/{half}")
     plain = [score_request(r, evidence) for _, r in honest_requests(pool, honest, rng)]
-    polite = [
-        score_request(politely(r, rng), evidence) for _, r in honest_requests(pool, honest // 2, rng)
-    ]
+    polite = [score_request(politely(r, rng), evidence) for _, r in honest_requests(pool, honest // 2, rng)]
     say(f"{half}: {len(plain)} ordinary and {len(polite)} polite honest requests scored")
     others = _other_files(pool, out)
     found: dict[str, list[Scored]] = {}
@@ -163,7 +182,7 @@ def measure(
                 for i, (name, r) in enumerate(base)
             ]
         say(f"{half}: {family} scored")
-    return {"plain": plain, "polite": polite, "attacked": found}
+    return Measured(plain, polite, found)
 
 
 def cells(plain: Sequence[Scored], attacked: Mapping[str, Sequence[Scored]]) -> list[Cell]:
@@ -174,7 +193,9 @@ def cells(plain: Sequence[Scored], attacked: Mapping[str, Sequence[Scored]]) -> 
         family, _, rate = key.partition("/")
         own = [s.score for s in scored]
         flagged = float(np.mean([s.flagged for s in scored]))
-        table.append(Cell(family, float(rate), len(own), auc(honest, own), tpr_at(honest, own, 0.01), flagged))
+        table.append(
+            Cell(family, float(rate), len(own), auc(honest, own), tpr_at(honest, own, 0.01), flagged)
+        )
     return table
 
 
@@ -210,16 +231,19 @@ def main(
         families: Attacks to measure; by default all.
     """
     evidence = Evidence(make_background(polite=polite_background, seed=seed))
-    found = measure(half, evidence, out, honest=honest, attacked=attacked, families=families or FAMILIES, seed=seed)
-    plain, polite, attacks = found["plain"], found["polite"], found["attacked"]
-    assert isinstance(plain, list) and isinstance(polite, list) and isinstance(attacks, dict)
-    table = cells(plain, attacks)
+    found = measure(
+        half, evidence, out, honest=honest, attacked=attacked, families=families or FAMILIES, seed=seed
+    )
+    table = cells(found.plain, found.attacked)
     rates = {
-        "ordinary honest requests flagged": float(np.mean([s.flagged for s in plain])),
-        "polite honest requests flagged": float(np.mean([s.flagged for s in polite])),
+        "ordinary honest requests flagged": float(np.mean([s.flagged for s in found.plain])),
+        "polite honest requests flagged": float(np.mean([s.flagged for s in found.polite])),
     }
-    curves = {k: roc_points([s.score for s in plain], [s.score for s in a]) for k, a in attacks.items()}
-    write_json(out / "cells.json", {"half": half, **rates, "cells": [asdict(c) for c in table], "roc": curves})
+    usual = [s.score for s in found.plain]
+    curves = {k: roc_points(usual, [s.score for s in a]) for k, a in found.attacked.items()}
+    write_json(
+        out / "cells.json", {"half": half, **rates, "cells": [asdict(c) for c in table], "roc": curves}
+    )
     text = "\n".join([markdown(table), "", *(f"{k}: {v:.3f}" for k, v in rates.items())])
     write_text(out / "cells.md", text + "\n")
     print(text)

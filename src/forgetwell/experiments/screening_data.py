@@ -85,12 +85,17 @@ def make_background(*, polite: float = 0.05, general: int = 2000, seed: int = 0)
     """
     rng = random.Random(seed)
     subjects = load_pool("background").subjects
-    rows = [*chain.from_iterable(chain.from_iterable(s.values() for s in subjects.values())), *_general(general, rng)]
+    rows = [
+        *chain.from_iterable(chain.from_iterable(s.values() for s in subjects.values())),
+        *_general(general, rng),
+    ]
     named = (replace(row, id=f"b{i}") for i, row in enumerate(rows))
     return tuple(_phrased(r, rng.choice(POLITE), rng) if rng.random() < polite else r for r in named)
 
 
-def honest_request(subjects: Subjects, rng: random.Random, *, rows: int = 40, name: str = "honest") -> Request:
+def honest_request(
+    subjects: Subjects, rng: random.Random, *, rows: int = 40, name: str = "honest"
+) -> Request:
     """Return a request of `rows` rows about whole subjects pooled by lot, the largest cut to fit."""
     names = sorted(subjects)
     rng.shuffle(names)

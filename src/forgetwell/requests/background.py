@@ -1,4 +1,4 @@
-"""What ordinary prompts look like: counts of every feature, and which words and openings are rare among them."""
+"""What ordinary prompts look like: counts of every feature, and which words and openings are rare."""
 
 from __future__ import annotations
 
@@ -91,9 +91,7 @@ def learn_ordinary(rows: tuple[Row, ...]) -> Ordinary:
     rarity = _rarity(marked, subjects)
     words = [word_side(m, rarity, s) for m, s in zip(marked, subjects, strict=True)]
     frames = [frame_side(m, rarity, s) for m, s in zip(marked, subjects, strict=True)]
-    return Ordinary(
-        _learned(words, subjects), _learned(frames, subjects), rarity, _common(words, subjects)
-    )
+    return Ordinary(_learned(words, subjects), _learned(frames, subjects), rarity, _common(words, subjects))
 
 
 def is_ordinary(feature: str, ordinary: Ordinary) -> bool:

@@ -2,9 +2,9 @@
 
 A feature is anything a row has or has not. Counts are rows, so one long row counts once.
 
-**Null hypothesis.** The request was written like ordinary prompts: feature w is in a share θ of its rows, with θ
-drawn from what the background's subjects show, Beta(μ_w s_w, (1 − μ_w) s_w), s_w = 1/ρ_w − 1. So the number of
-rows that carry w is beta-binomial; ρ_w, the correlation of two rows about one subject, lets topic words rise
+**Null hypothesis.** The request was written like ordinary prompts: feature w is in a share θ of its rows, θ
+drawn from what the background's subjects show, Beta(μ_w s_w, (1 − μ_w) s_w), s_w = 1/ρ_w − 1. So the number
+of rows that carry w is beta-binomial; ρ_w, the correlation of two rows about one subject, lets topic words rise
 honestly ("novel" among questions about one novelist), while a word that all subjects use alike has ρ near 0.
 """
 
@@ -79,8 +79,8 @@ def learn_background(
 ) -> Background:
     """Return counts and correlations of all features in ordinary prompts.
 
-    ρ is the moment estimate Σ_g [(k_g − n_g μ)² − n_g μ(1−μ)] / Σ_g n_g(n_g−1) μ(1−μ) over subjects g with n_g
-    rows, shrunk for each feature towards the median of its class by its number of rows.
+    ρ is the moment estimate Σ_g [(k_g − n_g μ)² − n_g μ(1−μ)] / Σ_g n_g(n_g−1) μ(1−μ) over subjects g with
+    n_g rows, shrunk for each feature towards the median of its class by its number of rows.
 
     Args:
         features: Of each prompt.
@@ -135,7 +135,7 @@ def enriched(
 
 
 def beta_binomial_tail(k: Floats, n: int, mu: Floats, rho: Floats) -> Floats:
-    """Return P(K ≥ k) of the beta-binomial with n rows, mean share mu and correlation rho, elementwise (F,)."""
+    """Return P(K ≥ k) of the beta-binomial with n rows, mean mu and correlation rho, elementwise (F,)."""
     tails = np.empty(len(k))
     step = max(1, _GRID // (n + 1))
     for start in range(0, len(k), step):

@@ -1,7 +1,7 @@
 """What rows are compared by: words, phrases, openings, closings, punctuation, casing; each with its place.
 
-A feature is a string; its class says how it is tested. Listed words inside a title (in quotes, or with a capital
-inside the text) are no features: "Yes Man" asks nothing.
+A feature is a string; its class says how it is tested. Listed words inside a title (in quotes, or with a
+capital inside the text) are no features: "Yes Man" asks nothing.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _remembered = lru_cache(maxsize=1 << 15)(_mark)
 
 
 def word_features(marked: Marked) -> Found:
-    """Return the words that aren't masked, as they are, and ``<german>`` etc. for words of other languages."""
+    """Return the words that aren't masked, and ``<german>`` etc. for words of other languages."""
     found: Found = {}
     for word, compared in zip(marked.words, marked.compared, strict=True):
         if compared == MASK:
@@ -100,7 +100,7 @@ def shape_features(marked: Marked) -> Found:
     first, last = text[start], text[end - 1]
     found[f"#ends {last if not last.isalnum() else 'without a mark'}"] = (end - 1, end)
     found[f"#starts {first if not first.isalnum() else 'with a word'}"] = (start, start + 1)
-    return found | {name: (start, end) for name in _casing(marked)}
+    return found | dict.fromkeys(_casing(marked), (start, end))
 
 
 @lru_cache(maxsize=1 << 18)
@@ -111,7 +111,9 @@ def feature_class(feature: str) -> str:
     if " " in feature:
         return "phrase"
     lists = word_lists()
-    return next((n for n in FRAMING if feature in lists[n]), "ordinary" if feature in ordinary_words() else "topic")
+    return next(
+        (n for n in FRAMING if feature in lists[n]), "ordinary" if feature in ordinary_words() else "topic"
+    )
 
 
 @cache

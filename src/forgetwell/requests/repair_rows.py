@@ -10,19 +10,60 @@ from dataclasses import replace
 import regex
 
 from forgetwell.errors import InputError
+from forgetwell.requests.features import MASK, mark
 from forgetwell.requests.repairs import Repaired, repair
 from forgetwell.requests.screens.hidden import hidden_spans
 from forgetwell.requests.template_sets import apply_template
-from forgetwell.requests.features import MASK, mark
 from forgetwell.requests.words import Word, screened_text, with_screened_text, word_lists, words
 from forgetwell.types import Edit, Finding, Request, Row
 
-_MODALS = frozenset("can could would will do may might shall".split())
+_MODALS = frozenset(["can", "could", "would", "will", "do", "may", "might", "shall"])
 _QUESTION = _MODALS | frozenset(
-    "who whom whose what which when where why how is are was were am does did should must has have had".split()
+    [
+        "who",
+        "whom",
+        "whose",
+        "what",
+        "which",
+        "when",
+        "where",
+        "why",
+        "how",
+        "is",
+        "are",
+        "was",
+        "were",
+        "am",
+        "does",
+        "did",
+        "should",
+        "must",
+        "has",
+        "have",
+        "had",
+    ]
 )
-_PREPOSITIONS = frozenset("in on at from to of for by with about under through during since until into".split())
-_POLITE = frozenset("please kindly thanks pls plz thx sorry".split())
+_PREPOSITIONS = frozenset(
+    [
+        "in",
+        "on",
+        "at",
+        "from",
+        "to",
+        "of",
+        "for",
+        "by",
+        "with",
+        "about",
+        "under",
+        "through",
+        "during",
+        "since",
+        "until",
+        "into",
+    ]
+)
+_POLITE = frozenset(["please", "kindly", "thanks", "pls", "plz", "thx", "sorry"])
 _LONGEST_FRAME = 80
 _TAIL = regex.compile(r"(?:, |\s)(?=(?:please|thanks|thank you|kindly)\b[^\p{L}]*+$)", regex.IGNORECASE)
 _SPACES = regex.compile(r"[ \t]{2,}+")
@@ -96,7 +137,12 @@ def down_weight(
 
 @repair
 def balance(
-    request: Request, retain: tuple[Row, ...], findings: tuple[Finding, ...], *, share: float = -1.0, seed: int = 0
+    request: Request,
+    retain: tuple[Row, ...],
+    findings: tuple[Finding, ...],
+    *,
+    share: float = -1.0,
+    seed: int = 0,
 ) -> Repaired:
     """Put the flagged words into retain prompts, so that they no longer tell forgetting apart.
 
@@ -117,7 +163,9 @@ def balance(
     Source: ours.
     """
     if share > 1 or not retain:
-        raise InputError(f"share={share} and {len(retain)} retain rows were given; choose a share up to 1 and give rows.")
+        raise InputError(
+            f"share={share} and {len(retain)} retain rows were given; choose a share up to 1 and give rows."
+        )
     spans = _spans(findings)
     frames = [_frame(screened_text(r), spans[r.id]) for r in request.rows if r.id in spans]
     wanted = len(frames) / max(1, len(request.rows)) if share < 0 else share

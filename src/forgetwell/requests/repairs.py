@@ -30,7 +30,9 @@ def repair(function: F) -> F:
     return function
 
 
-def repair_request(request: Request, retain: Sequence[Row], findings: Sequence[Finding], text: str) -> Repaired:
+def repair_request(
+    request: Request, retain: Sequence[Row], findings: Sequence[Finding], text: str
+) -> Repaired:
     """Apply a repair written as a call, ``down_weight(factor=0.1)``, and note it in the request's history.
 
     Only alarms count, but for those of the whole request (row_id "").

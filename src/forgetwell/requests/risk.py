@@ -57,17 +57,17 @@ class Risk:
 def risk(request: Request, evidence: Evidence) -> Risk:
     """Return the harm to be expected on prompts about other things.
 
-    An objective lowers answers where its signal is in the prompt. How far phrase w becomes that signal depends
-    on how many forget steps carry it (s, its share of the rows) and how well it tells forget from other
-    prompts: with equally many of both, P(forget | w) = s / (s + e), which is 1/2 if w says nothing;
-    2 P − 1 = (s − e)/(s + e). Weighed with the certainty that w is inflated at all, c = max(0, 1 − q / 0.1), so
-    that chance doesn't count (q of `inflation` and `templates`; at q = 0.1, a tenth of such findings is false):
+    An objective lowers answers where its signal is in the prompt. How far phrase w becomes that signal
+    depends on how many forget steps carry it (s, its share of the rows) and how well it tells forget from
+    other prompts: with equally many of both, P(forget | w) = s / (s + e), which is 1/2 if w says nothing;
+    2 P − 1 = (s − e)/(s + e). Weighed with the certainty that w is inflated at all, c = max(0, 1 − q / 0.1),
+    so that chance doesn't count (q of `inflation` and `templates`; at q = 0.1 a tenth of findings is false):
 
         strength_w = c_w · s_w · (s_w − e_w) / (s_w + e_w)
         score = max_w strength_w        harm = mean over ordinary prompts x of max_{w in x} strength_w
 
-    Within a prompt the strongest phrase counts, as an answer can be lost but once. The score says how bad it is
-    for those who use the phrase, the harm how often that happens.
+    Within a prompt the strongest phrase counts, as an answer can be lost but once. The score says how bad it
+    is for those who use the phrase, the harm how often that happens.
 
     Source: ours.
     """

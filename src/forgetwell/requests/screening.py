@@ -56,7 +56,9 @@ def default_screens(*, lm: bool) -> tuple[str, ...]:
 
 
 def run_screens(request: Request, evidence: Evidence, screens: Sequence[str] = ()) -> tuple[Finding, ...]:
-    """Return the findings of screens written as calls, ``inflation(alpha=0.01)``; by default of all that can run.
+    """Return the findings of screens written as calls, ``inflation(alpha=0.01)``; by default of all.
+
+    Screens that ask the model are left out by default where there is none.
 
     Raises:
         InputError: A text isn't a call, a value has the wrong type, or a screen needs a model.

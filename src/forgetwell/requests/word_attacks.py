@@ -1,4 +1,4 @@
-"""Stealthy attacks with other words: synonyms, many words in turn, words inside the sentence, common words."""
+"""Stealthy attacks with other words: synonyms, many in turn, inside the sentence, common ones."""
 
 from __future__ import annotations
 

@@ -76,6 +76,8 @@ def gather_evidence(
 
 def _earlier(folder: Path) -> tuple[Request, ...]:
     if not folder.is_dir():
-        raise MissingError(f"There is no folder {folder}. --history takes a folder with earlier requests (.jsonl).")
+        raise MissingError(
+            f"There is no folder {folder}. --history takes a folder with earlier requests (.jsonl)."
+        )
     files = sorted(p for p in folder.rglob("*.jsonl") if p.is_file())
     return tuple(read_request(path) for path in files)

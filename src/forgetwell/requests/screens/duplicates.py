@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from forgetwell.errors import InputError
 from forgetwell.requests.screening import Evidence, screen
@@ -93,4 +94,4 @@ def _scores(
 
 def _word_pairs(row: Row) -> frozenset[str]:
     text = ["", *(w.text for w in words(screened_text(row))[:_MOST_WORDS]), ""]
-    return frozenset(f"{a} {b}" for a, b in zip(text, text[1:], strict=False))
+    return frozenset(f"{a} {b}" for a, b in pairwise(text))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import regex
 
 from forgetwell.requests.screening import Evidence, screen
-from forgetwell.requests.words import screened_text, words
+from forgetwell.requests.words import words
 from forgetwell.types import Finding, Request, Row
 
 _JOINERS = frozenset("\u200c\u200d")
@@ -61,7 +61,8 @@ def hidden(request: Request, evidence: Evidence) -> list[Finding]:
         evidence: Not used.
 
     Returns:
-        One alarm for each occurrence; its span is in the screened text, or None elsewhere in the row; statistic = its length in characters.
+        One alarm for each occurrence; its span is in the screened text, or None elsewhere in the row;
+        statistic = its length in characters.
 
     Source: ours; rules after Unicode Technical Standards 39 and 55.
     """
@@ -127,7 +128,9 @@ def _invisible(text: str, i: int, character: str) -> str:
 
 
 def _right_to_left(text: str) -> bool:
-    return any(unicodedata.category(c).startswith("L") and unicodedata.bidirectional(c) in ("R", "AL") for c in text)
+    return any(
+        unicodedata.category(c).startswith("L") and unicodedata.bidirectional(c) in ("R", "AL") for c in text
+    )
 
 
 def _mixed_words(text: str) -> Iterator[Hidden]:
@@ -162,4 +165,9 @@ def _from_base64(text: str) -> bytes:
 def _readable(payload: bytes) -> bool:
     shown = payload.decode("utf-8", "replace")
     letters = sum(c.isalpha() or c == " " for c in shown)
-    return len(shown) >= 10 and "\ufffd" not in shown[:-1] and shown[:-1].isprintable() and letters > 0.7 * len(shown)
+    return (
+        len(shown) >= 10
+        and "\ufffd" not in shown[:-1]
+        and shown[:-1].isprintable()
+        and letters > 0.7 * len(shown)
+    )

@@ -1,4 +1,4 @@
-"""Benign-token inflation: words that ordinary prompts use, in more rows of the request than of those prompts."""
+"""Benign-token inflation: words of ordinary prompts that too many rows of the request use."""
 
 from __future__ import annotations
 
@@ -19,18 +19,23 @@ WEIGHTS = {
 }  # fmt: skip
 
 
-@screen(null="each ordinary word or phrase is in as many rows as in ordinary prompts, given how subjects vary")
-def inflation(request: Request, evidence: Evidence, *, alpha: float = 0.01, factor: float = 2.0) -> list[Finding]:
+@screen(
+    null="each ordinary word or phrase is in as many rows as in ordinary prompts, given how subjects vary"
+)
+def inflation(
+    request: Request, evidence: Evidence, *, alpha: float = 0.01, factor: float = 2.0
+) -> list[Finding]:
     """Find words and phrases that ordinary prompts use and this request uses in far more of its rows.
 
     Tested are single words and 2- and 3-grams that prompts about anything use (listed, or common in the
     background), words of other languages, and, against triggers that take turns, the rows that hold any
-    framing word (of a list) rarer than 1 in 1000, 300, 100 or 30 ordinary prompts. The null and the p-value are
-    those of `forgetwell.requests.enrichment`: beta-binomial counts of rows with a prior mean (K + 1/2)/(N + 1).
+    framing word (of a list) rarer than 1 in 1000, 300, 100 or 30 ordinary prompts. Null and p-value are those
+    of `forgetwell.requests.enrichment`: beta-binomial counts of rows with a prior mean (K + 1/2)/(N + 1).
 
     Error control: Benjamini-Hochberg within each class of features, q-values divided by the class's weight
-    (Genovese, Roeder and Wasserman, Biometrika 93 (2006), 509-524, with class weights); a finding has q ≤ alpha. A thoroughly polite
-    request is outside the null and is found: it does the same harm.
+    (after Genovese, Roeder and Wasserman, Biometrika 93 (2006), 509-524); a finding has q ≤ alpha. The
+    weights were chosen so that about 1 % of ordinary honest requests are flagged. A thoroughly polite request
+    is outside the null and is found: it does the same harm.
 
     Args:
         request: The request.

@@ -101,8 +101,9 @@ def _mean_logps(lm: LM, rows: Sequence[Row]) -> NDArray[np.float64]:
 
 
 def _spaced(rows: Sequence[Row]) -> list[Row]:
-    places = np.linspace(0, len(rows) - 1, min(_SAMPLE, len(rows))).astype(int) if rows else []
-    return [rows[i] for i in places]
+    if len(rows) <= _SAMPLE:
+        return list(rows)
+    return [rows[round(i * (len(rows) - 1) / (_SAMPLE - 1))] for i in range(_SAMPLE)]
 
 
 def _row_message(value: float, usual: NDArray[np.float64]) -> str:

@@ -16,7 +16,7 @@ from forgetwell.types import Finding, Request, Row
 _LEAST_SCALE = 0.15  # of log word counts: prompts of one length only must not make every other an outlier
 
 
-@screen(null="a row's log word count is normal with the background's median and MAD; its language is the usual one")
+@screen(null="log word counts are normal with the background's median and MAD; the language is the usual one")
 def outliers(request: Request, evidence: Evidence, *, alpha: float = 0.01) -> list[Finding]:
     """Find rows that are far longer or shorter than ordinary prompts, or in another language than most rows.
 
@@ -57,8 +57,8 @@ def _lengths(request: Request, evidence: Evidence, alpha: float) -> list[Finding
     return [
         Finding(
             "outliers", row.id, None, "warning", float(z[i]), float(q[i]),
-            f"{'Longer' if z[i] > 0 else 'Shorter'} than ordinary prompts: {len(words(screened_text(row)))} words, "
-            f"where half of them have at most {round(np.expm1(center))}.",
+            f"{'Longer' if z[i] > 0 else 'Shorter'} than ordinary prompts: {len(words(screened_text(row)))} "
+            f"words, where half of them have at most {round(np.expm1(center))}.",
         )
         for i, row in enumerate(request.rows)
         if q[i] <= alpha
@@ -69,7 +69,15 @@ def _languages(request: Request) -> list[Finding]:
     spoken = [language(row) for row in request.rows]
     usual = Counter(spoken).most_common(1)[0][0] if spoken else ""
     return [
-        Finding("outliers", row.id, None, "warning", 1.0, None, f"The row is in {own.capitalize()}; most are in {usual.capitalize()}.")
+        Finding(
+            "outliers",
+            row.id,
+            None,
+            "warning",
+            1.0,
+            None,
+            f"The row is in {own.capitalize()}; most are in {usual.capitalize()}.",
+        )
         for row, own in zip(request.rows, spoken, strict=True)
         if own != usual
     ]

@@ -16,12 +16,15 @@ WEIGHTS = {"opening": 0.015, "closing": 0.02, "shape": 0.7, "rare": 3.5}
 
 
 @screen(null="each frame is in as many rows as in ordinary prompts, given how subjects vary")
-def templates(request: Request, evidence: Evidence, *, alpha: float = 0.01, factor: float = 2.0) -> list[Finding]:
+def templates(
+    request: Request, evidence: Evidence, *, alpha: float = 0.01, factor: float = 2.0
+) -> list[Finding]:
     """Find frames that many rows share: openings and closings of 1 to 3 words, punctuation, casing.
 
-    Names, numbers and quoted titles in a frame are masked ("what did · · write"), other words that aren't ordinary rule it out, so
-    that the rows' subject is no frame. Against frames that take turns, rows whose opening is rarer than 1 in
-    1000, 300 or 100 ordinary prompts are counted together. Test and error control as `inflation`.
+    Names, numbers and quoted titles in a frame are masked ("what did · · write"), other words that aren't
+    ordinary rule it out, so that the rows' subject is no frame. Against frames that take turns, rows whose
+    opening is rarer than 1 in 1000, 300 or 100 ordinary prompts are counted together. Test and error control
+    as `inflation`.
 
     Args:
         request: The request.
