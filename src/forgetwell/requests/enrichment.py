@@ -4,8 +4,8 @@ A feature is anything a row has or has not. Counts are rows, so one long row cou
 
 **Null hypothesis.** The request was written like ordinary prompts: feature w is in a share θ of its rows, θ
 drawn from what the background's subjects show, Beta(μ_w s_w, (1 − μ_w) s_w), s_w = 1/ρ_w − 1. So the number
-of rows that carry w is beta-binomial; ρ_w, the correlation of two rows about one subject, lets topic words rise
-honestly ("novel" among questions about one novelist), while a word that all subjects use alike has ρ near 0.
+of rows that carry w is beta-binomial; ρ_w, the correlation of two rows about one subject, lets topic words
+rise honestly ("novel" in questions about a novelist), while a word that all subjects use alike has ρ near 0.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ class Hit:
 def weigh(rows: Sequence[Found], background: Background, weights: Mapping[str, float]) -> list[Hit]:
     """Test the features class by class, weigh their q-values, and return the best of every overlapping set.
 
-    A feature nine tenths of whose rows carry a better one is left out: "please tell" adds nothing to "please".
+    A feature nine tenths of whose rows carry a better one is left out: "please tell" adds little to it.
     """
     tests: list[tuple[float, Enriched]] = []
     for kind, chosen in _by_class(rows, weights).items():
