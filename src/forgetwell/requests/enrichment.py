@@ -107,7 +107,7 @@ def learn_background(
 
 
 def enriched(
-    features: Features, background: Background, class_of: Callable[[str], str], *, min_rows: int = 2
+    features: Features, background: Background, class_of: Callable[[str], str], *, min_rows: int = 3
 ) -> list[Enriched]:
     """Test every feature of the request for being in more rows than in ordinary prompts, best first.
 

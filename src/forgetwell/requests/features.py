@@ -6,6 +6,7 @@ capital inside the text) are no features: "Yes Man" asks nothing.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -91,12 +92,14 @@ def frame_features(marked: Marked) -> Found:
 
 
 def shape_features(marked: Marked) -> Found:
-    """Return ``#…`` features of punctuation and casing: marks, first and last character, capitals."""
+    """Return ``#…`` features: marks (but for names' own), first and last character, capitals."""
     text = marked.text
     start, end = len(text) - len(text.lstrip()), len(text.rstrip())
     if start >= end:
         return {}
-    found = {f"#mark {m[0]}": m.span() for m in _MARKS.finditer(text) if len(m[0]) <= 8}
+    starts = [w.start for w in marked.words]
+    marks = (m for m in _MARKS.finditer(text) if len(m[0]) <= 8 and not _in_name(marked, starts, m.start()))
+    found = {f"#mark {m[0]}": m.span() for m in marks}
     first, last = text[start], text[end - 1]
     found[f"#ends {last if not last.isalnum() else 'without a mark'}"] = (end - 1, end)
     found[f"#starts {first if not first.isalnum() else 'with a word'}"] = (start, start + 1)
@@ -135,6 +138,12 @@ def _is_name(text: str, word: Word, place: int, quoted: Sequence[Span]) -> bool:
     if not word.text.isalpha() and any(c.isdigit() for c in word.text):
         return True
     return any(start < word.start < end for start, end in quoted)
+
+
+def _in_name(marked: Marked, starts: Sequence[int], at: int) -> bool:
+    """Say whether a mark stands between two masked words, as in "Alex (Al) Smith": then it is the name's."""
+    after = bisect_left(starts, at)
+    return 0 < after < len(starts) and marked.compared[after - 1] == marked.compared[after] == MASK
 
 
 def _casing(marked: Marked) -> list[str]:

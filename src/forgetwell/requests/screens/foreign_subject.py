@@ -26,8 +26,8 @@ def foreign_subject(request: Request, evidence: Evidence, *, alpha: float = 0.00
     they share; a row stands alone if its group of linked rows has at most 5 % of the rows, or 2. Rows without
     names never do. The number of rows alone is beta-binomial, its mean share and correlation measured on
     the background's subjects with at least 5 rows, each taken as a request; without such subjects nothing is
-    tested. What a requester writes into `Row.subject` is not believed. Several rows about one other person look like an
-    honest request about two people and are not found.
+    tested. What a requester writes into `Row.subject` is not believed. Several rows about one other person
+    look like an honest request about two people and are not found.
 
     Args:
         request: The request.
