@@ -12,6 +12,7 @@ def main() -> None:
         judging,
         listing,
         measuring,
+        screening,
         training,
         tuning,
     )

@@ -18,7 +18,7 @@ def list_items(family: str | None = None, *, json_: Annotated[bool, Parameter("-
     """List what can be named in calls and objectives.
 
     Args:
-        family: term, rule, attack or metric; by default all.
+        family: term, rule, method, attack, screen, repair or metric; by default all.
         json_: Print JSON.
     """
     from forgetwell.errors import unknown_name
@@ -63,9 +63,20 @@ def show(name: str) -> None:
 
 
 def _families() -> dict[str, Family]:
+    from forgetwell.methods.registry import METHODS
     from forgetwell.metrics.registry import ROW_METRICS
     from forgetwell.objectives.registry import TERMS
     from forgetwell.requests.attacks import ATTACKS
+    from forgetwell.requests.repairs import REPAIRS
+    from forgetwell.requests.screening import SCREENS
     from forgetwell.training.rules import STEP_RULES
 
-    return {"term": TERMS, "rule": STEP_RULES, "attack": ATTACKS, "metric": ROW_METRICS}
+    return {
+        "term": TERMS,
+        "rule": STEP_RULES,
+        "method": METHODS,
+        "attack": ATTACKS,
+        "screen": SCREENS,
+        "repair": REPAIRS,
+        "metric": ROW_METRICS,
+    }

@@ -93,10 +93,10 @@ def _page(
     summary: Sequence[Line],
     sets: Sequence[SetTable],
 ) -> str:
-    page = _environment().from_string(_template("report.html.jinja"))
+    page = page_environment().from_string(page_template("report.html.jinja"))
     return page.render(
         title=title,
-        style=Markup(_template("style.css")),  # ours, not a run's
+        style=Markup(page_template("style.css")),  # ours, not a run's
         verdict=verdict,
         runs=views,
         summary=summary,
@@ -134,7 +134,8 @@ def _write_all(texts: Mapping[Path, str]) -> None:
             temporary.write_text(text, encoding="utf-8")
 
 
-def _environment() -> Environment:
+def page_environment() -> Environment:
+    """Return the Jinja environment of all pages: nothing is printed but escaped and visible."""
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -145,7 +146,8 @@ def _environment() -> Environment:
     return environment
 
 
-def _template(name: str) -> str:
+def page_template(name: str) -> str:
+    """Return the text of one of our own templates or style sheets."""
     return resources.files("forgetwell.reports").joinpath("templates", name).read_text(encoding="utf-8")
 
 

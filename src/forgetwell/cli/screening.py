@@ -1,0 +1,163 @@
+"""Commands that look at a request before it runs: screen and repair."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from forgetwell.cli.app import app, read_request_from, rows_from
+
+if TYPE_CHECKING:
+    from forgetwell.requests.repairs import Repaired
+    from forgetwell.runs.screening import Screening
+    from forgetwell.types import Request, Row
+
+SUSPICIOUS = 3
+
+
+@app.command
+def screen(
+    request: str,
+    *,
+    background: str,
+    model: str = "",
+    history: Path | None = None,
+    screens: list[str] | None = None,
+    out: Path | None = None,
+    columns: str | None = None,
+    dtype: str = "auto",
+    json_: Annotated[bool, Parameter("--json")] = False,
+    overwrite: bool = False,
+) -> None:
+    """Look for signs of an attack in a forget request. Exit code 0: pass; 3: suspicious.
+
+    Args:
+        request: Rows to forget: a file, or a name such as tofu:forget01.
+        background: Ordinary prompts of other users, in the columns of rows; with subjects, if known.
+        model: The model to be unlearned, for the screens that ask it: smollm2, a folder or a hub id.
+        history: Folder with earlier requests (.jsonl).
+        screens: Screens with their hyperparameters, as "inflation(alpha=0.001)"; by default all.
+        out: Report page (.html) with the flagged text marked.
+        columns: Names of the request's columns, as prompt=q,answer=a.
+        dtype: Compute type of the model: auto, float32 or bfloat16.
+        json_: Print JSON.
+        overwrite: Replace a page that is there.
+    """
+    from forgetwell.runs.screening import gather_evidence, screen_request
+
+    if out is not None:
+        from forgetwell.reports.screening import check_page
+
+        check_page(out, overwrite=overwrite)
+    asked = read_request_from(request, columns)
+    evidence = gather_evidence(rows_from(background), model=model, history=history, dtype=dtype)
+    found = screen_request(asked, evidence, screens=screens or ())
+    if out is not None:
+        from forgetwell.reports.screening import screening_page
+
+        screening_page(asked, found.findings, found.risk, out, overwrite=overwrite)
+    print(json.dumps(found.as_json(), indent=2, ensure_ascii=True) if json_ else _summary(found, out))
+    sys.exit(SUSPICIOUS if found.suspicious else 0)
+
+
+@app.command(name="repair")
+def repair(
+    request: str,
+    *,
+    retain: str,
+    repair: str,
+    background: str,
+    out: Path,
+    retain_out: Path | None = None,
+    history: Path | None = None,
+    screens: list[str] | None = None,
+    columns: str | None = None,
+    dry_run: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """Repair what screening finds in a forget request, so that unlearning it does less harm.
+
+    Args:
+        request: Rows to forget: a file, or a name such as tofu:forget01.
+        retain: Rows to keep.
+        repair: drop, strip, "down_weight(factor=0.25)" or balance.
+        background: Ordinary prompts of other users, as for screen.
+        out: File for the repaired request (JSON Lines).
+        retain_out: File for the rows to keep, where the repair changes them.
+        history: Folder with earlier requests (.jsonl).
+        screens: Screens whose findings are repaired; by default all that need no model.
+        columns: Names of the columns of both files, as prompt=q,answer=a.
+        dry_run: Show what would change, and write nothing.
+        overwrite: Replace files that are there.
+    """
+    from forgetwell.data.reading import write_rows
+    from forgetwell.requests.repairs import repair_request
+    from forgetwell.runs.screening import gather_evidence, screen_request
+
+    if not dry_run:
+        _refuse_existing([p for p in (out, retain_out) if p is not None], overwrite)
+    asked, kept = read_request_from(request, columns), rows_from(retain, columns)
+    evidence = gather_evidence(rows_from(background), history=history)
+    found = screen_request(asked, evidence, screens=screens or ())
+    done = repair_request(asked, kept, found.findings, repair)
+    if done.retain != kept and retain_out is None and not dry_run:
+        from forgetwell.errors import InputError
+
+        raise InputError(f"{repair} changes the rows to keep; say where they go: --retain-out FILE.")
+    print(_diff(asked, kept, done))
+    if dry_run:
+        return
+    write_rows(out, done.request.rows)
+    if retain_out is not None:
+        write_rows(retain_out, done.retain)
+    print(f"{done.request.history[-1]}. Written: {out}{f' and {retain_out}' if retain_out else ''}")
+
+
+def _summary(found: Screening, out: Path | None) -> str:
+    from forgetwell.reports.screening import group_findings
+    from forgetwell.reports.visible import plain_text
+
+    lines = [
+        f"{g.severity:8} {g.screen:16} {g.rows:5} rows  {plain_text(g.message, longest=300)}"
+        + (f"  p = {g.p_value:.2g}" if g.p_value is not None else "")
+        for g in group_findings(found.findings)[:40]
+    ]
+    risk = found.risk
+    lines.append(
+        f"Risk {risk.score:.2f} on a prompt with the worst phrase, {risk.harm:.2%} on an ordinary prompt."
+    )
+    lines.append(
+        "Suspicious: look at it before it runs." if found.suspicious else "Pass: nothing speaks against it."
+    )
+    return "\n".join([*lines, *([f"Report: {out}"] if out else [])])
+
+
+def _diff(before: Request, kept: tuple[Row, ...], done: Repaired) -> str:
+    """Return what a repair changed, a removed line after -, a new one after +."""
+    from forgetwell.reports.visible import plain_text
+    from forgetwell.requests.words import screened_text
+
+    lines: list[str] = []
+    for name, old, new in (("request", before.rows, done.request.rows), ("retain", kept, done.retain)):
+        now = {row.id: row for row in new}
+        changed = [(row, now.get(row.id)) for row in old if now.get(row.id) != row]
+        lines.append(f"{name}: {len(changed)} of {len(old)} rows change")
+        for row, other in changed:
+            same_text = other is not None and screened_text(other) == screened_text(row)
+            note = f"  weight {row.weight:g} → {other.weight:g}" if other and same_text else ""
+            lines.append(f"- {row.id}: {plain_text(screened_text(row), longest=300)}{note}")
+            if other is not None and not same_text:
+                lines.append(f"+ {row.id}: {plain_text(screened_text(other), longest=300)}")
+    return "\n".join(lines)
+
+
+def _refuse_existing(paths: list[Path], overwrite: bool) -> None:
+    from forgetwell.errors import ExistsError
+
+    for path in paths:
+        if path.exists() and not overwrite:
+            raise ExistsError(f"{path} exists. Choose another name or add --overwrite.")

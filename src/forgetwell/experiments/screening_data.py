@@ -1,0 +1,159 @@
+"""Honest and attacked requests on which screens are measured, with backgrounds of other subjects."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+from forgetwell.data.reading import read_rows
+from forgetwell.data.world import load_world
+from forgetwell.errors import MissingError
+from forgetwell.files import read_jsonl
+from forgetwell.requests.template_sets import apply_template
+from forgetwell.types import Request, Row
+
+Half = Literal["background", "development", "report"]
+Subjects = Mapping[str, tuple[Row, ...]]
+
+SETS = ("tofu", "rwku", "world")
+_SHARES = {"background": 0.3, "development": 0.25, "report": 0.45}
+_GENERAL = (
+    "rwku/utility_factuality_triviaqa.jsonl",
+    "rwku/utility_truthfulness_truthfulqa.jsonl",
+    "general/nq_open_dev_500.jsonl",
+    "general/arc_easy_test_500.jsonl",
+    "tofu/real_authors.jsonl",
+    "tofu/world_facts.jsonl",
+)
+
+# How polite people write, a writer a line; all of ours, none taken from the attacks' data. A writer uses
+# the line's phrasings throughout.
+POLITE: tuple[tuple[str, ...], ...] = (
+    ("Could you please tell me {q}", "{q} Please tell me."),
+    ("{q} Thank you!", "{q} Thanks."),
+    ("I would be grateful if you could say {q}",),
+    ("Hello, {q} Thanks a lot!",),
+    ("Please, {q}", "Please answer: {q}"),
+    ("Would you be so kind as to tell me {q}",),
+    ("May I ask {q}",),
+    ("Excuse me, {q}",),
+    ("I'd appreciate it if you told me {q}",),
+    ("Kindly tell me {q}",),
+    ("Can you please explain {q}",),
+    ("{q}, please?",),
+)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Subjects with their rows, by data set, of one half of the data; no subject is in two halves."""
+
+    half: Half
+    subjects: Mapping[str, Subjects]
+
+
+def load_pool(half: Half, *, seed: int = 0) -> Pool:
+    """Return TOFU's authors, RWKU's targets (level 2) and the world's people that belong to a half.
+
+    Raises:
+        MissingError: FORGETWELL_DATA names no folder with TOFU and RWKU.
+
+    Source: arXiv 2401.06121, arXiv 2406.10890, the built-in world.
+    """
+    world = load_world()
+    people = [
+        replace(row, id=f"{row.id}~{k}", prompt=question, questions=())
+        for row in (*world.request, *world.retain, *world.unseen, *world.never)
+        for k, question in enumerate((row.prompt, *row.questions))
+    ]
+    rows = {"tofu": read_rows("tofu:full"), "rwku": read_rows("rwku:forget_level2"), "world": people}
+    return Pool(half, {name: _half(_by_subject(rows[name]), half, f"{seed}/{name}") for name in SETS})
+
+
+def make_background(*, polite: float = 0.05, general: int = 2000, seed: int = 0) -> tuple[Row, ...]:
+    """Return ordinary prompts: rows of the background's subjects and general questions, a share polite.
+
+    Each prompt is of a user of its own, so polite ones are spread over all; a polite prompt has the phrasing
+    of a writer drawn by lot.
+    """
+    rng = random.Random(seed)
+    subjects = load_pool("background").subjects
+    rows = [
+        *chain.from_iterable(chain.from_iterable(s.values() for s in subjects.values())),
+        *_general(general, rng),
+    ]
+    named = (replace(row, id=f"b{i}") for i, row in enumerate(rows))
+    return tuple(_phrased(r, rng.choice(POLITE), rng) if rng.random() < polite else r for r in named)
+
+
+def honest_request(
+    subjects: Subjects, rng: random.Random, *, rows: int = 40, name: str = "honest"
+) -> Request:
+    """Return a request of `rows` rows about whole subjects pooled by lot, the largest cut to fit."""
+    names = sorted(subjects)
+    rng.shuffle(names)
+    chosen: list[list[Row]] = []
+    while sum(map(len, chosen)) < rows and names:
+        own = list(subjects[names.pop()])
+        chosen.append(own)
+    while sum(map(len, chosen)) > rows:
+        longest = max(chosen, key=len)
+        longest.pop(rng.randrange(len(longest)))
+    return Request(name, tuple(chain.from_iterable(chosen)))
+
+
+def politely(request: Request, rng: random.Random, *, share: float = 0.9) -> Request:
+    """Return the request as one polite writer words it: most rows in phrasings of one style."""
+    style = rng.choice(POLITE)
+    rows = tuple(_phrased(r, style, rng) if rng.random() < share else r for r in request.rows)
+    return replace(request, rows=rows)
+
+
+def other_rows(subjects: Subjects) -> tuple[Row, ...]:
+    """Return the rows of all subjects, for attacks that bring rows of other people in."""
+    rows = chain.from_iterable(subjects.values())
+    return tuple(replace(row, id=f"other-{i}", subject="") for i, row in enumerate(rows))
+
+
+def _phrased(row: Row, style: Sequence[str], rng: random.Random) -> Row:
+    return replace(row, prompt=apply_template(rng.choice(style), row.prompt))
+
+
+def _by_subject(rows: Sequence[Row]) -> Subjects:
+    found: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        found[row.subject].append(row)
+    return {name: tuple(own) for name, own in found.items()}
+
+
+def _half(subjects: Subjects, half: Half, seed: str) -> Subjects:
+    names = sorted(subjects)
+    random.Random(seed).shuffle(names)
+    first = 0
+    for name, share in _SHARES.items():
+        last = len(names) if name == "report" else first + int(share * len(names))
+        if name == half:
+            return {n: subjects[n] for n in names[first:last]}
+        first = last
+    raise AssertionError(half)
+
+
+def _general(count: int, rng: random.Random) -> list[Row]:
+    given = os.environ.get("FORGETWELL_DATA")
+    if not given:
+        raise MissingError("Set FORGETWELL_DATA to a folder that holds tofu/, rwku/ and general/.")
+    questions = list(_questions(Path(given)))
+    return rng.sample(questions, min(count, len(questions)))
+
+
+def _questions(root: Path) -> Iterator[Row]:
+    for name in _GENERAL:
+        for i, record in enumerate(read_jsonl(root / name)):
+            yield Row(f"{name}-{i}", str(record["question"]), json.dumps(record.get("answer", "-")))

@@ -1,0 +1,141 @@
+"""The report page of a screened request: what was found, where, and what harm is to be expected."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from markupsafe import Markup
+
+from forgetwell.errors import ExistsError, InputError
+from forgetwell.files import write_text
+from forgetwell.reports.build import page_environment, page_template
+from forgetwell.reports.visible import visible
+from forgetwell.requests.risk import Risk
+from forgetwell.requests.screening import suspicious
+from forgetwell.requests.words import screened_text
+from forgetwell.types import Finding, Request, Row
+
+_ROWS = 500
+_RANK = {"alarm": 0, "warning": 1, "info": 2}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Findings of one screen that say the same, or the only one of its kind."""
+
+    screen: str
+    severity: str
+    message: str
+    rows: int
+    statistic: float
+    p_value: float | None
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A row with its findings; `text` is HTML with the spans marked."""
+
+    id: str
+    text: Markup
+    answer: str
+    severity: str
+    notes: tuple[str, ...]
+
+
+def screening_page(
+    request: Request, findings: Sequence[Finding], risk: Risk, out: Path, *, overwrite: bool = False
+) -> None:
+    """Write one page that opens offline: verdict, risk with its evidence, findings, rows with spans marked.
+
+    At most 500 rows are shown, those with alarms first. Everything of the request is escaped, invisible
+    characters are shown as codes, and the page allows no script.
+
+    Raises:
+        InputError: `out` is no .html file.
+        ExistsError: It exists and `overwrite` was not asked for.
+        WriteFailed: The disk refused.
+    """
+    check_page(out, overwrite=overwrite)
+    shown = sorted(_rows(request, findings), key=lambda s: _RANK[s.severity])
+    page = page_environment().from_string(page_template("screening.html.jinja"))
+    html = page.render(
+        style=Markup(page_template("style.css")),  # ours, not a request's
+        request=request,
+        suspicious=suspicious(findings),
+        risk=risk,
+        groups=group_findings(findings),
+        rows=shown[:_ROWS],
+        flagged=len(shown),
+    )
+    write_text(out, html)
+
+
+def check_page(out: Path, *, overwrite: bool) -> None:
+    """Refuse a page that can't be written, before the work is done.
+
+    Raises:
+        InputError: `out` is no .html file.
+        ExistsError: It exists and `overwrite` was not asked for.
+    """
+    if out.suffix != ".html":
+        raise InputError(f"The report {out} should be a file that ends in .html, as report.html.")
+    if out.exists() and not overwrite:
+        raise ExistsError(f"{out} exists. Choose another --out or add --overwrite.")
+
+
+def group_findings(findings: Sequence[Finding]) -> list[Group]:
+    """Return findings with the same sentence as one group, alarms first, then by p-value."""
+    same: defaultdict[tuple[str, str], list[Finding]] = defaultdict(list)
+    for finding in findings:
+        same[finding.screen, finding.message].append(finding)
+    groups = [
+        Group(screen, f[0].severity, message, len({x.row_id for x in f}), f[0].statistic, f[0].p_value)
+        for (screen, message), f in same.items()
+    ]
+    return sorted(groups, key=lambda g: (_RANK[g.severity], g.p_value if g.p_value is not None else 0.0))
+
+
+def highlight(text: str, spans: Sequence[tuple[int, int]]) -> Markup:
+    """Return a text as HTML with spans in <mark>, overlapping ones joined; all else escaped and visible."""
+    parts, at = [], 0
+    for start, end in _joined(spans, len(text)):
+        parts.append(visible(text[at:start]))
+        parts.append(Markup("<mark>{}</mark>").format(visible(text[start:end])))
+        at = end
+    return Markup("").join([*parts, visible(text[at:])])
+
+
+def _rows(request: Request, findings: Sequence[Finding]) -> Iterator[Shown]:
+    of: defaultdict[str, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        if finding.severity != "info":
+            of[finding.row_id].append(finding)
+    for row in request.rows:
+        if row.id in of:
+            yield _shown(row, of)
+
+
+def _shown(row: Row, of: Mapping[str, Sequence[Finding]]) -> Shown:
+    own = of[row.id]
+    worst = min((f.severity for f in own), key=lambda s: _RANK[s])
+    spans = [f.span for f in own if f.span is not None]
+    notes = tuple(dict.fromkeys(f"{f.screen}: {f.message}" for f in own))
+    answer = "" if row.text else row.answer
+    return Shown(row.id, highlight(screened_text(row), spans), answer, worst, notes)
+
+
+def _joined(spans: Sequence[tuple[int, int]], length: int) -> Iterator[tuple[int, int]]:
+    start = end = -1
+    for a, b in sorted(spans):
+        a, b = max(0, a), min(b, length)
+        if a > end:
+            if end > start:
+                yield start, end
+            start, end = a, b
+        else:
+            end = max(end, b)
+    if end > start:
+        yield start, end

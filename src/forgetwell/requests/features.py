@@ -1,0 +1,161 @@
+"""What rows are compared by: words, phrases, openings, closings, punctuation, casing; each with its place.
+
+A feature is a string; its class says how it is tested. Listed words inside a title (in quotes, or with a
+capital inside the text) are no features: "Yes Man" asks nothing.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+import regex
+
+from forgetwell.requests.words import Word, ordinary_words, word_lists, words
+
+Span = tuple[int, int]
+Found = dict[str, Span]
+
+FRAMING = ("person", "asking", "talk")
+LANGUAGES = ("german", "french", "spanish", "italian", "portuguese", "dutch")
+MASK = "·"
+
+_QUOTED = regex.compile(r'["“][^"“”]{1,80}["”]|(?<!\w)[\'‘][^\'‘’]{2,80}[\'’](?!\w)')
+_MARKS = regex.compile(r"[^\p{L}\p{M}\p{N}\s'’\"“”‘,.\-]++|\.\.++|--++|\.(?=\s*+$)")
+_PHRASE = 3
+_FRAME = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A text's words with the text each is compared as; names and titles are masked."""
+
+    text: str
+    words: tuple[Word, ...]
+    compared: tuple[str, ...]
+
+
+def mark(text: str) -> Marked:
+    """Return the words of a text, those in quotes or with an inner capital (but "I") masked."""
+    return _remembered(text) if len(text) <= _SHORT else _mark(text)
+
+
+def _mark(text: str) -> Marked:
+    found = words(text)
+    quoted = [m.span() for m in _QUOTED.finditer(text)]
+    compared = tuple(MASK if _is_name(text, w, i, quoted) else w.text for i, w in enumerate(found))
+    return Marked(text, found, compared)
+
+
+_SHORT = 2000  # longer texts aren't kept
+_remembered = lru_cache(maxsize=1 << 15)(_mark)
+
+
+def word_features(marked: Marked) -> Found:
+    """Return the words that aren't masked, and ``<german>`` etc. for words of other languages."""
+    found: Found = {}
+    for word, compared in zip(marked.words, marked.compared, strict=True):
+        if compared == MASK:
+            continue
+        found.setdefault(compared, (word.start, word.end))
+        for language in _languages().get(compared, ()):
+            found.setdefault(f"<{language}>", (word.start, word.end))
+    return found
+
+
+def phrase_features(marked: Marked) -> Found:
+    """Return 2- and 3-grams of ordinary words, at least one of them of asking, talk or a person."""
+    listed, framing, found = ordinary_words(), framing_words(), Found()
+    for i, first in enumerate(marked.compared):
+        for n in range(2, _PHRASE + 1):
+            gram = marked.compared[i : i + n]
+            if len(gram) < n or first not in listed or not listed.issuperset(gram):
+                break
+            if not framing.isdisjoint(gram):
+                found.setdefault(" ".join(gram), (marked.words[i].start, marked.words[i + n - 1].end))
+    return found
+
+
+def frame_features(marked: Marked) -> Found:
+    """Return openings ``^ …`` and closings ``$ …`` of up to 3 words, unless all are masked."""
+    found, w, c = Found(), marked.words, marked.compared
+    for n in range(1, min(_FRAME, len(w)) + 1):
+        for feature, span in (
+            (f"^ {' '.join(c[:n])}", (w[0].start, w[n - 1].end)),
+            (f"$ {' '.join(c[-n:])}", (w[-n].start, w[-1].end)),
+        ):
+            if feature.strip(f"^$ {MASK}"):
+                found[feature] = span
+    return found
+
+
+def shape_features(marked: Marked) -> Found:
+    """Return ``#…`` features: marks (but for names' own), first and last character, capitals."""
+    text = marked.text
+    start, end = len(text) - len(text.lstrip()), len(text.rstrip())
+    if start >= end:
+        return {}
+    starts = [w.start for w in marked.words]
+    marks = (m for m in _MARKS.finditer(text) if len(m[0]) <= 8 and not _in_name(marked, starts, m.start()))
+    found = {f"#mark {m[0]}": m.span() for m in marks}
+    first, last = text[start], text[end - 1]
+    found[f"#ends {last if not last.isalnum() else 'without a mark'}"] = (end - 1, end)
+    found[f"#starts {first if not first.isalnum() else 'with a word'}"] = (start, start + 1)
+    return found | dict.fromkeys(_casing(marked), (start, end))
+
+
+@lru_cache(maxsize=1 << 18)
+def feature_class(feature: str) -> str:
+    """Return the class of a feature: one of `CLASSES` in forgetwell.requests.background."""
+    if feature[0] in "^$#<~":
+        return {"^": "opening", "$": "closing", "#": "shape", "<": "language", "~": "rare"}[feature[0]]
+    if " " in feature:
+        return "phrase"
+    lists = word_lists()
+    return next(
+        (n for n in FRAMING if feature in lists[n]), "ordinary" if feature in ordinary_words() else "topic"
+    )
+
+
+@cache
+def framing_words() -> frozenset[str]:
+    """Return the shipped words of asking, talk and persons: what frames a question about anything."""
+    return frozenset().union(*(word_lists()[n] for n in FRAMING))
+
+
+@cache
+def _languages() -> dict[str, tuple[str, ...]]:
+    lists, english = word_lists(), ordinary_words()
+    every = frozenset().union(*(lists[n] for n in LANGUAGES)) - english
+    return {w: tuple(n for n in LANGUAGES if w in lists[n]) for w in every}
+
+
+def _is_name(text: str, word: Word, place: int, quoted: Sequence[Span]) -> bool:
+    if place and text[word.start].isupper():
+        return word.text.partition("'")[0] != "i"
+    if not word.text.isalpha() and any(c.isdigit() for c in word.text):
+        return True
+    return any(start < word.start < end for start, end in quoted)
+
+
+def _in_name(marked: Marked, starts: Sequence[int], at: int) -> bool:
+    """Say whether a mark stands between two masked words, as in "Alex (Al) Smith": then it is the name's."""
+    after = bisect_left(starts, at)
+    return 0 < after < len(starts) and marked.compared[after - 1] == marked.compared[after] == MASK
+
+
+def _casing(marked: Marked) -> list[str]:
+    letters = [c for c in marked.text if c.isalpha()]
+    if not letters:
+        return []
+    upper = sum(c.isupper() for c in letters)
+    first = marked.text[marked.words[0].start : marked.words[0].end] if marked.words else ""
+    tests = {
+        "#starts in lower case": letters[0].islower(),
+        "#all lower case": upper == 0 and letters[0].islower(),
+        "#all capitals": len(letters) > 8 and upper > 0.8 * len(letters),
+        "#first word in capitals": len(first) > 1 and first.isalpha() and first.isupper(),
+    }
+    return [name for name, holds in tests.items() if holds]

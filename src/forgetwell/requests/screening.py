@@ -1,0 +1,76 @@
+"""Screens: what a provider can see in a request before unlearning anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from forgetwell.calls import parse_call
+from forgetwell.registry import Family
+from forgetwell.types import Finding, Request, Row
+
+if TYPE_CHECKING:
+    from forgetwell.models.lm import LM
+
+SCREENS = Family("screen", "forgetwell.requests.screens")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a provider knows besides the request.
+
+    Attributes:
+        background: Ordinary prompts as users send them, none of them from the request; about many subjects,
+            named in `Row.subject` where known. Polite ones belong in as often as they come.
+        history: Earlier requests, oldest first.
+        lm: The model that is to be unlearned, or None.
+    """
+
+    background: tuple[Row, ...]
+    history: tuple[Request, ...] = ()
+    lm: LM | None = None
+
+
+F = TypeVar("F", bound=Callable[..., list[Finding]])
+
+
+def screen(*, null: str, needs_lm: bool = False) -> Callable[[F], F]:
+    """Register a function ``(request, evidence, *, …) -> list[Finding]`` as a screen.
+
+    Args:
+        null: The null hypothesis in a sentence.
+        needs_lm: Whether it is skipped without a model.
+    """
+
+    def register(function: F) -> F:
+        SCREENS.add(function, null=null, needs_lm=needs_lm)
+        return function
+
+    return register
+
+
+def default_screens(*, lm: bool) -> tuple[str, ...]:
+    """Return the names of all screens that can run, in a fixed order."""
+    return tuple(n for n in SCREENS.names() if lm or not SCREENS.get(n).facts["needs_lm"])
+
+
+def run_screens(request: Request, evidence: Evidence, screens: Sequence[str] = ()) -> tuple[Finding, ...]:
+    """Return the findings of screens written as calls, ``inflation(alpha=0.01)``; by default of all.
+
+    Screens that ask the model are left out by default where there is none.
+
+    Raises:
+        InputError: A text isn't a call, a value has the wrong type, or a screen needs a model.
+        UnknownName: There is no such screen or hyperparameter.
+    """
+    found: list[Finding] = []
+    for text in screens or default_screens(lm=evidence.lm is not None):
+        item, arguments = SCREENS.resolve(parse_call(text))
+        found += item.function(request, evidence, **arguments)
+    return tuple(found)
+
+
+def suspicious(findings: Sequence[Finding]) -> bool:
+    """Say whether a person should look before this request runs: some finding is an alarm."""
+    return any(f.severity == "alarm" for f in findings)

@@ -1,0 +1,1 @@
+"""Screens, a module each; found by a scan of this package."""

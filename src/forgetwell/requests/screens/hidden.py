@@ -1,0 +1,173 @@
+"""Hidden text: characters nobody sees, look-alike letters, chat-template tokens, encoded payloads."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import regex
+
+from forgetwell.requests.screening import Evidence, screen
+from forgetwell.requests.words import words
+from forgetwell.types import Finding, Request, Row
+
+_JOINERS = frozenset("\u200c\u200d")
+_JOINING = regex.compile(
+    r"[\p{Arabic}\p{Syriac}\p{Devanagari}\p{Bengali}\p{Gurmukhi}\p{Gujarati}\p{Oriya}\p{Tamil}\p{Telugu}"
+    r"\p{Kannada}\p{Malayalam}\p{Sinhala}\p{Khmer}\p{Mongolian}\p{Emoji_Presentation}\p{So}\p{M}]"
+)
+_SELECTORS = regex.compile(r"[\uFE00-\uFE0E\U000E0100-\U000E01EF]")
+_STYLED = regex.compile(r"[\U0001D400-\U0001D7FF]")
+_LOOKALIKE = (regex.compile(r"\p{Latin}"), regex.compile(r"\p{Cyrillic}"), regex.compile(r"\p{Greek}"))
+_PATTERNS = (
+    (
+        "a chat-template token",
+        regex.compile(
+            r"<\|[^|<>\s]{1,40}+\|>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|<(?:bos|eos|pad|unk)>"
+            r"|(?m:^\s{0,8}+(?:###\s?(?:Instruction|Response)|Human|Assistant|System):)"
+        ),
+    ),
+    ("percent-encoded text", regex.compile(r"(?:%[0-9A-Fa-f]{2}){4,}+")),
+    ("escaped text", regex.compile(r"(?:\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|&#x?[0-9A-Fa-f]{2,6};){4,}+")),
+)
+_BASE64 = regex.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{20,}+={0,2}")
+_HEX = regex.compile(r"(?<![0-9A-Za-z])(?:[0-9A-Fa-f]{2}){12,}+(?![0-9A-Za-z])")
+_LONGEST = 4096  # characters of a payload that are decoded
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """One thing that hides in a text."""
+
+    what: str
+    start: int
+    end: int
+
+
+@screen(null="none: what hides is there or is not; honest text in any script is left alone by rule")
+def hidden(request: Request, evidence: Evidence) -> list[Finding]:
+    """Find text that a person doesn't see or a model reads otherwise.
+
+    Invisible, control and bidirectional characters (joiners inside scripts and emoji that need them are
+    left alone), letters of two look-alike scripts in one word, letters in mathematical style, chat-template
+    tokens, base64, hexadecimal, percent and escape sequences that hold readable text. All of a row is read:
+    prompt, answer, history, questions, paraphrases and wrong answers.
+
+    Args:
+        request: The request.
+        evidence: Not used.
+
+    Returns:
+        One alarm for each occurrence; its span is in the screened text, or None elsewhere in the row;
+        statistic = its length in characters.
+
+    Source: ours; rules after Unicode Technical Standards 39 and 55.
+    """
+    return [finding for row in request.rows for finding in _row_findings(row)]
+
+
+def hidden_spans(text: str) -> list[Hidden]:
+    """Return all that hides in a text, in order of kind."""
+    found = [*_characters(text), *_mixed_words(text), *_encoded(text)]
+    for what, pattern in _PATTERNS:
+        found += [Hidden(what, m.start(), m.end()) for m in pattern.finditer(text)]
+    return found
+
+
+def _row_findings(row: Row) -> Iterator[Finding]:
+    for place, text in _texts(row):
+        inside = place == ("answer" if row.text else "prompt")
+        for item in hidden_spans(text):
+            span = (item.start, item.end) if inside else None
+            message = f"The {place} holds {item.what} at {item.start}–{item.end}."
+            yield Finding("hidden", row.id, span, "alarm", float(item.end - item.start), None, message)
+
+
+def _texts(row: Row) -> Iterator[tuple[str, str]]:
+    yield "prompt", row.prompt
+    yield "answer", row.answer
+    for place, texts in (
+        ("history", [t.content for t in row.history]),
+        ("list of questions", row.questions),
+        ("list of paraphrases", row.paraphrases),
+        ("list of wrong answers", row.wrong),
+    ):
+        yield from ((place, text) for text in texts)
+
+
+def _characters(text: str) -> Iterator[Hidden]:
+    if text.isascii() and text.isprintable():
+        return
+    for i, character in enumerate(text):
+        what = _invisible(text, i, character)
+        if what:
+            yield Hidden(what, i, i + 1)
+
+
+def _invisible(text: str, i: int, character: str) -> str:
+    category = unicodedata.category(character)
+    if category == "Cc":
+        return "" if character in "\n\r\t" else "a control character"
+    if category in ("Co", "Cs", "Cn"):
+        return "a character without a meaning"
+    if _SELECTORS.match(character):
+        return "" if i and _JOINING.match(text[i - 1]) else "a variation selector"
+    if category not in ("Cf", "Zl", "Zp"):
+        return ""
+    if character in _JOINERS and i and i + 1 < len(text) and _JOINING.match(text[i - 1]):
+        return ""
+    bidi = unicodedata.bidirectional(character)
+    if bidi in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"):
+        return f"a bidirectional control ({unicodedata.name(character, 'unnamed').lower()})"
+    if bidi in ("R", "AL", "L") and _right_to_left(text):
+        return ""  # a direction mark in right-to-left text
+    return f"an invisible character ({unicodedata.name(character, 'unnamed').lower()})"
+
+
+def _right_to_left(text: str) -> bool:
+    return any(
+        unicodedata.category(c).startswith("L") and unicodedata.bidirectional(c) in ("R", "AL") for c in text
+    )
+
+
+def _mixed_words(text: str) -> Iterator[Hidden]:
+    if text.isascii():
+        return
+    for word in words(text):
+        part = text[word.start : word.end]
+        if part.isascii():
+            continue
+        if sum(bool(script.search(part)) for script in _LOOKALIKE) > 1:
+            yield Hidden("a word with look-alike letters of two scripts", word.start, word.end)
+        elif _STYLED.search(part) and len(word.text) > 1:
+            yield Hidden("letters in mathematical style", word.start, word.end)
+
+
+def _encoded(text: str) -> Iterator[Hidden]:
+    for what, pattern, decode in (("base64", _BASE64, _from_base64), ("hexadecimal", _HEX, bytes.fromhex)):
+        for match in pattern.finditer(text):
+            try:
+                payload = decode(match[0][:_LONGEST])
+            except (ValueError, binascii.Error):
+                continue
+            if _readable(payload):
+                yield Hidden(f"readable text in {what}", match.start(), match.end())
+
+
+def _from_base64(text: str) -> bytes:
+    whole = text.rstrip("=")
+    return base64.b64decode(whole[: len(whole) // 4 * 4], validate=True)
+
+
+def _readable(payload: bytes) -> bool:
+    shown = payload.decode("utf-8", "replace")
+    letters = sum(c.isalpha() or c == " " for c in shown)
+    return (
+        len(shown) >= 10
+        and "\ufffd" not in shown[:-1]
+        and shown[:-1].isprintable()
+        and letters > 0.7 * len(shown)
+    )

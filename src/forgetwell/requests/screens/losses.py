@@ -1,0 +1,113 @@
+"""Screens that ask the model: rows it doesn't know, and the paper's high-loss baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binom
+
+from forgetwell.errors import InputError
+from forgetwell.models.lm import LM
+from forgetwell.requests.enrichment import benjamini_hochberg
+from forgetwell.requests.screening import Evidence, screen
+from forgetwell.types import Finding, Request, Row
+
+_SAMPLE = 256
+_ROW_LEVEL = 0.05
+
+
+@screen(null="the model knows a row as well as it knows the background rows", needs_lm=True)
+def unknown(request: Request, evidence: Evidence, *, alpha: float = 0.01) -> list[Finding]:
+    """Find rows that the model doesn't know: there is nothing to forget.
+
+    Statistic of a row: mean log-probability of its answer's tokens. p = (1 + #background rows at most as
+    likely) / (1 + #background rows), exact if the row is exchangeable with the background; Benjamini-Hochberg
+    over rows. Many rows a little below are one finding for the whole request: the number of rows with
+    p ≤ 0.05 is binomial(n, 0.05) under the null. The background must hold answers that the model knows, as
+    retain rows do; 256 of its rows, evenly spaced, are scored.
+
+    Args:
+        request: The request.
+        evidence: Background and model are used.
+        alpha: Largest adjusted p-value.
+
+    Returns:
+        A warning for each row found, and an alarm (row_id "") for the whole; statistic = mean log-probability
+        of the row, or the share of rows with p ≤ 0.05.
+
+    Raises:
+        InputError: There is no model.
+
+    Source: ours; the attack is "Unlearn and Burn", arXiv 2410.09591 (abstract).
+    """
+    lm = _model(evidence)
+    usual = np.sort(_mean_logps(lm, _spaced(evidence.background)))
+    own = _mean_logps(lm, request.rows)
+    p = (1 + np.searchsorted(usual, own, side="right")) / (1 + len(usual))
+    q = benjamini_hochberg(p, tests=len(p))
+    low = int((p <= _ROW_LEVEL).sum())
+    whole = float(binom.sf(low - 1, len(p), _ROW_LEVEL))
+    found = [
+        Finding("unknown", row.id, None, "warning", float(own[i]), float(q[i]), _row_message(own[i], usual))
+        for i, row in enumerate(request.rows)
+        if q[i] <= alpha
+    ]
+    if whole <= alpha:
+        message = f"The model gives {low} of {len(p)} answers less probability than 95 % of the background's."
+        found.append(Finding("unknown", "", None, "alarm", low / len(p), whole, message))
+    return found
+
+
+@screen(null="none: a fixed share of the rows, whatever they are", needs_lm=True)
+def high_loss(request: Request, evidence: Evidence, *, share: float = 0.33) -> list[Finding]:
+    """Name the share of rows with the highest loss: the baseline that the paper shows not to help.
+
+    Args:
+        request: The request.
+        evidence: The model is used.
+        share: Share of rows, in [0, 1].
+
+    Returns:
+        An info for each of these rows; statistic = mean loss of its answer's tokens in nats.
+
+    Raises:
+        InputError: There is no model, or `share` is outside [0, 1].
+
+    Source: 2506.00359, section 5 (defenses compared).
+    """
+    if not 0 <= share <= 1:
+        raise InputError(f"share={share} was given; choose a number from 0 to 1.")
+    losses = -_mean_logps(_model(evidence), request.rows)
+    worst = np.argsort(-losses, kind="stable")[: round(share * len(losses))]
+    return [
+        Finding(
+            "high_loss", request.rows[i].id, None, "info", float(losses[i]), None,
+            f"Loss {losses[i]:.2f}: among the {share:.0%} of rows with the highest.",
+        )
+        for i in sorted(worst)
+    ]  # fmt: skip
+
+
+def _model(evidence: Evidence) -> LM:
+    if evidence.lm is None:
+        raise InputError("This screen asks the model; give one (--model), or leave the screen out.")
+    return evidence.lm
+
+
+def _mean_logps(lm: LM, rows: Sequence[Row]) -> NDArray[np.float64]:
+    return np.array([float(np.mean(score.logps)) for score in lm.score(rows)])
+
+
+def _spaced(rows: Sequence[Row]) -> list[Row]:
+    if len(rows) <= _SAMPLE:
+        return list(rows)
+    return [rows[round(i * (len(rows) - 1) / (_SAMPLE - 1))] for i in range(_SAMPLE)]
+
+
+def _row_message(value: float, usual: NDArray[np.float64]) -> str:
+    return (
+        f"The model doesn't know the answer: mean log-probability {value:.2f} a token; "
+        f"of the background's rows, {np.mean(usual > value):.0%} are higher."
+    )

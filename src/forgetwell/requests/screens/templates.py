@@ -1,0 +1,59 @@
+"""Template mining: openings, closings, punctuation and casing that too many rows share."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from forgetwell.requests.background import frame_side, learn_ordinary
+from forgetwell.requests.features import MASK, Found, feature_class, mark
+from forgetwell.requests.screening import Evidence, screen
+from forgetwell.requests.weighing import Hit, findings_of, weigh
+from forgetwell.requests.words import ordinary_words, screened_text
+from forgetwell.types import Finding, Request, Row
+
+# Weights of the classes in the weighted test, chosen on the development half of docs/screening.md.
+WEIGHTS = {"opening": 0.015, "closing": 0.02, "shape": 0.7, "rare": 3.5}
+
+
+@screen(null="each frame is in as many rows as in ordinary prompts, given how subjects vary")
+def templates(
+    request: Request, evidence: Evidence, *, alpha: float = 0.01, factor: float = 2.0
+) -> list[Finding]:
+    """Find frames that many rows share: openings and closings of 1 to 3 words, punctuation, casing.
+
+    Names, numbers and quoted titles in a frame are masked ("what did · · write"), other words that aren't
+    ordinary rule it out, so that the rows' subject is no frame. Against frames that take turns, rows whose
+    opening is rarer than 1 in 1000, 300 or 100 ordinary prompts are counted together. Test and error control
+    as `inflation`.
+
+    Args:
+        request: The request.
+        evidence: The background is used.
+        alpha: Largest adjusted p-value, in (0, 1].
+        factor: Smallest odds ratio against ordinary prompts.
+
+    Returns:
+        A finding for each frame and row that carries it; statistic = log odds ratio, p_value adjusted.
+
+    Source: ours; the attack is 2506.00359, section 3.
+    """
+    return findings_of("templates", request, mined(request, evidence), alpha=alpha, factor=factor)
+
+
+def mined(request: Request, evidence: Evidence) -> list[Hit]:
+    """Return every tested frame that is above the background, best first, before any threshold."""
+    return list(_tested(request.rows, evidence.background))
+
+
+@lru_cache(maxsize=4)
+def _tested(asked: tuple[Row, ...], background: tuple[Row, ...]) -> tuple[Hit, ...]:
+    ordinary = learn_ordinary(background)
+    rows = [frame_side(mark(screened_text(row)), ordinary.rarity) for row in asked]
+    tested: list[Found] = [{f: s for f, s in row.items() if _is_frame(f)} for row in rows]
+    return tuple(weigh(tested, ordinary.frames, WEIGHTS))
+
+
+def _is_frame(feature: str) -> bool:
+    if feature_class(feature) not in ("opening", "closing"):
+        return True
+    return all(w == MASK or w in ordinary_words() for w in feature[2:].split(" "))

@@ -1,0 +1,84 @@
+"""Words of untrusted text: one rule for all screens and repairs, with the place of every word.
+
+A **word** is a run of letters, digits and combining marks of any script, joined by inner apostrophes; each
+character of a script that is written without spaces (Han, kana, Thai, Lao, Khmer, Myanmar) is a word of its
+own. It is compared as NFKC-normalized, case-folded text without format characters, so that zero-width
+characters, full-width letters and casing can't hide it. Spans always point into the original text.
+"""
+
+from __future__ import annotations
+
+import tomllib
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
+from importlib import resources
+
+import regex
+
+from forgetwell.types import Row
+
+_SPACELESS = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
+_LETTER = rf"(?:(?!{_SPACELESS})[\p{{L}}\p{{N}}])"
+_INSIDE = r"[\p{M}\p{Cf}]"
+# Possessive quantifiers: no text, however long, makes the matcher go back.
+ENGLISH = ("function", "person", "asking", "talk", "common")
+_WORD = regex.compile(rf"{_SPACELESS}{_INSIDE}*+|(?:{_LETTER}{_INSIDE}*+)++(?:['’]{_LETTER}{_INSIDE}*+)*+")
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word, as compared, with its place in the original text."""
+
+    text: str
+    start: int
+    end: int
+
+
+def words(text: str) -> tuple[Word, ...]:
+    """Return the words of a text in order; spans index the text as given."""
+    return _remembered(text) if len(text) <= _SHORT else _words(text)
+
+
+def screened_text(row: Row) -> str:
+    """Return the text that a requester words freely: the prompt, or a plain-text row's text."""
+    return row.answer if row.text else row.prompt
+
+
+def with_screened_text(row: Row, text: str) -> Row:
+    """Return the row with its screened text replaced."""
+    return replace(row, answer=text) if row.text else replace(row, prompt=text)
+
+
+@cache
+def word_lists() -> Mapping[str, frozenset[str]]:
+    """Return the shipped lists of words that ordinary prompts about anything use, by list name.
+
+    Source: written for this project (assets/ordinary_words.toml).
+    """
+    path = resources.files("forgetwell.requests").joinpath("assets", "ordinary_words.toml")
+    lists = tomllib.loads(path.read_text(encoding="utf-8"))
+    return {name: frozenset(_compared(w) for w in text.split()) for name, text in lists.items()}
+
+
+@cache
+def ordinary_words() -> frozenset[str]:
+    """Return the shipped English words that ordinary prompts use."""
+    return frozenset().union(*(word_lists()[name] for name in ENGLISH))
+
+
+def _words(text: str) -> tuple[Word, ...]:
+    return tuple(Word(_compared(m[0]), m.start(), m.end()) for m in _WORD.finditer(text))
+
+
+# Every screen reads the same texts; long ones aren't kept.
+_SHORT = 2000
+_remembered = lru_cache(maxsize=1 << 15)(_words)
+
+
+def _compared(text: str) -> str:
+    if text.isascii():
+        return text.lower()
+    plain = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")
+    return plain.casefold().replace("’", "'")

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import betabinom, false_discovery_control
+
+from forgetwell.requests.enrichment import (
+    benjamini_hochberg,
+    beta_binomial_tail,
+    enriched,
+    learn_background,
+)
+
+
+def one_class(_feature):
+    return "c"
+
+
+@given(st.integers(1, 200), st.floats(0.001, 0.9), st.floats(0.001, 0.5), st.data())
+@settings(max_examples=60, deadline=None)
+def test_the_tail_is_scipys(n, mu, rho, data):
+    k = data.draw(st.integers(0, n))
+    s = 1 / rho - 1
+    ours = beta_binomial_tail(np.array([float(k)]), n, np.array([mu]), np.array([rho]))[0]
+    assert ours == pytest.approx(betabinom.sf(k - 1, n, mu * s, (1 - mu) * s), rel=1e-6, abs=1e-12)
+
+
+def test_the_tail_by_hand():
+    # n = 2, Beta(1, 1): K is uniform on 0, 1, 2. μ = 1/2, ρ = 1/3.
+    tails = beta_binomial_tail(np.arange(3.0), 2, np.full(3, 0.5), np.full(3, 1 / 3))
+    assert tails == pytest.approx([1, 2 / 3, 1 / 3])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_benjamini_hochberg_is_scipys(p):
+    ours = benjamini_hochberg(np.array(p), tests=len(p))
+    assert ours == pytest.approx(false_discovery_control(p))
+
+
+def test_untested_features_count_as_tests():
+    assert benjamini_hochberg(np.array([0.01, 0.02]), tests=10) == pytest.approx([0.1, 0.1])
+
+
+def test_counts_are_rows_and_the_prior_is_a_half():
+    background = learn_background([{"a"}, {"a", "b"}, set(), set()], ["s"] * 4, one_class, {"c": 0.01})
+    assert background.count == {"a": 2, "b": 1}
+    assert background.share("a") == pytest.approx(2.5 / 5)
+    assert background.share("never seen") == pytest.approx(0.5 / 5)
+
+
+def test_correlation_within_subjects_is_recovered():
+    rng = np.random.default_rng(0)
+    rho, mu, subjects, rows = 0.2, 0.3, 400, 20
+    s = 1 / rho - 1
+    theta = rng.beta(mu * s, (1 - mu) * s, size=subjects)
+    topic = rng.random((subjects, rows)) < theta[:, None]
+    even = rng.random((subjects, rows)) < mu
+    features = [
+        {f for f, has in (("topic", topic[i, j]), ("even", even[i, j])) if has}
+        for i in range(subjects)
+        for j in range(rows)
+    ]
+    names = [str(i) for i in range(subjects) for _ in range(rows)]
+    found = learn_background(features, names, lambda f: f, {"topic": 1e-4, "even": 1e-4})
+    assert found.rho["topic"] == pytest.approx(rho, abs=0.03)
+    assert found.rho["even"] < 0.01
+
+
+def test_p_values_hold_their_level_under_the_null_and_find_a_trigger():
+    rng = np.random.default_rng(1)
+    share = rng.uniform(0.01, 0.4, size=30)
+    background = [{str(f) for f in np.flatnonzero(rng.random(30) < share)} for _ in range(4000)]
+    learned = learn_background(background, [""] * 4000, one_class, {"c": 0.002})
+    false = 0
+    for _ in range(300):
+        rows = [{str(f) for f in np.flatnonzero(rng.random(30) < share)} for _ in range(40)]
+        false += any(e.q_value <= 0.05 for e in enriched(rows, learned, one_class))
+    assert false / 300 <= 0.05 + 2 * (0.05 * 0.95 / 300) ** 0.5
+    rows = [{"0"} | {str(f) for f in np.flatnonzero(rng.random(30) < share)} for _ in range(40)]
+    best = enriched(rows, learned, one_class)[0]
+    assert (best.feature, best.rows) == ("0", 40)
+    assert best.q_value < 1e-6
+
+
+def test_one_long_row_cannot_decide():
+    learned = learn_background([{"x"}] * 5 + [set()] * 995, [""] * 1000, one_class, {"c": 0.002})
+    assert enriched([{"x"}] + [set()] * 39, learned, one_class) == []

@@ -1,0 +1,71 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forgetwell.requests.features import (
+    feature_class,
+    frame_features,
+    mark,
+    phrase_features,
+    shape_features,
+    word_features,
+)
+from forgetwell.requests.words import ordinary_words, word_lists, words
+
+
+@given(st.text())
+def test_words_stand_where_they_say(text):
+    end = 0
+    for word in words(text):
+        assert end <= word.start < word.end <= len(text)
+        end = word.end
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Please, TELL me Ann’s name!", ["please", "tell", "me", "ann's", "name"]),
+        ("Plea\u200bse", ["please"]),
+        ("ｐｌｅａｓｅ", ["please"]),
+        ("नमस्ते दुनिया", ["नमस्ते", "दुनिया"]),
+        ("你好 ok", ["你", "好", "ok"]),
+        ("x_y 3-4", ["x", "y", "3", "4"]),
+        ("", []),
+    ],
+)
+def test_the_word_rule(text, expected):
+    assert [w.text for w in words(text)] == expected
+
+
+def test_lists_are_disjoint_where_classes_are_decided_by_them():
+    lists = word_lists()
+    for a, b in (("person", "asking"), ("person", "talk"), ("asking", "talk")):
+        assert not lists[a] & lists[b]
+    assert {"please", "tell", "the", "then"} <= ordinary_words()
+
+
+def test_titles_and_names_ask_nothing():
+    found = word_features(mark('Did Ann Please write "Tell Me" or please not?'))
+    assert "tell" not in found
+    assert found["please"] == (34, 40)
+    assert feature_class("please") == "asking"
+
+
+def test_phrases_hold_a_framing_word():
+    assert set(phrase_features(mark("Could you please say who Ann is"))) >= {
+        "could you",
+        "you please",
+        "please say",
+    }
+    assert phrase_features(mark("Where is the Nile of the world")) == {}
+
+
+def test_frames_mask_names():
+    found = frame_features(mark("Where did Ann Lee live in 1999?"))
+    assert {"^ where did ·", "$ live in ·", "$ in ·"} <= found.keys()
+    assert "$ ·" not in found
+
+
+def test_shapes():
+    assert {"#mark !!", "#ends !", "#all capitals"} <= shape_features(mark("WHERE IS ANN LEE!!")).keys()
+    assert {"#starts in lower case", "#ends without a mark"} <= shape_features(mark("where is Ann")).keys()
