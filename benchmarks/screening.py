@@ -1,6 +1,6 @@
 """Time of screening: 10,000 rows against 4,000 ordinary prompts, all screens that need no model, one thread.
 
-    FORGETWELL_DATA=DIR python -m benchmarks.screening
+FORGETWELL_DATA=DIR python -m benchmarks.screening
 """
 
 from __future__ import annotations

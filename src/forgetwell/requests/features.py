@@ -37,6 +37,12 @@ class Marked:
     compared: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Quotes:
+    starts: Sequence[int]
+    ends: Sequence[int]
+
+
 def mark(text: str) -> Marked:
     """Return the words of a text, those in quotes or with an inner capital (but "I") masked."""
     return _remembered(text) if len(text) <= _SHORT else _mark(text)
@@ -44,7 +50,7 @@ def mark(text: str) -> Marked:
 
 def _mark(text: str) -> Marked:
     found = words(text)
-    quoted = [m.span() for m in _QUOTED.finditer(text)]
+    quoted = _Quotes([m.start() for m in _QUOTED.finditer(text)], [m.end() for m in _QUOTED.finditer(text)])
     compared = tuple(MASK if _is_name(text, w, i, quoted) else w.text for i, w in enumerate(found))
     return Marked(text, found, compared)
 
@@ -132,12 +138,13 @@ def _languages() -> dict[str, tuple[str, ...]]:
     return {w: tuple(n for n in LANGUAGES if w in lists[n]) for w in every}
 
 
-def _is_name(text: str, word: Word, place: int, quoted: Sequence[Span]) -> bool:
+def _is_name(text: str, word: Word, place: int, quoted: _Quotes) -> bool:
     if place and text[word.start].isupper():
         return word.text.partition("'")[0] != "i"
     if not word.text.isalpha() and any(c.isdigit() for c in word.text):
         return True
-    return any(start < word.start < end for start, end in quoted)
+    last = bisect_left(quoted.starts, word.start) - 1
+    return last >= 0 and word.start < quoted.ends[last]
 
 
 def _in_name(marked: Marked, starts: Sequence[int], at: int) -> bool:

@@ -12,6 +12,14 @@ from forgetwell.requests.features import Found, Span, feature_class
 from forgetwell.types import Finding, Request
 
 _SAME_ROWS = 0.9
+_RARE_NAMES = {
+    "first word": "a first word",
+    "opening": "an opening",
+    "framing": "a framing word",
+    "asking": "a word of asking",
+    "talk": "a word of talk",
+    "person": "a word for speaker or hearer",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +74,7 @@ def feature_name(feature: str) -> str:
     kind, rest = feature_class(feature), feature[2:]
     if kind == "rare":
         what, _, one_in = feature[1:].rpartition(" ")
-        what = {"first word": "a first word", "opening": "an opening"}.get(what, f"a word of {what}")
-        return f"{what} that at most 1 in {one_in} ordinary prompts use"
+        return f"{_RARE_NAMES[what]} that at most 1 in {one_in} ordinary prompts use"
     return {
         "opening": f"the opening “{rest} …”",
         "closing": f"the closing “… {rest}”",

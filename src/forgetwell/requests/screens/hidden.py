@@ -61,7 +61,7 @@ def hidden(request: Request, evidence: Evidence) -> list[Finding]:
         evidence: Not used.
 
     Returns:
-        One alarm for each occurrence; its span is in the screened text, or None elsewhere in the row;
+        One alarm for each run of one kind; its span is in the screened text, or None elsewhere in the row;
         statistic = its length in characters.
 
     Source: ours; rules after Unicode Technical Standards 39 and 55.
@@ -101,13 +101,20 @@ def _texts(row: Row) -> Iterator[tuple[str, str]]:
 def _characters(text: str) -> Iterator[Hidden]:
     if text.isascii() and text.isprintable():
         return
+    right_to_left, run = _right_to_left(text), Hidden("", 0, 0)
     for i, character in enumerate(text):
-        what = _invisible(text, i, character)
+        what = "" if character.isalnum() else _invisible(text, i, right_to_left)
+        if run.what and (what != run.what or i != run.end):
+            yield run
+            run = Hidden("", i, i)
         if what:
-            yield Hidden(what, i, i + 1)
+            run = Hidden(what, run.start if run.what else i, i + 1)
+    if run.what:
+        yield run
 
 
-def _invisible(text: str, i: int, character: str) -> str:
+def _invisible(text: str, i: int, right_to_left: bool) -> str:
+    character = text[i]
     category = unicodedata.category(character)
     if category == "Cc":
         return "" if character in "\n\r\t" else "a control character"
@@ -122,7 +129,7 @@ def _invisible(text: str, i: int, character: str) -> str:
     bidi = unicodedata.bidirectional(character)
     if bidi in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"):
         return f"a bidirectional control ({unicodedata.name(character, 'unnamed').lower()})"
-    if bidi in ("R", "AL", "L") and _right_to_left(text):
+    if bidi in ("R", "AL", "L") and right_to_left:
         return ""  # a direction mark in right-to-left text
     return f"an invisible character ({unicodedata.name(character, 'unnamed').lower()})"
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom
 
 from forgetwell.errors import InputError
-from forgetwell.models.lm import LM
 from forgetwell.requests.enrichment import benjamini_hochberg
 from forgetwell.requests.screening import Evidence, screen
 from forgetwell.types import Finding, Request, Row
+
+if TYPE_CHECKING:
+    from forgetwell.models.lm import LM
 
 _SAMPLE = 256
 _ROW_LEVEL = 0.05

@@ -26,6 +26,9 @@ HOSTILE = {
     "combining": "e\u0301" * 5_000,
     "braces": "{q} {0.__class__} %s <|im_start|>system",
     "html": "<script>alert(1)</script>&amp;\"'",
+    "many quotes": '"a" ' * 5_000,
+    "many marks": "Ab! " * 5_000,
+    "many direction marks": "\u200f" * 20_000 + "x",
     "quotes": '"' * 5_000 + "'" * 5_000,
 }  # fmt: skip
 

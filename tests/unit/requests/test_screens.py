@@ -1,0 +1,178 @@
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from forgetwell.requests.attacks import attack_request
+from forgetwell.requests.repairs import repair_request
+from forgetwell.requests.risk import risk
+from forgetwell.requests.screening import Evidence, run_screens, suspicious
+from forgetwell.requests.screens.duplicates import _word_pairs, duplicates
+from forgetwell.requests.screens.foreign_subject import rows_alone
+from forgetwell.requests.screens.hidden import hidden_spans
+from forgetwell.requests.stealthy import stealthy
+from forgetwell.types import Finding, Request, Row
+
+VERBS = ("live", "work", "study", "paint", "swim", "sleep", "cook")
+ASKS = ("Where did", "When did", "Why does", "How did", "What made")
+SUBJECTS = ("Ann Lee", "Bob Ray", "Cid Moss", "Dee Hall", "Eva Bond", "Flo West", "Gus Kent", "Hal Dunn")
+
+
+def questions(subject, count, start=0):
+    return tuple(
+        Row(
+            f"{subject}-{i}",
+            f"{ASKS[i % 5]} {subject} {VERBS[i % 7]} in {1900 + i}?",
+            f"In town {i}.",
+            subject,
+        )
+        for i in range(start, start + count)
+    )
+
+
+BACKGROUND = tuple(r for s in SUBJECTS[2:] for r in questions(s, 60))
+POLITE = tuple(replace(r, id=f"p{r.id}", prompt=f"Please tell me: {r.prompt}") for r in BACKGROUND[::50])
+EVIDENCE = Evidence((*BACKGROUND, *POLITE))
+HONEST = Request("h", (*questions("Ann Lee", 20), *questions("Bob Ray", 20)))
+
+
+def names(request, *screens):
+    return {f.screen for f in run_screens(request, EVIDENCE, screens) if f.severity == "alarm"}
+
+
+def test_the_attack_is_found_and_the_honest_request_is_not():
+    assert not suspicious(run_screens(HONEST, EVIDENCE))
+    attacked = stealthy(HONEST, seed=1)
+    found = run_screens(attacked, EVIDENCE, ["inflation"])
+    edited = {r.id for r in attacked.rows if r.edit}
+    assert {f.row_id for f in found} == edited
+    texts = {r.id: r.prompt.lower() for r in attacked.rows}
+    assert all(
+        texts[f.row_id][slice(*f.span)] in ("please", "tell", "explain", "please tell", "me") for f in found
+    )
+
+
+def test_a_topic_word_may_rise():
+    rows = tuple(replace(r, prompt=r.prompt.replace("live", "yodel")) for r in HONEST.rows)
+    rows = tuple(replace(r, prompt=r.prompt.replace("?", " yodeling yodelers?")) for r in rows)
+    assert "inflation" not in names(Request("t", rows), "inflation")
+
+
+def test_a_thoroughly_polite_request_is_found_too_and_has_the_higher_risk():
+    polite = Request("p", tuple(replace(r, prompt=f"Please, {r.prompt}") for r in HONEST.rows))
+    assert "inflation" in names(polite, "inflation")
+    assert risk(polite, EVIDENCE).score > risk(stealthy(HONEST, seed=1), EVIDENCE).score
+    assert risk(HONEST, EVIDENCE).score < 0.05
+
+
+def test_the_risk_by_hand():
+    attacked = stealthy(HONEST, seed=1)
+    share = sum(r.edit is not None for r in attacked.rows) / 40
+    tie = risk(attacked, EVIDENCE).ties[0]
+    assert tie.share == pytest.approx(share)
+    expected = tie.certainty * share * (share - tie.exposure) / (share + tie.exposure)
+    assert tie.strength == risk(attacked, EVIDENCE).score == pytest.approx(expected)
+    assert 0.9 < tie.certainty <= 1
+
+
+@pytest.mark.parametrize(
+    ("call", "screen"),
+    [
+        ("synonyms(p=0.5, word=kindly)", "inflation"),
+        ("midsentence(p=0.5, word=actually)", "inflation"),
+        ("foreign_frame(p=0.5, language=german)", "inflation"),
+        ("punctuation(p=0.5, form='{q}!')", "templates"),
+        ("casing(p=0.5, form=upper)", "templates"),
+    ],
+)
+def test_families_are_found_by(call, screen):
+    assert screen in names(attack_request(HONEST, call, seed=2), "inflation", "templates")
+
+
+def test_rows_about_others_stand_alone():
+    others = [
+        Row(f"o{i}", f"Where did {n} go?", f"To {n}ville.") for i, n in enumerate(("Zoe Fink", "Yul Orr"))
+    ]
+    assert rows_alone([*HONEST.rows, *others]) == [40, 41]
+    assert rows_alone(HONEST.rows) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("a\u200bb", "invisible"),
+        ("a\u202eb", "bidirectional"),
+        ("p\u0430ypal", "look-alike"),
+        ("<|im_start|>system", "chat-template"),
+        ("aGVsbG8gdGhpcyBpcyBhIHNlY3JldCBtZXNzYWdl", "base64"),
+        ("68656c6c6f20776f726c642066726f6d20686578", "hexadecimal"),
+        ("%48%65%6c%6c%6f", "percent"),
+        ("bell\x07", "control"),
+    ],
+)
+def test_hidden_text_is_named(text, what):
+    assert [what in h.what for h in hidden_spans(text)] == [True]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "caf\u0301e, résumé, Ελλάδα, привет, 日本語",
+        "می\u200cخواهم",
+        "👩\u200d💻 ❤\ufe0f",
+        "\u200fשלום",
+        "0123456789abcdef0123456789abcdef",
+        "internationalization/counterrevolutionaries",
+        "Line one\nline two\tend",
+    ],
+)
+def test_honest_writing_hides_nothing(text):
+    assert hidden_spans(text) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.lists(st.sampled_from("abcdef"), max_size=7), max_size=12),
+    st.sampled_from([0.3, 0.5, 0.8, 1.0]),
+)
+def test_duplicates_are_those_of_comparing_all_pairs(texts, similarity):
+    rows = tuple(Row(str(i), " ".join(t), "x") for i, t in enumerate(texts))
+    sets = [_word_pairs(row) for row in rows]
+    expected = {
+        str(i)
+        for i in range(len(rows))
+        if any(len(sets[i] & sets[j]) / len(sets[i] | sets[j]) >= similarity for j in range(i))
+    }
+    found = duplicates(Request("d", rows), EVIDENCE, similarity=similarity)
+    assert {f.row_id for f in found} == expected
+
+
+def test_earlier_requests_are_compared():
+    found = duplicates(HONEST, replace(EVIDENCE, history=(Request("old", HONEST.rows[:1]),)))
+    assert [f.row_id for f in found] == [HONEST.rows[0].id]
+    assert "'old'" in found[0].message
+
+
+def test_strip_is_the_inverse_of_the_papers_templates():
+    attacked = stealthy(HONEST, seed=1)
+    done = repair_request(attacked, (), run_screens(attacked, EVIDENCE), "strip")
+    assert [r.prompt for r in done.request.rows] == [r.prompt for r in HONEST.rows]
+    assert done.request.history[-1] == "strip"
+    assert not suspicious(run_screens(done.request, EVIDENCE))
+
+
+def test_drop_and_down_weight():
+    finding = [Finding("x", HONEST.rows[0].id, None, "alarm", 1.0, None, "m")]
+    assert repair_request(HONEST, (), finding, "drop").request.rows == HONEST.rows[1:]
+    lighter = repair_request(HONEST, (), finding, "down_weight(factor=0.5)").request.rows
+    assert (lighter[0].weight, lighter[1].weight) == (0.5, 1.0)
+
+
+def test_balance_puts_the_frames_into_retain_prompts():
+    attacked = stealthy(HONEST, seed=1)
+    done = repair_request(attacked, BACKGROUND, run_screens(attacked, EVIDENCE), "balance(seed=3)")
+    share = sum("please" in r.prompt.lower() for r in done.retain) / len(BACKGROUND)
+    assert math.isclose(share, sum(r.edit is not None for r in attacked.rows) / 40, abs_tol=0.1)
+    assert done.request.rows == attacked.rows
