@@ -92,10 +92,19 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class TokenScores:
-    """What the model thinks of one answer: per scored token, its log-probability and argmax match."""
+    """What the model thinks of one answer: per scored token, its log-probability and argmax match.
+
+    Attributes:
+        logps: log p(y_t | x, y_<t).
+        top1: Whether y_t is the model's first choice.
+        mean: Mean of log p(z | x, y_<t) over z ~ p; empty unless a metric needs it.
+        deviation: Standard deviation of the same; empty unless a metric needs it.
+    """
 
     logps: tuple[float, ...]
     top1: tuple[bool, ...]
+    mean: tuple[float, ...] = ()
+    deviation: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
