@@ -120,7 +120,14 @@ class Generation:
 class Record:
     """All that one row's metrics are computed from; a part nobody asked for is None.
 
-    `paraphrase` and `wrong` hold one score per text of the row, in its order.
+    Attributes:
+        row: The row as it was asked.
+        answer: Scores of its answer.
+        paraphrase: One score per paraphrase of the row, in its order.
+        wrong: One score per wrong answer of the row, in its order.
+        generated: The model's own answer.
+        start: Scores of `generated` under the model before unlearning.
+        gradient: Mean norm of the answer's loss gradient over parameter tensors.
     """
 
     row: Row
@@ -128,6 +135,8 @@ class Record:
     paraphrase: tuple[TokenScores, ...] | None = None
     wrong: tuple[TokenScores, ...] | None = None
     generated: Generation | None = None
+    start: TokenScores | None = None
+    gradient: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
