@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from forgetwell.calls import parse_call
+from forgetwell.calls import Call, parse_call
 from forgetwell.registry import Family
 from forgetwell.types import Better, Record
 
@@ -47,6 +47,18 @@ def row_metric(
         return function
 
     return register
+
+
+def canonical(metric: str) -> str:
+    """Return a row metric as written, without the hyperparameters that have their default.
+
+    Raises:
+        UnknownName: There is no such row metric.
+        InputError: A hyperparameter is wrong.
+    """
+    item, bound = ROW_METRICS.resolve(parse_call(metric))
+    changed = {k: v for k, v in bound.items() if v != item.hyperparameters[k].default}
+    return str(Call(item.name, changed))
 
 
 def measure(records: Sequence[Record], metric: str) -> list[float | None]:

@@ -79,7 +79,7 @@ def clearly_less(a: Measured | None, b: Measured | None) -> bool:
     if a is None or b is None:
         return False
     paired = difference(a, b)
-    return paired.high < 0 if paired is not None else a.result.high < b.result.low
+    return paired.high < 0 if paired is not None else a.result.ends[1] < b.result.ends[0]
 
 
 def _belongs(where: str, split: str) -> bool:
