@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
 
 from forgetwell.cli.app import app, progress_bar, rows_from
 
@@ -18,6 +20,10 @@ def evaluate(
     forget: str = "tofu:forget01_perturbed",
     limit: int | None = None,
     max_new_tokens: int | None = None,
+    metrics: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    reference: str = "",
+    before: str = "",
+    start: str = "",
     seed: int = 0,
     dtype: str = "auto",
     name: str = "",
@@ -34,6 +40,11 @@ def evaluate(
         forget: With TOFU, the forget rows before any attack.
         limit: Rows of each utility set at most.
         max_new_tokens: Length of answers; by default 24 (world) or 40 (tofu).
+        metrics: Row and set metrics, as rouge_l_recall "privleak(score=loss)"; forgetwell list names them. By
+            default those that fit the suite.
+        reference: Evaluation folder of a model trained without the forget rows, for forget quality.
+        before: Evaluation folder of the model before unlearning, for changes since then.
+        start: The model before unlearning, which judges answers for gibberish.
         seed: Of intervals.
         dtype: Compute type: auto, float32 or bfloat16.
         name: What reports call it; by default its folder's name.
@@ -52,6 +63,7 @@ def evaluate(
             model,
             asked,
             out,
+            measures=evaluation.Measures(tuple(metrics) if metrics else None, reference, before, start),
             seed=seed,
             dtype=dtype,
             name=name,
@@ -61,7 +73,11 @@ def evaluate(
             progress=progress,
         )
     for r in found.results:
-        print(f"{r.metric:16} {r.split:26} {r.value:6.3f}  [{r.low:.3f}, {r.high:.3f}]  n={r.n}")
+        interval = "" if r.low is None else f"[{r.low:.3f}, {r.high:.3f}]"
+        skipped = f", {r.skipped} not applicable" if r.skipped else ""
+        print(f"{r.metric:26} {r.split:20} {r.value:8.4g}  {interval:16}  n={r.n}{skipped}")
+    for reason in found.left_out:
+        print(f"Not measured: {reason}")
     print(f"Written: {out}")
 
 

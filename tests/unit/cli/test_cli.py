@@ -31,6 +31,13 @@ def test_show_has_formula_source_and_defaults(monkeypatch, capsys):
     assert "beta = 0.1" in output.out
 
 
+@pytest.mark.parametrize("name", ["rouge_l_recall", "privleak"])
+def test_show_explains_a_metric(monkeypatch, capsys, name):
+    _, output = run(monkeypatch, capsys, "show", name)
+    for word in ("meaning: ", "range: ", "direction: ", "reads: ", "source: arXiv "):
+        assert word in output.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
