@@ -1,7 +1,8 @@
 """The published evaluations of TOFU's models, reproduced from their per-sample losses.
 
 Provenance: locuslab/tofu at bdc209ea7c6cc2e7079ea1afb6468d3ddcc65f8e (MIT), Llama-2-7b-chat fine-tuned on
-all of TOFU and on retain90; the expected aggregates agree with its own get_model_utility and get_forget_quality to
+all of TOFU and on retain90; the expected aggregates agree with its own get_model_utility and
+get_forget_quality to
 1.2e-16. Read from FORGETWELL_DATA/tofu_eval.
 """
 
