@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from forgetwell.metrics.comparison import sign_flip_test
+from forgetwell.metrics.comparison import Chance, sign_flip_test
 from forgetwell.metrics.statistics import Interval, Paired, Sample, paired_means, quantile_interval
 from forgetwell.reports.loading import RunView
 from forgetwell.reports.tables import MAIN
@@ -19,9 +19,10 @@ Key = tuple[str, str]  # set, row id
 
 @dataclass(frozen=True)
 class Scored:
-    """One row's value and the cluster it belongs to."""
+    """One row's value, the question it asks (in a template or not), and the cluster it belongs to."""
 
     value: float
+    question: str
     cluster: str
 
 
@@ -44,7 +45,9 @@ def measured(run: RunView, split: str, metric: str = MAIN) -> Measured | None:
     if result is None:
         return None
     rows = {
-        (where, key): Scored(float(value), str(row.get("subject") or key.rpartition("#")[0] or key))
+        (where, key): Scored(
+            float(value), question := key.rpartition("#")[0] or key, str(row.get("subject") or question)
+        )
         for (where, key), row in run.answers.items()
         if _belongs(where, split) and isinstance(value := (row.get("metrics") or {}).get(metric), int | float)
     }
@@ -68,15 +71,19 @@ def difference(a: Measured, b: Measured) -> Interval | None:
     return quantile_interval(means[:, 0] - means[:, 1], len(a.rows))
 
 
-def chance(a: Measured, b: Measured) -> float | None:
-    """Return the p-value of the paired permutation test of a against b; None where rows differ.
+def chance(a: Measured, b: Measured) -> Chance | None:
+    """Return the paired permutation test of a against b; None where rows differ.
 
     Sets weigh alike; the differences of a subject change sign together.
     """
     if not a.rows or a.rows.keys() != b.rows.keys():
         return None
     samples = [
-        Sample([a.rows[k].value - b.rows[k].value for k in keys], [a.rows[k].cluster for k in keys])
+        Sample(
+            [a.rows[k].value - b.rows[k].value for k in keys],
+            [a.rows[k].cluster for k in keys],
+            [a.rows[k].question for k in keys],
+        )
         for keys in _by_set(a)
     ]
     return sign_flip_test(samples)

@@ -132,7 +132,7 @@ def _label(run: RunView, attack: str) -> str:
 
 def _set_table(runs: Sequence[RunView], metric: str) -> SetTable:
     pairs = [(r, a) for r in runs for a in dict.fromkeys(k[0] for k in r.results if k[1] == metric)]
-    splits = sorted({k[2] for r in runs for k in r.results if k[1] == metric}, key=_order)
+    splits = sorted({k[2] for r in runs for k in r.results if k[1] == metric}, key=set_order)
     lines = tuple(
         Line(split_title(s), 0, tuple(_cell("sets", r, a, metric, s) for r, a in pairs)) for s in splits
     )
@@ -140,7 +140,8 @@ def _set_table(runs: Sequence[RunView], metric: str) -> SetTable:
     return SetTable(metric, METRICS.get(metric, metric.replace("_", " ")), columns, lines)
 
 
-def _order(split: str) -> tuple[int, str]:
+def set_order(split: str) -> tuple[int, str]:
+    """Return a sort key: forget sets, other sets, utility means, scope, leak."""
     name = split.partition("/")[0]
     return {"forget": 0, "utility": 2, "scope": 3, "leak": 4}.get(name, 1), split
 
