@@ -96,6 +96,44 @@ def report(runs: list[Path], *, out: Path = Path("report.html"), overwrite: bool
 
 
 @app.command
+def compare(
+    runs: list[Path], *, metric: str = "", json_: Annotated[bool, Parameter("--json")] = False
+) -> None:
+    """Say which differences between runs are beyond chance, on the rows that they share.
+
+    Known conditions are compared each with the one before it, other runs with the first; p is that of a
+    paired permutation test, adjusted for all differences (Benjamini-Hochberg).
+
+    Args:
+        runs: Evaluation folders, at least two.
+        metric: Show this metric only; p stays adjusted for all.
+        json_: Print JSON.
+    """
+    import json
+    from dataclasses import asdict
+
+    from forgetwell.errors import InputError
+    from forgetwell.reports.differences import find_differences
+    from forgetwell.reports.loading import load_runs
+
+    found = find_differences(load_runs(runs))
+    if not found:
+        raise InputError("These runs share no measured rows. Give two evaluations of one suite.")
+    shown = [d for d in found if metric in ("", d.metric)]
+    if json_:
+        print(json.dumps([{**asdict(d), "clear": d.clear} for d in shown], indent=2))
+        return
+    pair = ("", "")
+    for d in shown:
+        if (d.a, d.b) != pair:
+            print(f"\n{d.b} against {d.a}")
+            pair = (d.a, d.b)
+        unit = "  by question" if d.by == "question" else ""
+        interval = f"[{d.low:+.3f}, {d.high:+.3f}]"
+        print(f"  {d.metric:20} {d.split:20} {d.value:+.3f}  {interval}  p={d.q:.3f}  {d.verdict}{unit}")
+
+
+@app.command
 def purge(run: Path) -> None:
     """Remove all request and answer text from a run; numbers stay.
 

@@ -12,7 +12,16 @@ from forgetwell.registry import Item
 _DIRECTION = {
     "high": "higher is better",
     "low": "lower is better",
-    "none": "depends on the set, and what the metric says",
+    "none": "which way is better depends on the set",
+}
+_PARTS = {
+    "row": "the row",
+    "answer": "scores of the reference answer",
+    "paraphrase": "scores of its paraphrases",
+    "wrong": "scores of the wrong answers",
+    "generated": "the model's own answer",
+    "start": "what the starting model thinks of that answer, if given",
+    "gradient": "the gradient of the answer's loss",
 }
 _WHOSE = {"own": "", "reference": " of the reference run", "before": " of the run before unlearning"}
 
@@ -45,8 +54,8 @@ def describe(item: Item) -> Description:
     direction = _DIRECTION[facts["better"]]
     if whole and facts["better"] == "none":
         direction = "neither: the best value lies between"
-    parts = map(_read, facts["reads"].values()) if whole else item.inputs
-    reads = ("; " if whole else ", ").join(parts)
+    parts = map(_read, facts["reads"].values()) if whole else (_PARTS[name] for name in item.inputs)
+    reads = "; ".join(parts)
     return Description(item.name, facts["meaning"], span(facts["range"]), direction, reads, facts["paper"])
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 from forgetwell.metrics.comparison import benjamini_hochberg
 from forgetwell.reports.loading import CONDITIONS, RunView
 from forgetwell.reports.paired import chance, difference, measured
-from forgetwell.reports.tables import MAIN, METRICS, direction, set_order, split_title
+from forgetwell.reports.tables import MAIN, METRICS, direction, metric_title, set_order, split_title
 
 ALPHA = 0.05
 
@@ -120,7 +120,7 @@ def difference_tables(
             (split_title(s), tuple(known.get((metric, s, p.a.name, p.b.name)) for p in pairs)) for s in splits
         )
         if lines:
-            tables.append(DifferenceTable(metric, METRICS.get(metric, metric), pairs, lines))
+            tables.append(DifferenceTable(metric, metric_title(metric), pairs, lines))
     return tuple(tables)
 
 

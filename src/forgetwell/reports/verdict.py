@@ -76,6 +76,22 @@ def number(value: float) -> str:
     return "0.00" if text == "-0.00" else text.replace("-", "−")
 
 
+def short(value: float) -> str:
+    """Return a value of any size: three digits, and a true minus sign."""
+    return f"{value:.3g}".replace("-", "−")
+
+
+def chance(p: float) -> str:
+    """Return a p-value as tables print it."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def signed(value: float) -> str:
+    """Return a difference with its sign."""
+    text = number(value)
+    return text if text.startswith("−") or text == "0.00" else f"+{text}"
+
+
 def _span(result: Result) -> str:
     return f"{number(result.value)} [{_range(result)}]"
 
