@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from forgetwell.data.reading import read_rows
 from forgetwell.data.world import load_world
-from forgetwell.errors import unknown_name
+from forgetwell.errors import MissingError, unknown_name
 from forgetwell.files import digest, file_sha256
 from forgetwell.metrics.sets import Whose
 from forgetwell.models.lm import load
@@ -23,7 +23,7 @@ from forgetwell.suites.plan import plan_metrics
 from forgetwell.suites.protocol import protocol_suite
 from forgetwell.suites.types import Suite
 from forgetwell.suites.whole import RowValues
-from forgetwell.types import Row
+from forgetwell.types import Result, Row
 
 
 def tofu_suite(
@@ -80,12 +80,16 @@ class Measures:
         reference: Evaluation of a model trained without the forget rows, on the same suite.
         before: Evaluation of the model before unlearning, on the same suite.
         start: The model before unlearning, asked what it thinks of the answers (for gibberish).
+        tasks: Tasks of lm-evaluation-harness.
+        task_limit: Documents of each task at most; 0 = all.
     """
 
     metrics: tuple[str, ...] | None = None
     reference: str = ""
     before: str = ""
     start: str = ""
+    tasks: tuple[str, ...] = ()
+    task_limit: int = 0
 
     @property
     def runs(self) -> dict[Whose, RowValues]:
@@ -98,7 +102,12 @@ class Measures:
         """What was given, with the digest of each earlier run."""
         runs = {k: v for k, v in (("reference", self.reference), ("before", self.before)) if v}
         digests = {f"{k}_digest": file_sha256(Path(v) / MANIFEST) for k, v in runs.items()}
-        given = {"metrics": list(self.metrics) if self.metrics else None, "start": self.start}
+        given = {
+            "metrics": list(self.metrics) if self.metrics else None,
+            "start": self.start,
+            "lm_eval_tasks": list(self.tasks),
+            "lm_eval_limit": self.task_limit,
+        }
         return {**{k: v for k, v in given.items() if v}, **runs, **digests}
 
 
@@ -120,6 +129,16 @@ def evaluation_settings(
         "made_by": file_sha256(made) if made.is_file() else "",
         **measures.settings,
     }
+
+
+def _harness() -> Callable[..., tuple[Result, ...]]:
+    try:
+        from forgetwell.runs.harness import harness_results
+    except ImportError as error:
+        raise MissingError(
+            f"Tasks of lm-evaluation-harness need the extra: pip install forgetwell[lm-eval] ({error})."
+        ) from None
+    return harness_results
 
 
 def evaluate(
@@ -162,6 +181,7 @@ def evaluate(
             raise unknown_name("suite", suite, SUITES)
         suite = SUITES[suite]()
     out = Path(out)
+    harness_results = _harness() if measures.tasks else None
     runs = measures.runs
     plan_metrics(measures.metrics, suite, runs)  # what can't be measured is said before a model loads
     settings = evaluation_settings(model, suite, seed=seed, measures=measures)
@@ -171,6 +191,9 @@ def evaluate(
     evaluation = evaluate_suite(
         lm, suite, metrics=measures.metrics, runs=runs, start=start, seed=seed, progress=progress
     )
+    if harness_results is not None:
+        found = harness_results(lm, measures.tasks, limit=measures.task_limit or None, seed=seed)
+        evaluation = replace(evaluation, results=(*evaluation.results, *found))
     save_evaluation(out, evaluation)
     if redact:
         purge(out)
