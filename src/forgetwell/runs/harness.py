@@ -24,8 +24,8 @@ class HarnessLM(harness.LM):  # type: ignore[misc] # untyped
     """An `LM`, wrapped or not, behind the harness's interface; texts are raw, without a chat template.
 
     Prompt and continuation are tokenized apart, blanks at their border belong to the continuation, and
-    prompts too long for the model lose their beginning. Models without a start token score a text from its second
-    token on, where the harness's own models put the end token before it.
+    prompts too long for the model lose their beginning. Models without a start token score a text from its
+    second token on, where the harness's own models put the end token before it.
     """
 
     def __init__(self, lm: LM) -> None:
