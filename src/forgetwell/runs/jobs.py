@@ -171,28 +171,23 @@ def run_job(
         InputError: Rows, objective or settings can't be used; nothing was written.
     """
     parse_objective(job.objective)
-    metrics, best = _probe_metrics(job), parse_best_rule(job.keep_best) if job.keep_best else None
-    if best and not job.probe:
+    if job.keep_best and not job.probe:
         raise InputError(f"The rule {job.keep_best!r} needs a probe; give rows to keep that it can ask.")
+    metrics = _probe_metrics(job)
     check_disjoint(job.request.rows, job.retain)
     lm = lm or load(job.model, dtype=job.dtype, max_length=job.max_length)
     request, retain = _fitting(job, lm)
-    key = digest([job.settings, lm.digest])
     start_run(out, job.settings, overwrite=overwrite, resume=resume)
     if job.request.rows:
         rows = lean_rows(job.request.rows)
         write_jsonl(out / "request.jsonl", redact(rows) if job.redact else rows)
     checkpoint = out / "checkpoint.pt"
     trim_log(out, _finished(checkpoint) if resume else -1)
-    probe = None
-    if job.probe:
-        probe = request_probe(job.request, job.probe, metrics=metrics, seed=job.config.seed)
-    hooks = Hooks(lambda record: append_log(out, record), probe, best, checkpoint, key, progress)
     outcome = finetune(
         lm,
         request,
         retain,
-        hooks,
+        _hooks(job, out, lm, metrics, progress),
         objective=job.objective,
         config=job.config,
         refusals=job.refusals,
@@ -202,13 +197,33 @@ def run_job(
     # Left by a run that was killed after saving and before its manifest.
     shutil.rmtree(out / "model", ignore_errors=True)
     outcome.lm.save(out / "model", _card(job, lm))
-    summary = outcome.summary
-    facts = {"base_digest": lm.digest, "steps": summary.steps, "stopped": summary.stopped}
-    if best:
-        facts["kept_step"] = summary.kept
-    write_manifest(out, {**job.settings, **facts, "seconds": round(outcome.summary.seconds, 1)})
+    write_manifest(out, {**job.settings, "base_digest": lm.digest, **_ending(job, outcome.summary)})
     checkpoint.unlink(missing_ok=True)
     return outcome.summary
+
+
+def _hooks(job: Job, out: Path, lm: HFModel, metrics: Sequence[str], progress: Progress) -> Hooks:
+    probe = None
+    if job.probe:
+        probe = request_probe(job.request, job.probe, metrics=metrics, seed=job.config.seed)
+    return Hooks(
+        log=lambda record: append_log(out, record),
+        probe=probe,
+        keep_best=parse_best_rule(job.keep_best) if job.keep_best else None,
+        checkpoint=out / "checkpoint.pt",
+        key=digest([job.settings, lm.digest]),
+        progress=progress,
+    )
+
+
+def _ending(job: Job, summary: Summary) -> dict[str, Any]:
+    kept = {"kept_step": summary.kept} if job.keep_best else {}
+    return {
+        "steps": summary.steps,
+        "stopped": summary.stopped,
+        **kept,
+        "seconds": round(summary.seconds, 1),
+    }
 
 
 def _probe_metrics(job: Job) -> tuple[str, ...]:
