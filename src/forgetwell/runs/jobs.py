@@ -14,12 +14,13 @@ from forgetwell.data.world import load_refusals
 from forgetwell.errors import InputError
 from forgetwell.files import digest, write_jsonl
 from forgetwell.methods.finetune import Lora, check_disjoint, finetune
+from forgetwell.metrics.registry import ROW_METRICS
 from forgetwell.models.lm import HFModel, load
 from forgetwell.models.saving import ModelCard
 from forgetwell.objectives.algebra import parse_objective
 from forgetwell.runs.folder import append_log, start_run, trim_log, write_manifest
 from forgetwell.runs.redaction import redact
-from forgetwell.suites.probe import request_probe
+from forgetwell.suites.probe import PROBED, request_probe
 from forgetwell.training.best import parse_best_rule
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.draws import Draws
@@ -227,14 +228,25 @@ def _ending(job: Job, summary: Summary) -> dict[str, Any]:
 
 
 def _probe_metrics(job: Job) -> tuple[str, ...]:
-    """Return the row metrics that a probe measures: ROUGE-L recall, and those that rules name."""
+    """Return the row metrics that a probe measures: ROUGE-L recall, and those that rules name.
+
+    Raises:
+        InputError: A rule names a set that no probe has.
+        UnknownName: A rule names no row metric.
+    """
     keys = ["forget.rouge_l_recall"]
     if job.config.stop_at:
         keys.append(parse_stop_rule(job.config.stop_at).key)
     if job.keep_best:
         best = parse_best_rule(job.keep_best)
         keys += [best.key, *([best.condition.key] if best.condition else [])]
-    return tuple(dict.fromkeys(key.partition(".")[2] for key in keys))
+    for key in keys:
+        if key.partition(".")[0] not in PROBED:
+            raise InputError(f"The probe has no {key!r}; it has {', '.join(PROBED)} with a row metric each.")
+    metrics = tuple(dict.fromkeys(key.partition(".")[2] for key in keys))
+    for metric in metrics:
+        ROW_METRICS.get(metric)
+    return metrics
 
 
 def _fitting(job: Job, lm: HFModel) -> tuple[Request, tuple[Row, ...]]:
