@@ -15,17 +15,20 @@ from forgetwell.data.world import load_refusals
 from forgetwell.errors import InputError
 from forgetwell.files import digest, write_jsonl
 from forgetwell.methods.finetune import Lora, check_disjoint, finetune, merged
+from forgetwell.metrics.registry import ROW_METRICS
 from forgetwell.models.lm import HFModel, load
 from forgetwell.models.saving import ModelCard
 from forgetwell.objectives.algebra import parse_objective
 from forgetwell.runs.folder import append_log, start_run, trim_log, write_manifest
 from forgetwell.runs.redaction import redact
-from forgetwell.suites.probe import request_probe
+from forgetwell.suites.probe import PROBED, request_probe
+from forgetwell.training.best import parse_best_rule
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.draws import Draws
 from forgetwell.training.loop import Hooks, Summary
 from forgetwell.training.rules import STEP_RULES
 from forgetwell.training.step import count, make_views, view_keys
+from forgetwell.training.stopping import parse_stop_rule
 from forgetwell.types import Request, Row
 
 Progress = Callable[[int, int], None]
@@ -48,6 +51,8 @@ class Job:
         max_length: Longest row in tokens; plain text is cut into pieces of at most half of it.
         redact: Keep digests instead of the request's text in the run.
         probe: Rows to keep that are asked during training, a sample of them; none = no probe.
+        keep_best: Rule by which the weights of one probe are saved instead of the last ones, as
+            ``utility.rouge_l_recall if forget.rouge_l_recall<=0.3``; "" = the last ones.
     """
 
     kind: str
@@ -62,6 +67,7 @@ class Job:
     max_length: int = 1024
     redact: bool = False
     probe: tuple[Row, ...] = ()
+    keep_best: str = ""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -83,6 +89,7 @@ class Job:
             },
             "retain": {"rows": len(self.retain), "digest": digest(self.retain)},
             "probe": {"rows": len(self.probe), "digest": digest(self.probe)} if self.probe else None,
+            **({"keep_best": self.keep_best} if self.keep_best else {}),
         }
 
 
@@ -110,6 +117,7 @@ def unlearn(
     lora: Lora | None = None,
     redact: bool = False,
     probe: Sequence[Row] = (),
+    keep_best: str = "",
     overwrite: bool = False,
     resume: bool = False,
 ) -> Summary:
@@ -126,6 +134,7 @@ def unlearn(
         lora: Adapters instead of full fine-tuning.
         redact: Keep digests instead of the request's text in the run.
         probe: Rows to keep that are asked during training; none = no probe.
+        keep_best: Save the weights of the best probe, by this rule; by default the last ones.
         overwrite: Replace a run that is there.
         resume: Go on after an interruption.
 
@@ -144,6 +153,7 @@ def unlearn(
         lora,
         redact=redact,
         probe=tuple(probe),
+        keep_best=keep_best,
     )
     return run_job(job, Path(out), overwrite=overwrite, resume=resume)
 
@@ -166,23 +176,23 @@ def run_job(
     """
     parse_objective(job.objective)
     STEP_RULES.resolve(parse_call(job.config.step_rule))
+    if job.keep_best and not job.probe:
+        raise InputError(f"The rule {job.keep_best!r} needs a probe; give rows to keep that it can ask.")
+    metrics = _probe_metrics(job)
     check_disjoint(job.request.rows, job.retain)
     lm = lm or _load(job)
     request, retain = _fitting(job, lm)
-    key = digest([job.settings, lm.digest])
     start_run(out, job.settings, overwrite=overwrite, resume=resume)
     if job.request.rows:
         rows = lean_rows(job.request.rows)
         write_jsonl(out / "request.jsonl", redact(rows) if job.redact else rows)
     checkpoint = out / "checkpoint.pt"
     trim_log(out, _finished(checkpoint) if resume else -1)
-    probe = request_probe(job.request, job.probe, seed=job.config.seed) if job.probe else None
-    hooks = Hooks(lambda record: append_log(out, record), probe, checkpoint, key, progress)
     outcome = finetune(
         lm,
         request,
         retain,
-        hooks,
+        _hooks(job, out, lm, metrics, progress),
         objective=job.objective,
         config=job.config,
         refusals=job.refusals,
@@ -194,8 +204,7 @@ def run_job(
     if save:
         made = merged(outcome.lm) if job.lora and job.lora.merge else outcome.lm
         made.save(out / "model", _card(job, lm))
-    facts = {"base_digest": lm.digest, "steps": outcome.summary.steps, "stopped": outcome.summary.stopped}
-    write_manifest(out, {**job.settings, **facts, "seconds": round(outcome.summary.seconds, 1)})
+    write_manifest(out, {**job.settings, "base_digest": lm.digest, **_ending(job, outcome.summary)})
     checkpoint.unlink(missing_ok=True)
     return outcome.summary
 
@@ -203,6 +212,52 @@ def run_job(
 def _load(job: Job) -> HFModel:
     four_bit = job.lora is not None and job.lora.four_bit
     return load(job.model, dtype=job.dtype, max_length=job.max_length, four_bit=four_bit)
+
+
+def _hooks(job: Job, out: Path, lm: HFModel, metrics: Sequence[str], progress: Progress) -> Hooks:
+    probe = None
+    if job.probe:
+        probe = request_probe(job.request, job.probe, metrics=metrics, seed=job.config.seed)
+    return Hooks(
+        log=lambda record: append_log(out, record),
+        probe=probe,
+        keep_best=parse_best_rule(job.keep_best) if job.keep_best else None,
+        checkpoint=out / "checkpoint.pt",
+        key=digest([job.settings, lm.digest]),
+        progress=progress,
+    )
+
+
+def _ending(job: Job, summary: Summary) -> dict[str, Any]:
+    kept = {"kept_step": summary.kept} if job.keep_best else {}
+    return {
+        "steps": summary.steps,
+        "stopped": summary.stopped,
+        **kept,
+        "seconds": round(summary.seconds, 1),
+    }
+
+
+def _probe_metrics(job: Job) -> tuple[str, ...]:
+    """Return the row metrics that a probe measures: ROUGE-L recall, and those that rules name.
+
+    Raises:
+        InputError: A rule names a set that no probe has.
+        UnknownName: A rule names no row metric.
+    """
+    keys = ["forget.rouge_l_recall"]
+    if job.config.stop_at:
+        keys.append(parse_stop_rule(job.config.stop_at).key)
+    if job.keep_best:
+        best = parse_best_rule(job.keep_best)
+        keys += [best.key, *([best.condition.key] if best.condition else [])]
+    for key in keys:
+        if key.partition(".")[0] not in PROBED:
+            raise InputError(f"The probe has no {key!r}; it has {', '.join(PROBED)} with a row metric each.")
+    metrics = tuple(dict.fromkeys(key.partition(".")[2] for key in keys))
+    for metric in metrics:
+        ROW_METRICS.get(metric)
+    return metrics
 
 
 def _fitting(job: Job, lm: HFModel) -> tuple[Request, tuple[Row, ...]]:

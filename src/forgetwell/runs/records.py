@@ -46,6 +46,10 @@ class Evaluated(Protocol):
     def results(self) -> tuple[Result, ...]:
         """Aggregates."""
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """A sentence for each metric that could not be computed."""
+
 
 def is_complete(path: Path) -> bool:
     """Say whether a run came to its end: the manifest is written last."""
@@ -64,13 +68,14 @@ def save_evaluation(path: Path, evaluation: Evaluated) -> None:
         WriteFailed: The disk refused; each file is as it was before, or new and whole.
     """
     facts = {name: getattr(evaluation, name) for name in ("model", "suite", "max_new_tokens")}
+    facts["left_out"] = list(evaluation.left_out)
     write_json(path / EVALUATION, facts)
     write_jsonl(path / ANSWERS, _answers(evaluation))
     write_jsonl(path / RESULTS, evaluation.results)
 
 
 def load_evaluation(path: Path) -> Json:
-    """Return model, suite and max_new_tokens of a run's evaluation; empty where there is none."""
+    """Return model, suite, max_new_tokens and left_out of a run's evaluation; empty where there is none."""
     return cast(Json, read_json(path / EVALUATION)) if (path / EVALUATION).is_file() else {}
 
 
@@ -93,6 +98,24 @@ def load_answers(path: Path) -> tuple[Json, ...]:
                 f"{', '.join(map(str, row)) or 'nothing'}. Evaluate the run again."
             )
     return tuple(rows)
+
+
+def load_row_values(path: Path) -> dict[tuple[str, str], dict[str, float | None]]:
+    """Return the row values of an evaluation by (metric, split), then by id; None = not applicable.
+
+    Raises:
+        MissingError: There is no such folder, or nothing was measured in it.
+        InputError: The folder is no run of ours, or a file in it is damaged.
+    """
+    require_run(path)
+    rows = load_answers(path)
+    if not rows:
+        raise MissingError(f"{path} holds no evaluation. Give the folder that forgetwell evaluate wrote.")
+    values: dict[tuple[str, str], dict[str, float | None]] = {}
+    for row in rows:
+        for metric, value in (row.get("metrics") or {}).items():
+            values.setdefault((metric, str(row["split"])), {})[str(row["id"])] = value
+    return values
 
 
 def require_run(path: Path) -> None:
@@ -150,7 +173,7 @@ def _read(path: Path) -> list[Json]:
 def _result(path: Path, number: int, facts: Json) -> Result:
     try:
         result = Result(**facts)
-        fine = all(math.isfinite(x) for x in (result.value, result.low, result.high))
+        fine = all(math.isfinite(x) for x in (result.value, *result.ends))
     except TypeError:
         fine = False
     if not fine:

@@ -11,6 +11,7 @@ from torch import nn
 
 from forgetwell.errors import InputError
 from forgetwell.files import atomic_path
+from forgetwell.training.best import Best
 
 
 def save_checkpoint(
@@ -20,19 +21,27 @@ def save_checkpoint(
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
     duals: Mapping[str, float],
+    best: Best | None = None,
 ) -> None:
-    """Write weights in training, optimizer state, dual variables and finished steps, whole or not at all."""
+    """Write weights in training, optimizer, duals, finished steps and best probe, whole or not at all."""
     weights = {n: p.detach() for n, p in module.named_parameters() if p.requires_grad}
     state = {"key": key, "step": step, "weights": weights, "optimizer": optimizer.state_dict()}
     state["duals"] = dict(duals)
+    if best is not None:
+        state["best"] = best.state()
     with atomic_path(path) as temporary:
         torch.save(state, temporary)
 
 
 def load_checkpoint(
-    path: Path, key: str, module: nn.Module, optimizer: torch.optim.Optimizer, duals: dict[str, float]
+    path: Path,
+    key: str,
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    duals: dict[str, float],
+    best: Best | None = None,
 ) -> int:
-    """Restore a checkpoint, also into `duals`; return the number of finished steps (0 where there is none).
+    """Restore a checkpoint, also into `duals` and `best`; return the number of finished steps (0 if none).
 
     Raises:
         InputError: It is from a run with other settings, or damaged.
@@ -56,4 +65,6 @@ def load_checkpoint(
                 parameter.copy_(weights[name])
     optimizer.load_state_dict(state["optimizer"])
     duals.update(kept)
+    if best is not None:
+        best.load(state["best"])
     return step

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from forgetwell.errors import Diverged
 from forgetwell.models.hidden import recomputing_layers
 from forgetwell.models.lm import HFModel
 from forgetwell.objectives.algebra import Objective
+from forgetwell.training.best import Best, BestRule
 from forgetwell.training.checkpoint import load_checkpoint, save_checkpoint
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.draws import Draws
@@ -39,6 +40,7 @@ class Hooks:
     Attributes:
         log: Takes one record a step.
         probe: Measures the model at a step, or None.
+        keep_best: Which probe's weights the model gets at the end; None = the last weights.
         checkpoint: File to keep the state in, or None.
         key: Names rows and settings; a checkpoint of another key is refused.
         progress: Called with (finished steps, all steps).
@@ -46,6 +48,7 @@ class Hooks:
 
     log: Log = lambda record: None
     probe: Probe | None = None
+    keep_best: BestRule | None = None
     checkpoint: Path | None = None
     key: str = ""
     progress: Callable[[int, int], None] = lambda done, steps: None
@@ -53,11 +56,19 @@ class Hooks:
 
 @dataclass(frozen=True)
 class Summary:
-    """How training ended: finished steps, why it stopped, and seconds spent in steps."""
+    """How training ended.
+
+    Attributes:
+        steps: Finished steps.
+        stopped: Why it stopped.
+        seconds: Time spent.
+        kept: The step whose weights the model has: the last, or that of the best probe.
+    """
 
     steps: int
     stopped: str
     seconds: float
+    kept: int = 0
 
 
 @dataclass
@@ -73,7 +84,8 @@ class _State:
     gradient: Gradient
     rule: StepRule
     steps: int
-    duals: dict[str, float] = field(default_factory=dict)
+    duals: dict[str, float]
+    best: Best | None
 
 
 def train(
@@ -87,7 +99,8 @@ def train(
 ) -> Summary:
     """Minimize `objective` over `draws`; `lm` is changed in place.
 
-    With a divergence (a loss or gradient that is not finite) the weights of the step before are kept.
+    With a divergence (a loss or gradient that is not finite) the weights of the step before are kept. With a
+    best rule (``hooks.keep_best``) those of the best probe are, if one met its condition.
 
     Raises:
         InputError: Rows are missing or too long, or a checkpoint does not fit.
@@ -101,11 +114,12 @@ def train(
 def _train(
     lm: HFModel, objective: Objective, draws: Draws, config: TrainConfig, hooks: Hooks, resume: bool
 ) -> Summary:
-    state = _prepare(lm, objective, draws, config)
+    state = _prepare(lm, objective, draws, config, Best(hooks.keep_best) if hooks.keep_best else None)
     rule = parse_stop_rule(config.stop_at) if config.stop_at else None
     first = 0
     if resume and hooks.checkpoint is not None:
-        first = load_checkpoint(hooks.checkpoint, hooks.key, lm.module, state.optimizer, state.duals)
+        key, duals, best = hooks.key, state.duals, state.best
+        first = load_checkpoint(hooks.checkpoint, key, lm.module, state.optimizer, duals, best)
     if first == 0:
         _probe(state, hooks, rule, 0)
     started, stopped, step = time.monotonic(), "finished", first
@@ -125,10 +139,13 @@ def _train(
     if step == 0 and stopped.startswith("diverged"):
         raise Diverged("The first step was not finite. Lower the learning rate or check the rows.")
     lm.module.eval()
-    return Summary(step, stopped, time.monotonic() - started)
+    kept = state.best.restore(lm.module, step) if state.best else step
+    return Summary(step, stopped, time.monotonic() - started, kept)
 
 
-def _prepare(lm: HFModel, objective: Objective, draws: Draws, config: TrainConfig) -> _State:
+def _prepare(
+    lm: HFModel, objective: Objective, draws: Draws, config: TrainConfig, best: Best | None
+) -> _State:
     from accelerate import Accelerator
 
     steps = config.steps(draws.steps_per_epoch)
@@ -148,7 +165,7 @@ def _prepare(lm: HFModel, objective: Objective, draws: Draws, config: TrainConfi
     gradient = Gradient(lm, module, accelerator, objective, reference, config.accumulate)
     rule = partial(item.function, **settings)
     duals = starting_duals(objective)
-    return _State(lm, prepared, accelerator, objective, draws, config, gradient, rule, steps, duals)
+    return _State(lm, prepared, accelerator, objective, draws, config, gradient, rule, steps, duals, best)
 
 
 def _reference_rows(lm: HFModel, objective: Objective, draws: Draws, steps: int) -> list[Encoded]:
@@ -211,9 +228,14 @@ def _due(every: int, step: int, steps: int) -> bool:
 
 def _probe(state: _State, hooks: Hooks, rule: StopRule | None, step: int) -> bool:
     """Measure and log the model; say whether the stop rule is reached."""
+    from accelerate.utils import broadcast_object_list
+
     if hooks.probe is None:
         return False
-    values = dict(hooks.probe(state.lm, step))
+    # All processes must stop at the same step and keep the same weights: the first one's values count.
+    values: dict[str, float] = broadcast_object_list([dict(hooks.probe(state.lm, step))])[0]
+    if state.best is not None:
+        state.best.consider(step, values, state.lm.module)
     if state.accelerator.is_main_process:
         hooks.log({"step": step, "probe": values})
     return rule is not None and rule.reached(values)
@@ -222,4 +244,4 @@ def _probe(state: _State, hooks: Hooks, rule: StopRule | None, step: int) -> boo
 def _checkpoint(state: _State, hooks: Hooks, step: int) -> None:
     if hooks.checkpoint is not None and state.accelerator.is_main_process:
         inner = getattr(state.optimizer, "optimizer", state.optimizer)
-        save_checkpoint(hooks.checkpoint, hooks.key, step, state.lm.module, inner, state.duals)
+        save_checkpoint(hooks.checkpoint, hooks.key, step, state.lm.module, inner, state.duals, state.best)

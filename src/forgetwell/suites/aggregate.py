@@ -1,0 +1,116 @@
+"""Tables from row values: one line a split, and averages over the utility sets, each with an interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from forgetwell.calls import parse_call
+from forgetwell.metrics.registry import ROW_METRICS
+from forgetwell.metrics.sets import Column
+from forgetwell.metrics.statistics import (
+    Interval,
+    Sample,
+    cluster_bootstrap,
+    macro_bootstrap,
+    paired_difference,
+)
+from forgetwell.suites.types import Split
+from forgetwell.types import Better, Result, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One metric on one split; a value is None where the metric does not apply."""
+
+    split: Split
+    values: Sequence[float | None]
+
+    @property
+    def skipped(self) -> int:
+        """Rows to which the metric did not apply."""
+        return sum(v is None for v in self.values)
+
+    def sample(self) -> Sample:
+        """Return the values that there are, each with its row's cluster."""
+        there = [(v, r) for v, r in zip(self.values, self.split.rows, strict=True) if v is not None]
+        return Sample([v for v, _ in there], [_cluster(r, self.split) for _, r in there])
+
+    def column(self) -> Column:
+        """Return the same for a set metric."""
+        there = [(v, r) for v, r in zip(self.values, self.split.rows, strict=True) if v is not None]
+        return Column(
+            self.split.key,
+            np.array([v for v, _ in there], dtype=np.float64),
+            tuple(_base(r, self.split) for _, r in there),
+            tuple(_cluster(r, self.split) for _, r in there),
+            self.skipped,
+        )
+
+
+def _base(row: Row, split: Split) -> str:
+    """Return the id of the clean row: under a trigger it stands before the last '#'."""
+    plain = split.condition == "clean" or split.role == "scope"
+    return row.id if plain else row.id.rpartition("#")[0] or row.id
+
+
+def _cluster(row: Row, split: Split) -> str:
+    return row.subject or _base(row, split)
+
+
+def split_results(lm: str, metric: str, measured: Sequence[Measured], seed: int) -> list[Result]:
+    """Return one result for every split in which the metric applies to some row."""
+    results = []
+    for m in measured:
+        sample = m.sample()
+        if sample.values:
+            interval = cluster_bootstrap(sample, seed=seed)
+            better = _better(metric, lower=m.split.role == "forget" or m.split.name == "leak")
+            results.append(_result(lm, metric, m.split.key, interval, better, m.skipped))
+    return results
+
+
+def utility_results(lm: str, metric: str, measured: Sequence[Measured], seed: int) -> list[Result]:
+    """Return macro averages over the utility sets, one a condition, and the gap between clean and trigger."""
+    utility = [m for m in measured if m.split.role == "utility"]
+    asked: dict[str, list[Measured]] = {}
+    for m in utility:
+        asked.setdefault(m.split.condition, []).append(m)
+    trigger = asked.get("trigger", [])
+    bases = {m.split.name: m for m in asked.get("clean", [])}
+    gaps = [_gap(bases[m.split.name], m) for m in trigger if m.split.name in bases]
+    better, worse = _better(metric, lower=False), _better(metric, lower=True)
+    tables = [(f"utility/{key}", [m.sample() for m in sets], sets, better) for key, sets in asked.items()]
+    results = []
+    for key, samples, sets, direction in [*tables, ("utility/gap", gaps, trigger, worse)]:
+        there = [s for s in samples if s.values]
+        if there:
+            interval = macro_bootstrap(there, seed=seed)
+            skipped = sum(len(m.values) for m in sets) - interval.n
+            results.append(_result(lm, metric, key, interval, direction, skipped))
+    return results
+
+
+def _gap(clean: Measured, trigger: Measured) -> Sample:
+    """Return clean - trigger, one value for each trigger row whose clean row has a value too."""
+    before = {row.id: v for row, v in zip(clean.split.rows, clean.values, strict=True)}
+    rows = zip(trigger.split.rows, trigger.values, strict=True)
+    pairs = [(before.get(_base(row, trigger.split)), v, row) for row, v in rows]
+    there = [(a, b, row) for a, b, row in pairs if a is not None and b is not None]
+    clusters = [_cluster(row, trigger.split) for _, _, row in there]
+    return paired_difference([a for a, _, _ in there], [b for _, b, _ in there], clusters)
+
+
+def _better(metric: str, *, lower: bool) -> Better:
+    call = parse_call(metric)
+    if call.arguments or ROW_METRICS.get(call.name).facts["better"] != "none":
+        return "none"  # a variant or a metric with a direction of its own: the split's role can't say
+    return "low" if lower else "high"
+
+
+def _result(lm: str, metric: str, key: str, interval: Interval, better: Better, skipped: int) -> Result:
+    return Result(
+        lm, "", metric, key, interval.value, interval.low, interval.high, interval.n, better, skipped
+    )
