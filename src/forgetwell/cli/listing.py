@@ -18,7 +18,7 @@ def list_items(family: str | None = None, *, json_: Annotated[bool, Parameter("-
     """List what can be named in calls and objectives.
 
     Args:
-        family: term, attack or metric; by default all.
+        family: term, attack, metric or suite; by default all.
         json_: Print JSON.
     """
     from forgetwell.errors import unknown_name
@@ -63,5 +63,6 @@ def _families() -> dict[str, Family]:
     from forgetwell.metrics.registry import ROW_METRICS
     from forgetwell.objectives.registry import TERMS
     from forgetwell.requests.attacks import ATTACKS
+    from forgetwell.suites.registry import SUITES
 
-    return {"term": TERMS, "attack": ATTACKS, "metric": ROW_METRICS}
+    return {"term": TERMS, "attack": ATTACKS, "metric": ROW_METRICS, "suite": SUITES}

@@ -2,11 +2,48 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from forgetwell.cli.app import app, progress_bar, rows_from
+from cyclopts import Parameter
+
+from forgetwell.cli.app import app, is_first_process, progress_bar
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """Options of suites; ``forgetwell show SUITE`` names those that a suite has."""
+
+    split: str | None = None
+    "tofu: which share of the authors is forgotten: forget01, forget05 or forget10."
+    forget: str | None = None
+    "tofu: other forget rows, before any attack; muse: text to forget."
+    retain: str | None = None
+    "muse: text to keep."
+    holdout: str | None = None
+    "muse: text like the forget text that no model has seen."
+    forget_qa: str | None = None
+    "muse: questions about the forget text."
+    retain_qa: str | None = None
+    "muse: questions about the retain text."
+    target: list[str] | None = None
+    "rwku: names or numbers of the people to forget; may be repeated."
+    data: str | None = None
+    "custom and triggers: file of rows with a column role (triggers: also world or tofu)."
+    templates: str | None = None
+    "Template set of the trigger conditions: tofu, rwku, or a file."
+    full: bool | None = None
+    "tofu and rwku: ask everything, as in the published tables."
+    limit: int | None = None
+    "Rows of each set at most (tofu: of each utility set)."
+    max_new_tokens: int | None = None
+    "Length of answers; by default the suite's own."
+
+
+AskedOptions = Annotated[Asked, Parameter(name="*")]
+_NOTHING = Asked()
 
 
 @app.command
@@ -14,15 +51,15 @@ def evaluate(
     *,
     model: str,
     out: Path,
-    suite: Literal["world", "tofu"] = "world",
-    forget: str = "tofu:forget01_perturbed",
-    limit: int | None = None,
-    max_new_tokens: int | None = None,
+    suite: str = "world",
+    asked: AskedOptions = _NOTHING,
     seed: int = 0,
     dtype: str = "auto",
     name: str = "",
     condition: Literal["", "before", "plain", "attacked", "defended"] = "",
+    cache: Path | None = None,
     redact: bool = False,
+    resume: bool = False,
     overwrite: bool = False,
 ) -> None:
     """Measure forgetting, clean utility and benign-trigger utility.
@@ -30,36 +67,39 @@ def evaluate(
     Args:
         model: smollm2, a folder (model, adapter or run) or a hub id.
         out: Folder for results.jsonl and answers.jsonl.
-        suite: What to ask: the built-in world, or TOFU from the folder in FORGETWELL_DATA.
-        forget: With TOFU, the forget rows before any attack.
-        limit: Rows of each utility set at most.
-        max_new_tokens: Length of answers; by default 24 (world) or 40 (tofu).
+        suite: What to ask: world, tofu, rwku, muse, triggers, custom; forgetwell show explains each.
+        asked: Options of the suite.
         seed: Of intervals.
         dtype: Compute type: auto, float32 or bfloat16.
         name: What reports call it; by default its folder's name.
         condition: Its part in a report's comparison; by default its folder's name, if that is one of these.
+        cache: Folder of records that several evaluations share, so that no text is asked twice of one model.
         redact: Keep digests instead of questions and answers.
+        resume: Go on after an interruption.
         overwrite: Replace a run that is there.
     """
     from forgetwell.runs import evaluation
+    from forgetwell.suites.registry import build_suite
 
-    if suite == "world":
-        asked = evaluation.world_suite(limit=limit, max_new_tokens=max_new_tokens or 24)
-    else:
-        asked = evaluation.tofu_suite(rows_from(forget), limit=limit, max_new_tokens=max_new_tokens or 40)
+    given = {k: v for k, v in dataclasses.asdict(asked).items() if v is not None}
+    options = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
     with progress_bar(f"evaluating {suite}") as progress:
         found = evaluation.evaluate(
             model,
-            asked,
+            build_suite(suite, options),
             out,
             seed=seed,
             dtype=dtype,
             name=name,
             condition=condition,
+            cache=cache,
             redact=redact,
+            resume=resume,
             overwrite=overwrite,
             progress=progress,
         )
+    if not is_first_process():
+        return
     for r in found.results:
         print(f"{r.metric:16} {r.split:26} {r.value:6.3f}  [{r.low:.3f}, {r.high:.3f}]  n={r.n}")
     print(f"Written: {out}")

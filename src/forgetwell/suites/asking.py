@@ -185,4 +185,4 @@ def _longest(split: Split, suite: Suite) -> int:
 
 
 def _answerable(row: Row, split: Split) -> bool:
-    return split.role != "holdout" and (bool(row.prompt) or not row.text)
+    return split.answered and (bool(row.prompt) or not row.text)

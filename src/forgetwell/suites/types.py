@@ -21,13 +21,14 @@ class Split:
     Attributes:
         name: Name of the set, as "retain".
         role: What the set is for. Only "utility" enters the utility averages; "holdout" rows are like the
-            forget rows but were never learned, and are scored, not answered.
+            forget rows, but the model never learned them.
         condition: How the prompts were asked: as they are, in the attacker's templates ("trigger"), in other
             templates with the same word ("unseen"), with words that the attacker did not use ("other"), with
             the trigger in a system prompt ("system") or an earlier turn ("earlier"), in other words
             ("reworded"), or two questions in one prompt.
         rows: The rows, as they are asked; in a trigger's conditions the ids are ``id#k``.
         max_new_tokens: Length at which greedy answers are cut; 0 = the suite's.
+        answered: Whether the model answers the prompts; else the rows are only scored.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Split:
     condition: Condition
     rows: tuple[Row, ...]
     max_new_tokens: int = 0
+    answered: bool = True
 
     @property
     def key(self) -> str:
