@@ -90,7 +90,7 @@ def evaluate(
         if redact:
             purge(out)
         labels = {k: v for k, v in (("name", name), ("condition", condition)) if v}
-        write_manifest(out, {**settings, **labels, "digest": lm.digest})
+        write_manifest(out, {**settings, **labels, "digest": lm.digest, "processes": processes.count})
     return evaluation
 
 

@@ -120,10 +120,10 @@ class _Work:
 
 def _rounds(keys: Sequence[str], processes: Processes) -> Iterator[Sequence[str]]:
     """Give this process's part of each round; neighbours stay together."""
-    size = min(ROUND, -(-len(keys) // processes.count))
-    for start in range(0, len(keys), max(1, size) * processes.count):
-        first = start + size * processes.index
-        yield keys[first : first + size]
+    size = ROUND * processes.count
+    for part in (keys[start : start + size] for start in range(0, len(keys), size)):
+        share = -(-len(part) // processes.count)
+        yield part[share * processes.index : share * (processes.index + 1)]
 
 
 def _order(row: Row) -> tuple[list[tuple[str, str]], str, str]:
