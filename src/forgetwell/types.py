@@ -120,7 +120,14 @@ class Generation:
 class Record:
     """All that one row's metrics are computed from; a part nobody asked for is None.
 
-    `paraphrase` and `wrong` hold one score per text of the row, in its order.
+    Attributes:
+        row: The row as it was asked.
+        answer: Scores of its answer.
+        paraphrase: One score per paraphrase of the row, in its order.
+        wrong: One score per wrong answer of the row, in its order.
+        generated: The model's own answer.
+        start: Scores of `generated` under the model before unlearning.
+        gradient: Mean norm of the answer's loss gradient over parameter tensors.
     """
 
     row: Row
@@ -128,6 +135,8 @@ class Record:
     paraphrase: tuple[TokenScores, ...] | None = None
     wrong: tuple[TokenScores, ...] | None = None
     generated: Generation | None = None
+    start: TokenScores | None = None
+    gradient: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +159,10 @@ class Result:
     Attributes:
         lm: Name of the model (in a report: of the run).
         attack: Name of the model attack it went through, or "".
-        metric: Name of the row metric.
-        split: Set and condition, as "retain/clean" or "retain/trigger".
+        metric: The row or set metric, as it was asked for.
+        split: Set and condition, as "retain/clean" or "retain/trigger"; "run" for a set metric.
         value: The aggregate (a mean unless the metric says otherwise).
-        low: Lower end of the 95 % interval.
+        low: Lower end of the 95 % interval; None where an interval would mean nothing.
         high: Upper end.
         n: Rows it was computed from.
         better: Which direction is better.
@@ -165,8 +174,14 @@ class Result:
     metric: str
     split: str
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     n: int
     better: Better
     skipped: int = 0
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Lower and upper end of the interval; the value itself where there is none."""
+        low = self.value if self.low is None else self.low
+        return low, self.value if self.high is None else self.high

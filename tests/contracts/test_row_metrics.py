@@ -1,26 +1,84 @@
 """Every registered row metric, whoever wrote it."""
 
 import math
+from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from forgetwell.metrics.registry import ROW_METRICS, measure
 from forgetwell.types import Generation, Record, Row, TokenScores
 
-ROW = Row("a", "Who is it?", "It is Ann.", paraphrases=("Ann it is.",), wrong=("It is Bob.",))
-GOOD = TokenScores((-0.01, -0.01, -0.01), (True, True, True))
-BAD = TokenScores((-9.0, -9.0, -9.0), (False, False, False))
-KNOWS = Record(ROW, GOOD, (GOOD,), (BAD,), Generation("It is Ann.", 4, True))
-LOST = Record(ROW, BAD, (BAD,), (GOOD,), Generation("", 1, True))
+ROW = Row("a", "It is ___.", "It is Ann.", paraphrases=("Ann it is.",), wrong=("It is Bob.",))
+GOOD = TokenScores((-0.01, -0.01, -0.01), (True, True, True), (-2.0,) * 3, (1.0,) * 3)
+BAD = TokenScores((-9.0, -9.0, -9.0), (False, False, False), (-2.0,) * 3, (1.0,) * 3)
+KNOWS = Record(ROW, GOOD, (GOOD,), (BAD,), Generation("It is Ann.", 4, True), GOOD, 0.1)
+LOST = Record(ROW, BAD, (BAD,), (GOOD,), Generation("", 1, True), None, 5.0)
 NOTHING = Record(ROW)
+TEXTS_ONLY = {"verbatim_memorization"}
+SURPRISE = {"loss", "zlib", "min_k", "min_k_plus_plus", "gradient_norm", "perplexity", "gibberish"}
+
+
+def as_text(record):
+    return replace(record, row=replace(ROW, text=True))
+
+
+def applicable(name, *records):
+    return [as_text(r) if name in TEXTS_ONLY else r for r in records]
+
+
+@st.composite
+def scores(draw):
+    n = draw(st.integers(1, 6))
+
+    def tuples(element):
+        return tuple(draw(st.lists(element, min_size=n, max_size=n)))
+
+    logp = st.floats(-1e4, 0)
+    return TokenScores(tuples(logp), tuples(st.booleans()), tuples(logp), tuples(st.floats(0, 100)))
+
+
+@st.composite
+def records(draw):
+    words = st.text(max_size=40)
+    row = Row(
+        "r", draw(words) + draw(st.sampled_from(["", "__"])), draw(words) or "x", text=draw(st.booleans())
+    )
+    several = st.lists(scores(), min_size=1, max_size=3).map(tuple)
+    said = draw(st.none() | words.map(lambda t: Generation(t, 3, True)))
+    return Record(
+        row,
+        draw(st.none() | scores()),
+        draw(st.none() | several),
+        draw(st.none() | several),
+        said,
+        draw(st.none() | scores()) if said else None,
+        draw(st.none() | st.floats(0, 1e6)),
+    )
 
 
 @pytest.mark.parametrize("name", ROW_METRICS.names())
 class TestMetric:
-    def test_gives_one_finite_value_a_row_within_0_and_1(self, name):
-        values = measure([KNOWS, LOST, KNOWS], name)
+    @settings(max_examples=60, deadline=None)
+    @given(record=records())
+    def test_values_are_in_range_pure_and_none_only_where_not_applicable(self, name, record):
+        item = ROW_METRICS.get(name)
+        (value,) = measure([record], name)
+        assert measure([record], name) == [value]
+        required = set(item.inputs) - set(item.facts["optional"])
+        if any(getattr(record, part) is None for part in required):
+            assert value is None
+        if value is not None:
+            low, high = item.facts["range"]
+            assert math.isfinite(value)
+            assert low is None or low <= value
+            assert high is None or value <= high + 1e-12
+
+    def test_gives_one_value_a_row_in_order(self, name):
+        values = measure(applicable(name, KNOWS, LOST, KNOWS), name)
         assert len(values) == 3
-        assert all(v is not None and math.isfinite(v) and 0 <= v <= 1 for v in values)
+        assert None not in values
         assert values[0] == values[2]
 
     def test_a_row_without_its_parts_has_no_value_and_is_not_dropped(self, name):
@@ -29,17 +87,25 @@ class TestMetric:
     def test_does_not_depend_on_other_rows(self, name):
         assert measure([KNOWS, LOST], name) == measure([LOST, KNOWS], name)[::-1]
 
-    def test_is_documented_with_source_meaning_and_defaults(self, name):
+    def test_is_documented_with_source_meaning_range_and_defaults(self, name):
         item = ROW_METRICS.get(name)
         assert item.summary.endswith((".", ";"))
         assert "Source:" in item.function.__doc__
         assert item.facts["paper"] in item.function.__doc__
         assert item.facts["meaning"].endswith(".")
         assert item.facts["better"] in ("high", "low", "none")
+        assert len(item.facts["range"]) == 2
+        assert set(item.facts["needs"]) <= {"moments"}
         assert all(not h.required for h in item.hyperparameters.values())
+
+    def test_has_a_golden_case(self, name):
+        """Each metric is checked against numbers from outside it, in test_golden_metrics.py."""
+        from tests.unit.metrics.test_golden_metrics import CASES
+
+        assert any(metric.partition("(")[0] == name for metric, _, _ in CASES)
 
 
 @pytest.mark.parametrize("name", set(ROW_METRICS.names()) - {"refusal"})
-def test_knowing_scores_above_having_lost_it(name):
-    knows, lost = measure([KNOWS, LOST], name)
-    assert knows > lost
+def test_knowing_and_having_lost_it_are_told_apart(name):
+    knows, lost = measure(applicable(name, KNOWS, LOST), name)
+    assert (knows < lost) if name in SURPRISE else (knows > lost)

@@ -15,6 +15,8 @@ sys.path.insert(0, sys.argv[1])
 from forgetwell.objectives.algebra import parse_objective
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.draws import Draws
+from forgetwell.suites.probe import make_probe
+from forgetwell.training.best import parse_best_rule
 from forgetwell.training.loop import Hooks, train
 from forgetwell.types import Row
 from tests.tiny import tiny_lm
@@ -22,14 +24,18 @@ lm = tiny_lm()
 forget = tuple(Row(f"f{i}", f"Who is F{i}?", f"A spy {i}") for i in range(5))
 retain = tuple(Row(f"r{i}", f"Where is R{i}?", f"In town {i}") for i in range(7))
 log = []
-train(lm, parse_objective("npo + gdr + 2*su"), Draws(forget, retain, (), 4, 0),
-      TrainConfig(lr=1e-3, epochs=2), Hooks(log=log.append))
+probe = make_probe(forget[:2], retain[:2], retain[2:4], metrics=("answer_prob",), max_new_tokens=4)
+done = train(lm, parse_objective("npo + gdr + 2*su"), Draws(forget, retain, (), 4, 0),
+             TrainConfig(lr=1e-3, epochs=2, probe_every=1),
+             Hooks(log=log.append, probe=probe, keep_best=parse_best_rule("utility.answer_prob")))
 from accelerate import PartialState
 state = PartialState()
 if state.is_main_process:
     scores = [s.logps for s in lm.score(forget + retain)]
-    json.dump({"processes": state.num_processes, "losses": [r["loss"] for r in log], "scores": scores},
-              open(sys.argv[2], "w"))
+    losses = [r["loss"] for r in log if "loss" in r]
+    probes = [r["probe"]["utility.answer_prob"] for r in log if "probe" in r]
+    json.dump({"processes": state.num_processes, "losses": losses, "scores": scores, "probes": probes,
+               "kept": done.kept}, open(sys.argv[2], "w"))
 """
 
 
@@ -48,6 +54,9 @@ def launch(folder: Path, processes: int) -> dict:
 def test_one_and_two_processes_agree(tmp_path):
     one, two = launch(tmp_path, 1), launch(tmp_path, 2)
     assert (one["processes"], two["processes"]) == (1, 2)
+    assert two["kept"] == one["kept"]
+    assert len(one["probes"]) == 5
+    assert two["probes"] == pytest.approx(one["probes"], abs=1e-4)
     assert two["losses"] == pytest.approx(one["losses"], abs=1e-4)
     for a, b in zip(one["scores"], two["scores"], strict=True):
         assert b == pytest.approx(a, abs=2e-3)

@@ -10,7 +10,9 @@ from cyclopts import Parameter
 from forgetwell.cli.app import app
 
 if TYPE_CHECKING:
-    from forgetwell.registry import Family
+    from collections.abc import Iterator
+
+    from forgetwell.registry import Family, Item
 
 
 @app.command(name="list")
@@ -18,7 +20,7 @@ def list_items(family: str | None = None, *, json_: Annotated[bool, Parameter("-
     """List what can be named in calls and objectives.
 
     Args:
-        family: term, attack, metric or suite; by default all.
+        family: term, attack, metric, set-metric or suite; by default all.
         json_: Print JSON.
     """
     from forgetwell.errors import unknown_name
@@ -39,7 +41,7 @@ def list_items(family: str | None = None, *, json_: Annotated[bool, Parameter("-
 
 @app.command
 def show(name: str) -> None:
-    """Show an item: formula, hyperparameters with defaults, source.
+    """Show an item: formula, hyperparameters with defaults, source; a metric's meaning, range and direction.
 
     Args:
         name: Its name, as forgetwell list prints it.
@@ -53,16 +55,42 @@ def show(name: str) -> None:
         if name in family.names():
             item = family.get(name)
             print(f"{name} ({item.family})\n\n{inspect.getdoc(item.function)}\n")
-            for key, parameter in item.hyperparameters.items():
-                print(f"  {key} = {parameter.default!r}")
+            for line in (*_facts(item), *_hyperparameters(item)):
+                print(f"  {line}")
             return
     raise unknown_name("item", name, [n for f in families.values() for n in f.names()])
 
 
+def _hyperparameters(item: Item) -> Iterator[str]:
+    for key, parameter in item.hyperparameters.items():
+        yield f"{key} = {parameter.default!r}"
+
+
+def _facts(item: Item) -> Iterator[str]:
+    """Yield what a metric's decorator says of it; nothing for other items."""
+    if "meaning" not in item.facts:
+        return
+    from forgetwell.metrics.describe import describe
+
+    facts = describe(item)
+    yield f"meaning: {facts.meaning}"
+    yield f"range: {facts.range}"
+    yield f"direction: {facts.direction}"
+    yield f"reads: {facts.reads}"
+    yield f"source: arXiv {facts.paper}"
+
+
 def _families() -> dict[str, Family]:
     from forgetwell.metrics.registry import ROW_METRICS
+    from forgetwell.metrics.sets import SET_METRICS
     from forgetwell.objectives.registry import TERMS
     from forgetwell.requests.attacks import ATTACKS
     from forgetwell.suites.registry import SUITES
 
-    return {"term": TERMS, "attack": ATTACKS, "metric": ROW_METRICS, "suite": SUITES}
+    return {
+        "term": TERMS,
+        "attack": ATTACKS,
+        "metric": ROW_METRICS,
+        "set-metric": SET_METRICS,
+        "suite": SUITES,
+    }

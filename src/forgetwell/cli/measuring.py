@@ -53,6 +53,10 @@ def evaluate(
     out: Path,
     suite: str = "world",
     asked: AskedOptions = _NOTHING,
+    metrics: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    reference: str = "",
+    before: str = "",
+    start: str = "",
     seed: int = 0,
     dtype: str = "auto",
     name: str = "",
@@ -69,6 +73,11 @@ def evaluate(
         out: Folder for results.jsonl and answers.jsonl.
         suite: What to ask: world, tofu, rwku, muse, triggers, custom; forgetwell show explains each.
         asked: Options of the suite.
+        metrics: Row and set metrics, as rouge_l_recall "privleak(score=loss)"; forgetwell list names them. By
+            default those that fit the suite.
+        reference: Evaluation folder of a model trained without the forget rows, for forget quality.
+        before: Evaluation folder of the model before unlearning, for changes since then.
+        start: The model before unlearning, which judges answers for gibberish.
         seed: Of intervals.
         dtype: Compute type: auto, float32 or bfloat16.
         name: What reports call it; by default its folder's name.
@@ -88,6 +97,7 @@ def evaluate(
             model,
             build_suite(suite, options),
             out,
+            measures=evaluation.Measures(tuple(metrics) if metrics else None, reference, before, start),
             seed=seed,
             dtype=dtype,
             name=name,
@@ -101,7 +111,11 @@ def evaluate(
     if not is_first_process():
         return
     for r in found.results:
-        print(f"{r.metric:16} {r.split:26} {r.value:6.3f}  [{r.low:.3f}, {r.high:.3f}]  n={r.n}")
+        interval = "" if r.low is None else f"[{r.low:.3f}, {r.high:.3f}]"
+        skipped = f", {r.skipped} not applicable" if r.skipped else ""
+        print(f"{r.metric:26} {r.split:20} {r.value:8.4g}  {interval:16}  n={r.n}{skipped}")
+    for reason in found.left_out:
+        print(f"Not measured: {reason}")
     print(f"Written: {out}")
 
 
@@ -117,6 +131,44 @@ def report(runs: list[Path], *, out: Path = Path("report.html"), overwrite: bool
     from forgetwell.reports import report
 
     print(f"Report: {report(runs, out, overwrite=overwrite).html}")
+
+
+@app.command
+def compare(
+    runs: list[Path], *, metric: str = "", json_: Annotated[bool, Parameter("--json")] = False
+) -> None:
+    """Say which differences between runs are beyond chance, on the rows that they share.
+
+    Known conditions are compared each with the one before it, other runs with the first; p is that of a
+    paired permutation test, adjusted for all differences (Benjamini-Hochberg).
+
+    Args:
+        runs: Evaluation folders, at least two.
+        metric: Show this metric only; p stays adjusted for all.
+        json_: Print JSON.
+    """
+    import json
+    from dataclasses import asdict
+
+    from forgetwell.errors import InputError
+    from forgetwell.reports.differences import find_differences
+    from forgetwell.reports.loading import load_runs
+
+    found = find_differences(load_runs(runs))
+    if not found:
+        raise InputError("These runs share no measured rows. Give two evaluations of one suite.")
+    shown = [d for d in found if metric in ("", d.metric)]
+    if json_:
+        print(json.dumps([{**asdict(d), "clear": d.clear} for d in shown], indent=2))
+        return
+    pair = ("", "")
+    for d in shown:
+        if (d.a, d.b) != pair:
+            print(f"\n{d.b} against {d.a}")
+            pair = (d.a, d.b)
+        unit = "  by question" if d.by == "question" else ""
+        interval = f"[{d.low:+.3f}, {d.high:+.3f}]"
+        print(f"  {d.metric:20} {d.split:20} {d.value:+.3f}  {interval}  p={d.q:.3f}  {d.verdict}{unit}")
 
 
 @app.command

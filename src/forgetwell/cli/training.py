@@ -147,6 +147,7 @@ def unlearn(
     refusals: Path | None = None,
     training: Shared = _DEFAULTS,
     stop_at: str = "",
+    keep_best: str = "",
     probe: str | None = None,
     probe_every: int = 0,
     redact: bool = False,
@@ -166,8 +167,10 @@ def unlearn(
         refusals: File with one refusal a line, for idk and dpo; by default our own 100.
         training: How to train.
         stop_at: Stop rule on the probe, as "forget.rouge_l_recall<=0.3" (also utility. and trigger.).
+        keep_best: Save the best probe's weights: "utility.rouge_l_recall if forget.rouge_l_recall<=0.3";
+            by default the last ones.
         probe: Rows to keep that the probe asks, clean and with "please"; by default 8 retain rows.
-        probe_every: Steps between probes; 0 = none, or an epoch's steps where --stop-at is given.
+        probe_every: Steps between probes; 0 = none, or an epoch's where a rule is given.
         redact: Keep digests instead of the request's text in the run folder.
         dry_run: Say what would be done, and stop.
         resume: Go on after an interruption.
@@ -178,16 +181,20 @@ def unlearn(
 
     asked, kept = read_request_from(request, columns), rows_from(retain, columns)
     job = _job("unlearn", model, asked, kept, objective, training, load_refusals(refusals))
-    every = probe_every or (-(-len(asked.rows) // training.batch) if stop_at or probe else 0)
+    every = probe_every or (-(-len(asked.rows) // training.batch) if stop_at or keep_best or probe else 0)
     config = dataclasses.replace(job.config, stop_at=stop_at, probe_every=every)
     measured = rows_from(probe, None) if probe else kept
-    job = dataclasses.replace(job, config=config, redact=redact, probe=measured if every else ())
+    job = dataclasses.replace(
+        job, config=config, redact=redact, probe=measured if every else (), keep_best=keep_best
+    )
     if dry_run:
         print(json.dumps({**job.settings, "plan": dataclasses.asdict(jobs.plan_job(job))}, indent=2))
         return
     with progress_bar("unlearning") as progress:
         summary = jobs.run_job(job, out, progress=progress, resume=resume, overwrite=overwrite)
     print(f"{summary.steps} steps in {summary.seconds:.0f} s, {summary.stopped}. Run folder: {out}")
+    if keep_best and summary.kept < summary.steps:
+        print(f"Saved are the weights of step {summary.kept}, the best by {keep_best}.")
 
 
 def _job(

@@ -1,12 +1,13 @@
-"""Metrics of the probability that the model gives to texts."""
+"""Metrics of how well the model knows one answer, from its token scores."""
 
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 from forgetwell.metrics.registry import row_metric
-from forgetwell.types import TokenScores
+from forgetwell.types import Row, TokenScores
+
+_LARGEST = 700.0  # exp of more overflows
 
 
 def mean_logp(scores: TokenScores) -> float:
@@ -26,38 +27,53 @@ def answer_prob(answer: TokenScores) -> float:
 
 
 @row_metric(
-    better="none", meaning="Whether wrong answers became as probable as a right one.", paper="2401.06121"
+    better="none",
+    meaning="How many tokens the model hesitates between, on average, at each token of the text.",
+    paper="2407.06460",
+    range=(1.0, None),
 )
-def truth_ratio(
-    paraphrase: tuple[TokenScores, ...],
-    wrong: tuple[TokenScores, ...],
-    *,
-    variant: Literal["ratio", "closer_to_1", "true_better"] = "true_better",
-) -> float:
-    """Probability of wrong answers against that of a right one in other words.
+def perplexity(answer: TokenScores) -> float:
+    """Inverse of the length-normalized probability of the reference text; ≥ 1.
 
-    ``R = exp(mean_k log p(wrong_k)) / exp(mean_j log p(paraphrase_j))``, each log p a mean over tokens: a
-    geometric mean over answers. Variants: ``ratio`` R itself (≥ 0); ``closer_to_1`` min(R, 1/R) for forget
-    sets; ``true_better`` max(0, 1 - R) for sets to keep (both 0 … 1).
+    ``exp(-mean_t log p(y_t | x, y_<t))``, at most exp(700).
 
-    Source: arXiv 2401.06121, section 2.2. TOFU's logs and open-unlearning use this geometric mean; TOFU's
-    own utility code takes an arithmetic mean instead.
+    Source: the standard measure of a language model, as in Shi et al. (MUSE), arXiv 2407.06460; it depends
+    on the tokenizer, so only models with one tokenizer compare.
     """
-    false = sum(map(mean_logp, wrong)) / len(wrong)
-    true = sum(map(mean_logp, paraphrase)) / len(paraphrase)
-    if variant == "closer_to_1":
-        return math.exp(-abs(false - true))
-    ratio = math.exp(min(false - true, 700.0))
-    return ratio if variant == "ratio" else max(0.0, 1.0 - ratio)
+    return math.exp(min(-mean_logp(answer), _LARGEST))
 
 
 @row_metric(better="none", meaning="Share of the answer's tokens the model would choose.", paper="2210.01504")
-def exact_memorization(answer: TokenScores) -> float:
+def exact_memorization(answer: TokenScores, row: Row) -> float:
     """Share of answer tokens that are the model's first choice; 0 … 1.
 
-    ``EM = (1/T) Σ_t [argmax p(· | x, y_<t) = y_t]``; the end token is left out, as in open-unlearning.
+    ``EM = (1/T) Σ_t [argmax p(· | x, y_<t) = y_t]``; the end token of a conversation is left out, as in
+    open-unlearning. Plain text has none.
 
     Source: memorization accuracy of Jang et al., arXiv 2210.01504, eq. 3.
     """
-    hits = answer.top1[:-1] or answer.top1
+    hits = _hits(answer, row)
     return sum(hits) / len(hits)
+
+
+@row_metric(
+    better="none",
+    meaning="Share of the answer that comes out word for word once its beginning is given.",
+    paper="2406.09179",
+)
+def extraction_strength(answer: TokenScores, row: Row) -> float:
+    """Share of the answer that greedy decoding completes; 0 … 1, and 0 where nothing is completed.
+
+    ``ES = 1 - k/T`` with k the fewest tokens after which every further token is the model's first choice;
+    k = T where the last is not. The end token of a conversation is left out. (open-unlearning gives 1/T
+    where nothing matches.)
+
+    Source: Wang et al., arXiv 2406.09179, after Carlini et al.
+    """
+    hits = _hits(answer, row)
+    extracted = next((n for n, hit in enumerate(reversed(hits)) if not hit), len(hits))
+    return extracted / len(hits)
+
+
+def _hits(answer: TokenScores, row: Row) -> tuple[bool, ...]:
+    return answer.top1 if row.text else answer.top1[:-1] or answer.top1

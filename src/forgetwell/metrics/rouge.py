@@ -1,4 +1,4 @@
-"""ROUGE-L of the generated answer, by the field's reference package."""
+"""ROUGE of the generated answer, by the field's reference package."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from forgetwell.metrics.registry import row_metric
 from forgetwell.types import Generation, Row
 
 
-@lru_cache(maxsize=1)
-def _scorer() -> Any:  # noqa: ANN401 - the package is untyped
+@lru_cache(maxsize=2)
+def _scorer(stem: bool) -> Any:  # noqa: ANN401 - the package is untyped
     from rouge_score import rouge_scorer
 
-    return rouge_scorer.RougeScorer(["rougeL"], use_stemmer=True)
+    return rouge_scorer.RougeScorer(["rouge1", "rougeL"], use_stemmer=stem)
+
+
+def _rouge(reference: str, text: str, kind: str, stem: bool = True) -> Any:  # noqa: ANN401
+    return _scorer(stem).score(reference, text)[kind]
 
 
 @row_metric(better="none", meaning="How much of the reference answer was said.", paper="2401.06121")
@@ -25,7 +29,7 @@ def rouge_l_recall(generated: Generation, row: Row) -> float:
 
     Source: Maini et al. (TOFU), arXiv 2401.06121, section 2.2; computed by rouge-score.
     """
-    return float(_scorer().score(row.answer, generated.text)["rougeL"].recall)
+    return float(_rouge(row.answer, generated.text, "rougeL").recall)
 
 
 @row_metric(better="none", meaning="Agreement of answer and reference, both ways.", paper="2407.06460")
@@ -34,4 +38,66 @@ def rouge_l_f1(generated: Generation, row: Row) -> float:
 
     Source: Shi et al. (MUSE), arXiv 2407.06460, section 3; with stemming, as open-unlearning has it.
     """
-    return float(_scorer().score(row.answer, generated.text)["rougeL"].fmeasure)
+    return float(_rouge(row.answer, generated.text, "rougeL").fmeasure)
+
+
+@row_metric(
+    better="none",
+    meaning="How much of the reference answer was said, in any order.",
+    paper="2401.06121",
+)
+def rouge_1_recall(generated: Generation, row: Row) -> float:
+    """Share of the reference answer's words found in the greedy answer, in any order; 0 … 1.
+
+    Words are counted as often as both texts have them, after Porter stemming.
+
+    Source: TOFU's logs (arXiv 2401.06121) carry it beside ROUGE-L; computed by rouge-score.
+    """
+    return float(_rouge(row.answer, generated.text, "rouge1").recall)
+
+
+@row_metric(
+    better="none", meaning="Agreement of the words of answer and reference, in any order.", paper="2407.06460"
+)
+def rouge_1_f1(generated: Generation, row: Row) -> float:
+    """Harmonic mean of ROUGE-1 recall and precision; 0 … 1.
+
+    Source: unigram counterpart of the ROUGE of MUSE, arXiv 2407.06460, section 3; computed by rouge-score.
+    """
+    return float(_rouge(row.answer, generated.text, "rouge1").fmeasure)
+
+
+@row_metric(
+    better="none",
+    meaning="How closely the model continues a text as it stands in the training data.",
+    paper="2407.06460",
+)
+def verbatim_memorization(generated: Generation, row: Row, *, stem: bool = True) -> float | None:
+    """ROUGE-L F1 of the continuation of a plain text against the true one; 0 … 1.
+
+    It applies to plain texts that are asked with their beginning as prompt; None for questions.
+
+    Source: VerbMem of Shi et al. (MUSE), arXiv 2407.06460, section 3.1. MUSE's own tables are without
+    stemming (stem=False); open-unlearning's are with it.
+    """
+    return float(_rouge(row.answer, generated.text, "rougeL", stem).fmeasure) if row.text else None
+
+
+@row_metric(
+    better="none",
+    meaning="How well the model answers a question on the training data.",
+    paper="2407.06460",
+)
+def knowledge_memorization(generated: Generation, row: Row, *, stem: bool = True) -> float | None:
+    """ROUGE-L F1 of the answer up to a blank line or a further question, against the true one; 0 … 1.
+
+    It applies to questions; None for plain texts. Cutting there is what MUSE's few-shot prompts need: a
+    base model goes on with questions of its own.
+
+    Source: KnowMem of Shi et al. (MUSE), arXiv 2407.06460, section 3.1. MUSE's own tables are without
+    stemming (stem=False); open-unlearning's are with it.
+    """
+    if row.text:
+        return None
+    said = generated.text.strip().split("\n\n")[0].split("Question:")[0]
+    return float(_rouge(row.answer, said, "rougeL", stem).fmeasure)

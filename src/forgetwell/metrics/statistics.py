@@ -25,10 +25,17 @@ class Interval:
 
 @dataclass(frozen=True)
 class Sample:
-    """Values of one set, each with the cluster (subject) it belongs to."""
+    """Values of one set.
+
+    Attributes:
+        values: One a row.
+        clusters: The cluster (subject) that each row belongs to.
+        questions: The question that each row asks in its own way; empty = every row another one.
+    """
 
     values: Sequence[float]
     clusters: Sequence[str]
+    questions: Sequence[str] = ()
 
 
 def cluster_bootstrap(

@@ -112,7 +112,7 @@ def _results(results: Sequence[Result]) -> str:
             r.split,
             r.attack or "none",
             _number(r.value),
-            f"{_number(r.low)} to {_number(r.high)}",
+            " to ".join(map(_number, r.ends)),
             str(r.n),
         )
         for r in results

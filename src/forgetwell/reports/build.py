@@ -10,15 +10,17 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from forgetwell.errors import ExistsError, InputError
 from forgetwell.files import atomic_path, plain
+from forgetwell.reports.differences import Difference, difference_tables, find_differences
 from forgetwell.reports.examples import pick_examples
-from forgetwell.reports.glossary import GLOSSARY
+from forgetwell.reports.glossary import GLOSSARY, anchor, entries
 from forgetwell.reports.loading import RunView, load_runs
-from forgetwell.reports.svg import bar_panels, charts
+from forgetwell.reports.rows import drill_down, worst_rows
+from forgetwell.reports.svg import bar_panels, charts, plane
 from forgetwell.reports.tables import (
     COLUMNS,
     SUMMARY,
@@ -29,8 +31,9 @@ from forgetwell.reports.tables import (
     set_tables,
     summary_table,
     to_csv,
+    whole_table,
 )
-from forgetwell.reports.verdict import Verdict, judge, number
+from forgetwell.reports.verdict import Verdict, chance, judge, number, short, signed
 from forgetwell.reports.visible import plain_text, visible
 
 TITLE = "Unlearning report"
@@ -78,41 +81,71 @@ def report(
     """
     files, title = _files(Path(out), overwrite), plain_text(title, longest=200)
     views = load_runs([Path(run) for run in runs])
-    verdict, summary, sets = judge(views), summary_table(views), set_tables(views)
-    cells = all_cells(summary, sets)
-    html = _page(title, files, verdict, views, summary, sets)
-    _write_all({files.html: html, files.csv: to_csv(cells), files.json: _json(title, verdict, views, cells)})
+    content = _content(title, views)
+    page, cells = _page(files, content), to_csv(content.cells)
+    _write_all({files.html: page, files.csv: cells, files.json: _json(content)})
     return files
 
 
-def _page(
-    title: str,
-    files: ReportFiles,
-    verdict: Verdict,
-    views: Sequence[RunView],
-    summary: Sequence[Line],
-    sets: Sequence[SetTable],
-) -> str:
-    page = _environment().from_string(_template("report.html.jinja"))
-    return page.render(
-        title=title,
-        style=Markup(_template("style.css")),  # ours, not a run's
-        verdict=verdict,
-        runs=views,
-        summary=summary,
-        splits=SUMMARY,
-        columns=COLUMNS,
-        panels=bar_panels(summary),
-        sets=sets,
-        charts=charts(views),
-        groups=pick_examples(views),
-        facts={run.name: tuple(_facts(run)) for run in views},
-        lengths=sorted(
-            {str(r.evaluation["max_new_tokens"]) for r in views if "max_new_tokens" in r.evaluation}
-        ),
-        glossary=GLOSSARY,
-        csv_name=files.csv.name,
-        json_name=files.json.name,
+@dataclass(frozen=True)
+class _Content:
+    """What the page, the CSV and the JSON are made from."""
+
+    title: str
+    runs: tuple[RunView, ...]
+    verdict: Verdict
+    summary: tuple[Line, ...]
+    sets: tuple[SetTable, ...]
+    whole: SetTable | None
+    differences: tuple[Difference, ...]
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        return all_cells(self.summary, [*self.sets, *([self.whole] if self.whole else [])])
+
+    @property
+    def metrics(self) -> list[str]:
+        return list(dict.fromkeys(cell.metric for cell in self.cells))
+
+
+def _content(title: str, runs: tuple[RunView, ...]) -> _Content:
+    return _Content(
+        title,
+        runs,
+        judge(runs),
+        summary_table(runs),
+        set_tables(runs),
+        whole_table(runs),
+        find_differences(runs),
+    )
+
+
+def _page(files: ReportFiles, content: _Content) -> str:
+    runs = content.runs
+    return (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            content=content,
+            style=Markup(_template("style.css")),  # ours, not a run's
+            splits=SUMMARY,
+            columns=COLUMNS,
+            panels=bar_panels(content.summary),
+            plane=plane(content.summary),
+            differences=difference_tables(runs, content.differences),
+            charts=charts(runs),
+            groups=pick_examples(runs),
+            worst=worst_rows(runs),
+            drills=drill_down(runs),
+            facts={run.name: tuple(_facts(run)) for run in runs},
+            lengths=sorted(
+                {str(r.evaluation["max_new_tokens"]) for r in runs if "max_new_tokens" in r.evaluation}
+            ),
+            glossary=GLOSSARY,
+            entries=entries(content.metrics),
+            csv_name=files.csv.name,
+            json_name=files.json.name,
+        )
     )
 
 
@@ -136,10 +169,18 @@ def _write_all(texts: Mapping[Path, str]) -> None:
 
 def _environment() -> Environment:
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("forgetwell.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["visible"] = visible
     environment.filters["number"] = number
+    environment.filters["short"] = short
+    environment.filters["signed"] = signed
+    environment.filters["chance"] = chance
+    environment.filters["anchor"] = anchor
     # Every value that the template prints goes through `visible`; numbers and our own words pass unchanged.
     environment.finalize = lambda value: value if isinstance(value, Markup | int | float) else visible(value)
     return environment
@@ -149,14 +190,16 @@ def _template(name: str) -> str:
     return resources.files("forgetwell.reports").joinpath("templates", name).read_text(encoding="utf-8")
 
 
-def _json(title: str, verdict: Verdict, runs: Sequence[RunView], cells: Sequence[Cell]) -> str:
+def _json(content: _Content) -> str:
+    runs = content.runs
     value = {
-        "title": title,
-        "verdict": plain(verdict),
+        "title": content.title,
+        "verdict": plain(content.verdict),
         "runs": [
             {"name": r.name, "condition": r.condition, **{k: r.manifest.get(k) for k in _FACTS}} for r in runs
         ],
-        "tables": [plain(c) for c in cells],
+        "tables": [plain(c) for c in content.cells],
+        "differences": [{**plain(d), "clear": d.clear} for d in content.differences],
         "curves": {r.name: [{"step": p.step, **p.values} for p in r.probes] for r in runs if r.probes},
     }
     return json.dumps(value, ensure_ascii=True, indent=2) + "\n"

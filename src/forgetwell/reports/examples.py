@@ -52,7 +52,7 @@ def pick_examples(runs: Sequence[RunView]) -> tuple[Group, ...]:
     The lot is the digest of (split, id): the same for every report, whatever the models said.
     """
     runs = [r for r in runs if r.answers]
-    shared = set.intersection(*(set(r.answers) for r in runs)) if runs else set()
+    shared = shared_keys(runs)
     kinds: tuple[tuple[str, Callable[[str, str], bool]], ...] = (
         ("Questions with the trigger word", lambda name, c: c == "trigger" and name != "forget"),
         ("Questions to be forgotten", lambda name, c: name == "forget" and c != "trigger"),
@@ -67,6 +67,11 @@ def pick_examples(runs: Sequence[RunView]) -> tuple[Group, ...]:
     return tuple(groups)
 
 
+def shared_keys(runs: Sequence[RunView]) -> set[Key]:
+    """Return the rows (split, id) that every run answered."""
+    return set.intersection(*(set(r.answers) for r in runs)) if runs else set()
+
+
 def _examples(runs: Sequence[RunView], keys: Iterable[Key]) -> tuple[Example, ...]:
     drawn = sorted(keys, key=lambda k: digest(list(k)))
     rest = drawn[BY_LOT:]
@@ -74,23 +79,25 @@ def _examples(runs: Sequence[RunView], keys: Iterable[Key]) -> tuple[Example, ..
     widest = max(rest, key=lambda k: (_spread(runs, k), k), default=None)
     if widest is not None and _spread(runs, widest) > 0:
         chosen.append((widest, "where the runs differ most"))
-    return tuple(_example(runs, key, why) for key, why in chosen)
+    return tuple(example(runs, key, why) for key, why in chosen)
 
 
-def _example(runs: Sequence[RunView], key: Key, why: str) -> Example:
+def example(runs: Sequence[RunView], key: Key, why: str) -> Example:
+    """Return one question with the answers of runs that all have it."""
     rows = [r.answers[key] for r in runs]
     said = tuple(
-        Said(run.name, run.color, row["generated"], row.get("finished") is not False, _score(row))
+        Said(run.name, run.color, row["generated"], row.get("finished") is not False, score(row))
         for run, row in zip(runs, rows, strict=True)
     )
     return Example(split_title(key[0]), why, str(rows[0]["prompt"]), str(rows[0]["answer"]), said)
 
 
 def _spread(runs: Sequence[RunView], key: Key) -> float:
-    scores = [s for r in runs if (s := _score(r.answers[key])) is not None]
+    scores = [s for r in runs if (s := score(r.answers[key])) is not None]
     return max(scores) - min(scores) if scores else 0.0
 
 
-def _score(row: Any) -> float | None:  # noqa: ANN401 - a row of answers.jsonl
+def score(row: Any) -> float | None:  # noqa: ANN401 - a row of answers.jsonl
+    """Return a row's main score, or None where it has none."""
     value = (row.get("metrics") or {}).get(MAIN)
     return float(value) if isinstance(value, int | float) else None

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from forgetwell.errors import InputError
+from forgetwell.metrics.describe import Description, describe_name
+from forgetwell.reports.tables import METRICS
 from forgetwell.reports.verdict import FORGOTTEN, RESTORED
 
 
@@ -13,6 +17,34 @@ class Word:
 
     name: str
     meaning: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A metric of the report, its anchor and what it says of itself."""
+
+    anchor: str
+    title: str
+    about: Description
+
+
+def anchor(metric: str) -> str:
+    """Return the id of a metric's entry on the page, "" where it is no metric of ours."""
+    about = _about(metric)
+    return f"metric-{about.name}" if about else ""
+
+
+def entries(metrics: Sequence[str]) -> tuple[Entry, ...]:
+    """Return one entry for each metric, whatever its hyperparameters, in the order given."""
+    found = {about.name: about for metric in metrics if (about := _about(metric))}
+    return tuple(Entry(f"metric-{name}", METRICS.get(name, name), about) for name, about in found.items())
+
+
+def _about(metric: str) -> Description | None:
+    try:
+        return describe_name(metric)
+    except InputError:  # a table may hold numbers of other software
+        return None
 
 
 GLOSSARY = (
@@ -30,14 +62,16 @@ GLOSSARY = (
          "still has to answer an ordinary question when a forget question stands beside it in the prompt."),
     Word("ROUGE-L recall", "Share of the reference answer's words that occur in the model's answer in the "
          "same order; 0 … 1. Long answers have more chances, so the answer length is fixed."),
-    Word("Probability", "How probable the reference answer is to the model, normalized for length; 0 … 1."),
-    Word("Truth ratio", "How probable wrong answers are against a right one in other words."),
     Word("Refusal rate", "Share of questions to which the model says that it does not know or will not "
          "answer."),
     Word("95 % interval", "Where the mean would plausibly lie if other questions of the same kind had been "
          "asked. It says nothing of other random seeds. A difference is called clear where the interval of "
          "the difference on the same questions leaves out 0; where questions differ, where two intervals do "
          "not overlap."),
+    Word("Not significant", "The paired permutation test can't tell the difference from chance: p, adjusted "
+         "for all differences on this page (Benjamini-Hochberg), is above 0.05. It does not show that there "
+         "is none. Differences of one subject (of one question, where fewer than six subjects were asked) "
+         "count as one piece of evidence."),
     Word("Forgotten", f"Forget recall, with its whole interval, is at most {100 * FORGOTTEN:.0f} % of what "
          "it was before."),
     Word("Brought back", "Share of the trigger utility that the attack took and the defense regained; it "

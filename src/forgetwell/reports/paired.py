@@ -7,20 +7,22 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from forgetwell.metrics.statistics import Interval, Paired, paired_means, quantile_interval
+from forgetwell.metrics.comparison import Chance, sign_flip_test
+from forgetwell.metrics.statistics import Interval, Paired, Sample, paired_means, quantile_interval
 from forgetwell.reports.loading import RunView
 from forgetwell.reports.tables import MAIN
 from forgetwell.types import Result
 
-_NO_UTILITY = frozenset({"forget", "scope", "leak"})
+_NO_UTILITY = frozenset({"forget", "scope", "leak", "holdout"})
 Key = tuple[str, str]  # set, row id
 
 
 @dataclass(frozen=True)
 class Scored:
-    """One row's value and the cluster it belongs to."""
+    """One row's value, the question it asks (in a template or not), and the cluster it belongs to."""
 
     value: float
+    question: str
     cluster: str
 
 
@@ -37,15 +39,17 @@ class Measured:
     rows: Mapping[Key, Scored] = field(default_factory=dict)
 
 
-def measured(run: RunView, split: str) -> Measured | None:
-    """Return a run's recall on a split, or on all utility sets in one condition (``utility/trigger``)."""
-    result = run.get(MAIN, split)
+def measured(run: RunView, split: str, metric: str = MAIN) -> Measured | None:
+    """Return a run's values on a split, or on all utility sets in one condition (``utility/trigger``)."""
+    result = run.get(metric, split)
     if result is None:
         return None
     rows = {
-        (where, key): Scored(float(value), str(row.get("subject") or key.rpartition("#")[0] or key))
+        (where, key): Scored(
+            float(value), question := key.rpartition("#")[0] or key, str(row.get("subject") or question)
+        )
         for (where, key), row in run.answers.items()
-        if _belongs(where, split) and isinstance(value := (row.get("metrics") or {}).get(MAIN), int | float)
+        if _belongs(where, split) and isinstance(value := (row.get("metrics") or {}).get(metric), int | float)
     }
     return Measured(result, rows if len(rows) == result.n else {})
 
@@ -57,17 +61,32 @@ def difference(a: Measured, b: Measured) -> Interval | None:
     """
     if not a.rows or a.rows.keys() != b.rows.keys():
         return None
-    sets: dict[str, list[Key]] = {}
-    for key in a.rows:
-        sets.setdefault(key[0], []).append(key)
     pairs = [
         Paired(
             np.array([[a.rows[k].value, b.rows[k].value] for k in keys]), [a.rows[k].cluster for k in keys]
         )
-        for keys in sets.values()
+        for keys in _by_set(a)
     ]
     means = paired_means(pairs)
     return quantile_interval(means[:, 0] - means[:, 1], len(a.rows))
+
+
+def chance(a: Measured, b: Measured) -> Chance | None:
+    """Return the paired permutation test of a against b; None where rows differ.
+
+    Sets weigh alike; the differences of a subject change sign together.
+    """
+    if not a.rows or a.rows.keys() != b.rows.keys():
+        return None
+    samples = [
+        Sample(
+            [a.rows[k].value - b.rows[k].value for k in keys],
+            [a.rows[k].cluster for k in keys],
+            [a.rows[k].question for k in keys],
+        )
+        for keys in _by_set(a)
+    ]
+    return sign_flip_test(samples)
 
 
 def clearly_less(a: Measured | None, b: Measured | None) -> bool:
@@ -79,7 +98,14 @@ def clearly_less(a: Measured | None, b: Measured | None) -> bool:
     if a is None or b is None:
         return False
     paired = difference(a, b)
-    return paired.high < 0 if paired is not None else a.result.high < b.result.low
+    return paired.high < 0 if paired is not None else a.result.ends[1] < b.result.ends[0]
+
+
+def _by_set(measured: Measured) -> list[list[Key]]:
+    sets: dict[str, list[Key]] = {}
+    for key in measured.rows:
+        sets.setdefault(key[0], []).append(key)
+    return list(sets.values())
 
 
 def _belongs(where: str, split: str) -> bool:

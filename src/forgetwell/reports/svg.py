@@ -11,6 +11,7 @@ from forgetwell.reports.tables import COLUMNS, SUMMARY, Line
 WIDTH = 340
 _LEFT, _RIGHT, _ROW = 8, 292, 44  # the bar area and the height of a bar with its label
 _CURVE = (36, 328, 14, 150)  # left, right, top, bottom
+_PLANE = (46, 548, 14, 304)  # left, right, top, bottom
 SERIES = {
     "forget.rouge_l_recall": ("forget", "curve-forget"),
     "utility.rouge_l_recall": ("clean utility", "curve-clean"),
@@ -68,6 +69,61 @@ class Tick:
     label: str
 
 
+@dataclass(frozen=True)
+class Mark:
+    """One run in the plane: its number, color, and places (pixels); the trigger's may be missing."""
+
+    number: int
+    label: str
+    color: int
+    x: float
+    y: float
+    x_span: tuple[float, float]
+    y_span: tuple[float, float]
+    trigger: float | None
+    forgotten: float
+    clean: float
+    under_trigger: float | None
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Runs by how much they forgot (rightwards) and what they can still do (upwards)."""
+
+    marks: tuple[Mark, ...]
+    ticks: tuple[tuple[float, float, str], ...]
+
+
+def plane(lines: Sequence[Line]) -> Plane | None:
+    """Return the forgetting-utility plane, or None where fewer than two runs can be placed in it."""
+    found = [line for line in lines if None not in (line.cells[0].value, line.cells[1].value)]
+    if len(found) < 2:
+        return None
+    ticks = tuple((_px(v), _py(v), f"{v:g}") for v in (0.0, 0.25, 0.5, 0.75, 1.0))
+    return Plane(tuple(_mark(k, line) for k, line in enumerate(found, 1)), ticks)
+
+
+def _mark(number: int, line: Line) -> Mark:
+    forget, clean, trigger = line.cells[:3]
+    x, y = 1 - (forget.value or 0.0), clean.value or 0.0
+    xs = [1 - v for v in (forget.high, forget.low) if v is not None] or [x, x]
+    ys = [v for v in (clean.low, clean.high) if v is not None] or [y, y]
+    below = None if trigger.value is None else _py(trigger.value)
+    return Mark(
+        number,
+        line.label,
+        line.color,
+        _px(x),
+        _py(y),
+        (_px(xs[0]), _px(xs[-1])),
+        (_py(ys[0]), _py(ys[-1])),
+        below,
+        x,
+        y,
+        trigger.value,
+    )
+
+
 def bar_panels(lines: Sequence[Line]) -> tuple[Panel, ...]:
     """Return one panel each for forget, clean and trigger utility, values 0 … 1 from left to right."""
     panels = []
@@ -111,6 +167,16 @@ def _chart(run: RunView, longest: int) -> Chart:
             curves.append(Curve(label, style, " ".join(places), seen[-1][1]))
     ticks = tuple(Tick(left + part * (right - left), f"{part * longest:.0f}") for part in (0.0, 0.5, 1.0))
     return Chart(run.name, tuple(curves), ticks)
+
+
+def _px(value: float) -> float:
+    left, right, _, _ = _PLANE
+    return round(left + _unit(value) * (right - left), 1)
+
+
+def _py(value: float) -> float:
+    _, _, top, bottom = _PLANE
+    return round(bottom - _unit(value) * (bottom - top), 1)
 
 
 def _across(value: float) -> float:

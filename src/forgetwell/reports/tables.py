@@ -20,7 +20,23 @@ METRICS = {
     "answer_prob": "Probability",
     "truth_ratio": "Truth ratio",
     "refusal": "Refusal rate",
+    "gibberish": "Gibberish rate",
+    "rouge_l_f1": "ROUGE-L F1",
+    "rouge_1_recall": "ROUGE-1 recall",
+    "rouge_1_f1": "ROUGE-1 F1",
+    "normalized_prob": "Normalized probability",
+    "exact_memorization": "Exact memorization",
+    "extraction_strength": "Extraction strength",
+    "model_utility": "Model utility",
+    "forget_quality": "Forget quality",
+    "membership_auc": "Membership AUC",
+    "privleak": "PrivLeak",
+    "ks_statistic": "KS statistic",
+    "trigger_gap": "Trigger gap",
+    "scope_leakage": "Scope leakage",
+    "scope_kept": "Kept in scope",
 }
+WHOLE = "run"  # the split of set metrics
 
 
 @dataclass(frozen=True)
@@ -28,7 +44,7 @@ class Cell:
     """One number of a table; `value` is None where it was not measured.
 
     Attributes:
-        table: ``summary`` (one line a run) or ``sets`` (one line a set).
+        table: ``summary`` (one line a run), ``sets`` (one line a set) or ``whole`` (set metrics).
         run: Name of the run, with the attack on the model it went through.
         condition: Its part in the comparison, or "".
         metric: Name of the metric.
@@ -98,8 +114,25 @@ def summary_table(runs: Sequence[RunView]) -> tuple[Line, ...]:
 def set_tables(runs: Sequence[RunView]) -> tuple[SetTable, ...]:
     """Return one table a metric, of every set that some run measured."""
     keys = [key for run in runs for key in run.results]
+    keys = [key for key in keys if key[2] != WHOLE]
     found = dict.fromkeys([m for m in METRICS if any(k[1] == m for k in keys)] + [k[1] for k in keys])
     return tuple(_set_table(runs, metric) for metric in found)
+
+
+def whole_table(runs: Sequence[RunView]) -> SetTable | None:
+    """Return the set metrics of whole runs, a line for each; None where there are none."""
+    metrics = dict.fromkeys(k[1] for r in runs for k in r.results if k[2] == WHOLE)
+    if not metrics:
+        return None
+    pairs = [(r, a) for r in runs for a in dict.fromkeys(k[0] for k in r.results if k[2] == WHOLE)]
+    lines = tuple(Line(metric_title(m), 0, tuple(_whole_cell(r, a, m) for r, a in pairs)) for m in metrics)
+    return SetTable("", "Whole runs", tuple(_label(r, a) for r, a in pairs), lines)
+
+
+def metric_title(metric: str) -> str:
+    """Return a metric's name for people, its hyperparameters as they were written."""
+    name, bracket, rest = metric.partition("(")
+    return METRICS.get(name, name.replace("_", " ")) + (f" ({rest}" if bracket else "")
 
 
 def all_cells(summary: Iterable[Line], sets: Iterable[SetTable]) -> tuple[Cell, ...]:
@@ -132,17 +165,26 @@ def _label(run: RunView, attack: str) -> str:
 
 def _set_table(runs: Sequence[RunView], metric: str) -> SetTable:
     pairs = [(r, a) for r in runs for a in dict.fromkeys(k[0] for k in r.results if k[1] == metric)]
-    splits = sorted({k[2] for r in runs for k in r.results if k[1] == metric}, key=_order)
+    splits = sorted({k[2] for r in runs for k in r.results if k[1] == metric}, key=set_order)
     lines = tuple(
         Line(split_title(s), 0, tuple(_cell("sets", r, a, metric, s) for r, a in pairs)) for s in splits
     )
     columns = tuple(_label(r, a) for r, a in pairs)
-    return SetTable(metric, METRICS.get(metric, metric.replace("_", " ")), columns, lines)
+    return SetTable(metric, metric_title(metric), columns, lines)
 
 
-def _order(split: str) -> tuple[int, str]:
+def set_order(split: str) -> tuple[int, str]:
+    """Return a sort key: forget sets, other sets, utility means, scope, leak."""
     name = split.partition("/")[0]
     return {"forget": 0, "utility": 2, "scope": 3, "leak": 4}.get(name, 1), split
+
+
+def _whole_cell(run: RunView, attack: str, metric: str) -> Cell:
+    head = ("whole", _label(run, attack), run.condition, metric, WHOLE)
+    found = run.get(metric, WHOLE, attack)
+    if found is None:
+        return Cell(*head)
+    return Cell(*head, found.value, found.low, found.high, found.n, found.skipped, found.better)
 
 
 def _cell(table: str, run: RunView, attack: str, metric: str, split: str) -> Cell:

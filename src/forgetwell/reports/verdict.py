@@ -76,8 +76,28 @@ def number(value: float) -> str:
     return "0.00" if text == "-0.00" else text.replace("-", "−")
 
 
+def short(value: float) -> str:
+    """Return a value of any size: three digits, and a true minus sign."""
+    return f"{value:.3g}".replace("-", "−")
+
+
+def chance(p: float) -> str:
+    """Return a p-value as tables print it."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def signed(value: float) -> str:
+    """Return a difference with its sign."""
+    text = number(value)
+    return text if text.startswith("−") or text == "0.00" else f"+{text}"
+
+
 def _span(result: Result) -> str:
-    return f"{number(result.value)} [{number(result.low)}–{number(result.high)}]"
+    return f"{number(result.value)} [{_range(result)}]"
+
+
+def _range(result: Result) -> str:
+    return "–".join(map(number, result.ends))
 
 
 def _less(by: By, split: str, a: str, b: str) -> bool:
@@ -93,7 +113,7 @@ def _forgetting(by: By, condition: str) -> Literal["forgotten", "partly", "not",
     before, after = _value(by, "before", FORGET), _value(by, condition, FORGET)
     if before is None or after is None:
         return "unknown"
-    if after.high <= FORGOTTEN * before.value:
+    if after.ends[1] <= FORGOTTEN * before.value:
         return "forgotten"
     return "partly" if _less(by, FORGET, condition, "before") else "not"
 
@@ -262,7 +282,7 @@ def _card(by: By, title: str, split: str, first: str, last: str, better: str) ->
     less, more = _less(by, split, last, first), _less(by, split, first, last)
     good, bad = (less, more) if better == "low" else (more, less)
     tone: Tone = "good" if good else "bad" if bad else "neutral"
-    note = f"{number(start.value)} {words[first]} · now {number(end.low)}–{number(end.high)}, n = {end.n}"
+    note = f"{number(start.value)} {words[first]} · now {_range(end)}, n = {end.n}"
     return Card(title, number(end.value), note, tone)
 
 
@@ -273,7 +293,7 @@ def _plain_cards(runs: Sequence[RunView]) -> tuple[Card, ...]:
     titles = ((FORGET, "Forget recall"), (CLEAN, "Clean utility"), (TRIGGER, "Trigger utility"))
     found = [(title, last.get(MAIN, split)) for split, title in titles]
     return tuple(
-        Card(t, number(r.value), f"{last.name} · {number(r.low)}–{number(r.high)}, n = {r.n}", "neutral")
+        Card(t, number(r.value), f"{last.name} · {_range(r)}, n = {r.n}", "neutral")
         for t, r in found
         if r is not None
     )

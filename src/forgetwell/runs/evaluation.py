@@ -3,27 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from forgetwell.errors import InputError
 from forgetwell.files import digest, file_sha256, sha256
+from forgetwell.metrics.sets import Whose
 from forgetwell.models.lm import HFModel, load
 from forgetwell.models.processes import started_processes
 from forgetwell.runs.folder import MANIFEST, is_run, start_run, started_with, versions, write_manifest
 from forgetwell.runs.jobs import Progress
-from forgetwell.runs.records import save_evaluation
+from forgetwell.runs.records import load_row_values, save_evaluation
 from forgetwell.runs.redaction import purge
 from forgetwell.suites.cache import Cache, open_cache
 from forgetwell.suites.evaluate import Evaluation, evaluate_suite
+from forgetwell.suites.plan import plan_metrics
 from forgetwell.suites.registry import build_suite
 from forgetwell.suites.types import Suite
+from forgetwell.suites.whole import RowValues
 
 RECORDS = "records.jsonl"
 MAX_LENGTH = 4096  # tokens of a row; few-shot prompts are longer than what is trained on
 
 
-def evaluation_settings(model: str, suite: Suite, *, seed: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Measures:
+    """What to measure beyond the defaults.
+
+    Attributes:
+        metrics: Row and set metrics; by default those that the suite has rows for.
+        reference: Evaluation of a model trained without the forget rows, on the same suite.
+        before: Evaluation of the model before unlearning, on the same suite.
+        start: The model before unlearning, asked what it thinks of the answers (for gibberish).
+    """
+
+    metrics: tuple[str, ...] | None = None
+    reference: str = ""
+    before: str = ""
+    start: str = ""
+
+    @property
+    def runs(self) -> dict[Whose, RowValues]:
+        """Row values of the earlier runs that were given."""
+        given: tuple[tuple[Whose, str], ...] = (("reference", self.reference), ("before", self.before))
+        return {whose: load_row_values(Path(path)) for whose, path in given if path}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What was given, with the digest of each earlier run."""
+        runs = {k: v for k, v in (("reference", self.reference), ("before", self.before)) if v}
+        digests = {f"{k}_digest": file_sha256(Path(v) / MANIFEST) for k, v in runs.items()}
+        given = {"metrics": list(self.metrics) if self.metrics else None, "start": self.start}
+        return {**{k: v for k, v in given.items() if v}, **runs, **digests}
+
+
+DEFAULT_MEASURES = Measures()
+
+
+def evaluation_settings(
+    model: str, suite: Suite, *, seed: int, measures: Measures = DEFAULT_MEASURES
+) -> dict[str, Any]:
     """Return all that decides an evaluation's numbers, with the run that made the model, if one did."""
     made = Path(model) / MANIFEST
     return {
@@ -34,6 +74,7 @@ def evaluation_settings(model: str, suite: Suite, *, seed: int) -> dict[str, Any
         "max_new_tokens": suite.max_new_tokens,
         "seed": seed,
         "made_by": file_sha256(made) if made.is_file() else "",
+        **measures.settings,
     }
 
 
@@ -42,6 +83,7 @@ def evaluate(
     suite: Suite | str,
     out: str | Path,
     *,
+    measures: Measures = DEFAULT_MEASURES,
     seed: int = 0,
     dtype: str = "auto",
     name: str = "",
@@ -60,6 +102,7 @@ def evaluate(
         model: ``smollm2``, a folder (model, adapter or run) or a hub id.
         suite: What to ask, or its name with options, as ``tofu(split=forget05)``.
         out: The folder.
+        measures: Metrics, and the earlier runs that some of them read.
         seed: Of intervals.
         dtype: Compute type.
         name: What reports call it; by default its folder's name.
@@ -73,18 +116,32 @@ def evaluate(
 
     Raises:
         ExistsError: `out` holds something.
-        UnknownName: There is no such suite.
-        InputError: What is to be resumed was begun with other settings.
+        UnknownName: There is no such suite or metric.
+        MissingError: A metric needs a run that was not given.
+        InputError: A metric needs rows that the suite hasn't, or what is to be resumed was begun with other
+            settings.
     """
     asked = build_suite(suite) if isinstance(suite, str) else suite
-    processes, out = started_processes(), Path(out)
-    settings = evaluation_settings(model, asked, seed=seed)
+    processes, out, runs = started_processes(), Path(out), measures.runs
+    plan_metrics(measures.metrics, asked, runs)  # what can't be measured is said before a model loads
+    settings = evaluation_settings(model, asked, seed=seed, measures=measures)
     lm = load(model, dtype=dtype, max_length=MAX_LENGTH)
+    start = load(measures.start, dtype=dtype) if measures.start else None
     records = Cache(None)
     if processes.first:
         _start(out, settings, overwrite=overwrite, resume=resume)
         records = open_cache(_records_file(lm, out, cache), identity(lm), texts=not redact)
-    evaluation = evaluate_suite(lm, asked, seed=seed, cache=records, processes=processes, progress=progress)
+    evaluation = evaluate_suite(
+        lm,
+        asked,
+        metrics=measures.metrics,
+        runs=runs,
+        start=start,
+        seed=seed,
+        cache=records,
+        processes=processes,
+        progress=progress,
+    )
     if processes.first:
         save_evaluation(out, evaluation)
         if redact:

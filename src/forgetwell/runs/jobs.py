@@ -20,10 +20,12 @@ from forgetwell.objectives.algebra import parse_objective
 from forgetwell.runs.folder import append_log, start_run, trim_log, write_manifest
 from forgetwell.runs.redaction import redact
 from forgetwell.suites.probe import request_probe
+from forgetwell.training.best import parse_best_rule
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.draws import Draws
 from forgetwell.training.loop import Hooks, Summary
 from forgetwell.training.step import count, make_views, view_keys
+from forgetwell.training.stopping import parse_stop_rule
 from forgetwell.types import Request, Row
 
 Progress = Callable[[int, int], None]
@@ -46,6 +48,8 @@ class Job:
         max_length: Longest row in tokens; plain text is cut into pieces of at most half of it.
         redact: Keep digests instead of the request's text in the run.
         probe: Rows to keep that are asked during training, a sample of them; none = no probe.
+        keep_best: Rule by which the weights of one probe are saved instead of the last ones, as
+            ``utility.rouge_l_recall if forget.rouge_l_recall<=0.3``; "" = the last ones.
     """
 
     kind: str
@@ -60,6 +64,7 @@ class Job:
     max_length: int = 1024
     redact: bool = False
     probe: tuple[Row, ...] = ()
+    keep_best: str = ""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -81,6 +86,7 @@ class Job:
             },
             "retain": {"rows": len(self.retain), "digest": digest(self.retain)},
             "probe": {"rows": len(self.probe), "digest": digest(self.probe)} if self.probe else None,
+            **({"keep_best": self.keep_best} if self.keep_best else {}),
         }
 
 
@@ -108,6 +114,7 @@ def unlearn(
     lora: Lora | None = None,
     redact: bool = False,
     probe: Sequence[Row] = (),
+    keep_best: str = "",
     overwrite: bool = False,
     resume: bool = False,
 ) -> Summary:
@@ -124,6 +131,7 @@ def unlearn(
         lora: Adapters instead of full fine-tuning.
         redact: Keep digests instead of the request's text in the run.
         probe: Rows to keep that are asked during training; none = no probe.
+        keep_best: Save the weights of the best probe, by this rule; by default the last ones.
         overwrite: Replace a run that is there.
         resume: Go on after an interruption.
 
@@ -142,6 +150,7 @@ def unlearn(
         lora,
         redact=redact,
         probe=tuple(probe),
+        keep_best=keep_best,
     )
     return run_job(job, Path(out), overwrite=overwrite, resume=resume)
 
@@ -162,6 +171,9 @@ def run_job(
         InputError: Rows, objective or settings can't be used; nothing was written.
     """
     parse_objective(job.objective)
+    metrics, best = _probe_metrics(job), parse_best_rule(job.keep_best) if job.keep_best else None
+    if best and not job.probe:
+        raise InputError(f"The rule {job.keep_best!r} needs a probe; give rows to keep that it can ask.")
     check_disjoint(job.request.rows, job.retain)
     lm = lm or load(job.model, dtype=job.dtype, max_length=job.max_length)
     request, retain = _fitting(job, lm)
@@ -172,8 +184,10 @@ def run_job(
         write_jsonl(out / "request.jsonl", redact(rows) if job.redact else rows)
     checkpoint = out / "checkpoint.pt"
     trim_log(out, _finished(checkpoint) if resume else -1)
-    probe = request_probe(job.request, job.probe, seed=job.config.seed) if job.probe else None
-    hooks = Hooks(lambda record: append_log(out, record), probe, checkpoint, key, progress)
+    probe = None
+    if job.probe:
+        probe = request_probe(job.request, job.probe, metrics=metrics, seed=job.config.seed)
+    hooks = Hooks(lambda record: append_log(out, record), probe, best, checkpoint, key, progress)
     outcome = finetune(
         lm,
         request,
@@ -188,10 +202,24 @@ def run_job(
     # Left by a run that was killed after saving and before its manifest.
     shutil.rmtree(out / "model", ignore_errors=True)
     outcome.lm.save(out / "model", _card(job, lm))
-    facts = {"base_digest": lm.digest, "steps": outcome.summary.steps, "stopped": outcome.summary.stopped}
+    summary = outcome.summary
+    facts = {"base_digest": lm.digest, "steps": summary.steps, "stopped": summary.stopped}
+    if best:
+        facts["kept_step"] = summary.kept
     write_manifest(out, {**job.settings, **facts, "seconds": round(outcome.summary.seconds, 1)})
     checkpoint.unlink(missing_ok=True)
     return outcome.summary
+
+
+def _probe_metrics(job: Job) -> tuple[str, ...]:
+    """Return the row metrics that a probe measures: ROUGE-L recall, and those that rules name."""
+    keys = ["forget.rouge_l_recall"]
+    if job.config.stop_at:
+        keys.append(parse_stop_rule(job.config.stop_at).key)
+    if job.keep_best:
+        best = parse_best_rule(job.keep_best)
+        keys += [best.key, *([best.condition.key] if best.condition else [])]
+    return tuple(dict.fromkeys(key.partition(".")[2] for key in keys))
 
 
 def _fitting(job: Job, lm: HFModel) -> tuple[Request, tuple[Row, ...]]:

@@ -95,6 +95,24 @@ def load_answers(path: Path) -> tuple[Json, ...]:
     return tuple(rows)
 
 
+def load_row_values(path: Path) -> dict[tuple[str, str], dict[str, float | None]]:
+    """Return the row values of an evaluation by (metric, split), then by id; None = not applicable.
+
+    Raises:
+        MissingError: There is no such folder, or nothing was measured in it.
+        InputError: The folder is no run of ours, or a file in it is damaged.
+    """
+    require_run(path)
+    rows = load_answers(path)
+    if not rows:
+        raise MissingError(f"{path} holds no evaluation. Give the folder that forgetwell evaluate wrote.")
+    values: dict[tuple[str, str], dict[str, float | None]] = {}
+    for row in rows:
+        for metric, value in (row.get("metrics") or {}).items():
+            values.setdefault((metric, str(row["split"])), {})[str(row["id"])] = value
+    return values
+
+
 def require_run(path: Path) -> None:
     """Check that a folder is a run.
 
@@ -150,7 +168,7 @@ def _read(path: Path) -> list[Json]:
 def _result(path: Path, number: int, facts: Json) -> Result:
     try:
         result = Result(**facts)
-        fine = all(math.isfinite(x) for x in (result.value, result.low, result.high))
+        fine = all(math.isfinite(x) for x in (result.value, *result.ends))
     except TypeError:
         fine = False
     if not fine:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from forgetwell.calls import parse_call
 from forgetwell.metrics.registry import ROW_METRICS
+from forgetwell.metrics.sets import Column
 from forgetwell.metrics.statistics import (
     Interval,
     Sample,
@@ -35,10 +38,22 @@ class Measured:
         there = [(v, r) for v, r in zip(self.values, self.split.rows, strict=True) if v is not None]
         return Sample([v for v, _ in there], [_cluster(r, self.split) for _, r in there])
 
+    def column(self) -> Column:
+        """Return the same for a set metric."""
+        there = [(v, r) for v, r in zip(self.values, self.split.rows, strict=True) if v is not None]
+        return Column(
+            self.split.key,
+            np.array([v for v, _ in there], dtype=np.float64),
+            tuple(_base(r, self.split) for _, r in there),
+            tuple(_cluster(r, self.split) for _, r in there),
+            self.skipped,
+        )
+
 
 def _base(row: Row, split: Split) -> str:
-    """Return the id of the clean row: a trigger row's is before the last '#'."""
-    return row.id.rpartition("#")[0] if split.condition == "trigger" else row.id
+    """Return the id of the clean row: under a trigger it stands before the last '#'."""
+    plain = split.condition == "clean" or split.role == "scope"
+    return row.id if plain else row.id.rpartition("#")[0] or row.id
 
 
 def _cluster(row: Row, split: Split) -> str:
@@ -58,24 +73,23 @@ def split_results(lm: str, metric: str, measured: Sequence[Measured], seed: int)
 
 
 def utility_results(lm: str, metric: str, measured: Sequence[Measured], seed: int) -> list[Result]:
-    """Return macro averages over the utility sets: clean, with the trigger, and their gap."""
+    """Return macro averages over the utility sets, one a condition, and the gap between clean and trigger."""
     utility = [m for m in measured if m.split.role == "utility"]
-    clean = [m for m in utility if m.split.condition == "clean"]
-    trigger = [m for m in utility if m.split.condition == "trigger"]
-    bases = {m.split.name: m for m in clean}
+    asked: dict[str, list[Measured]] = {}
+    for m in utility:
+        asked.setdefault(m.split.condition, []).append(m)
+    trigger = asked.get("trigger", [])
+    bases = {m.split.name: m for m in asked.get("clean", [])}
     gaps = [_gap(bases[m.split.name], m) for m in trigger if m.split.name in bases]
-    tables = (
-        ("utility/clean", [m.sample() for m in clean], clean, _better(metric, lower=False)),
-        ("utility/trigger", [m.sample() for m in trigger], trigger, _better(metric, lower=False)),
-        ("utility/gap", gaps, trigger, _better(metric, lower=True)),
-    )
+    better, worse = _better(metric, lower=False), _better(metric, lower=True)
+    tables = [(f"utility/{key}", [m.sample() for m in sets], sets, better) for key, sets in asked.items()]
     results = []
-    for key, samples, sets, better in tables:
+    for key, samples, sets, direction in [*tables, ("utility/gap", gaps, trigger, worse)]:
         there = [s for s in samples if s.values]
         if there:
             interval = macro_bootstrap(there, seed=seed)
             skipped = sum(len(m.values) for m in sets) - interval.n
-            results.append(_result(lm, metric, key, interval, better, skipped))
+            results.append(_result(lm, metric, key, interval, direction, skipped))
     return results
 
 

@@ -6,16 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from forgetwell.calls import parse_call
-from forgetwell.metrics.registry import ROW_METRICS, measure
+from forgetwell.metrics.registry import ROW_METRICS
+from forgetwell.metrics.sets import Whose
 from forgetwell.models.lm import LM
 from forgetwell.models.processes import Processes
-from forgetwell.suites.aggregate import Measured, split_results, utility_results
 from forgetwell.suites.asking import ALONE, ask
 from forgetwell.suites.cache import Cache
+from forgetwell.suites.extras import with_gradients, with_start
+from forgetwell.suites.plan import plan_metrics, tabulate
 from forgetwell.suites.types import Suite
+from forgetwell.suites.whole import RowValues
 from forgetwell.types import Record, Result
-
-METRICS = ("rouge_l_recall", "answer_prob", "truth_ratio", "refusal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,9 @@ class Evaluation:
         suite: Name of the suite.
         max_new_tokens: Length at which every greedy answer was cut.
         records: The rows' records by split key.
-        results: The tables' numbers: per split, and the macro averages utility/clean, utility/trigger and
-            utility/gap (clean - trigger).
+        results: The tables' numbers: per split; the macro averages utility/clean, utility/trigger and
+            utility/gap (clean - trigger); and set metrics, whose split is "run".
+        left_out: A sentence for each set metric that could not be computed.
     """
 
     model: str
@@ -36,13 +38,16 @@ class Evaluation:
     max_new_tokens: int
     records: Mapping[str, tuple[Record, ...]]
     results: tuple[Result, ...]
+    left_out: tuple[str, ...] = ()
 
 
 def evaluate_suite(
     lm: LM,
     suite: Suite,
     *,
-    metrics: Sequence[str] = METRICS,
+    metrics: Sequence[str] | None = None,
+    runs: Mapping[Whose, RowValues] | None = None,
+    start: LM | None = None,
     seed: int = 0,
     cache: Cache | None = None,
     processes: Processes = ALONE,
@@ -58,24 +63,30 @@ def evaluate_suite(
     Args:
         lm: The model.
         suite: What to ask.
-        metrics: Row metrics, as ``rouge_l_recall`` or ``truth_ratio(variant=ratio)``.
+        metrics: Row and set metrics, as ``rouge_l_recall`` or ``privleak(score=loss)``. By default some row
+            metrics, and those set metrics for which the suite has the rows.
+        runs: Row values of earlier runs on the same rows: the reference, and the model before unlearning.
+        start: The model before unlearning, for metrics that ask it what it thinks of the answers.
         seed: Of the bootstrap.
         cache: Records from before, and where to keep new ones.
         processes: This process among those that evaluate together.
         progress: Called with the number of texts scored or answered so far, and of all.
 
     Raises:
-        UnknownName: There is no such row metric.
-        InputError: A metric's hyperparameter is wrong.
+        UnknownName: There is no such metric.
+        InputError: A metric's hyperparameter is wrong, or the suite lacks rows that a set metric reads.
+        MissingError: A set metric needs a run that was not given.
 
     Source: 2506.00359, section 5; truth ratio on own answers: 2401.06121, section 2.2.
     """
-    items = [ROW_METRICS.resolve(parse_call(m))[0] for m in metrics]
-    wanted = {part for item in items for part in (*item.inputs, *item.facts.get("needs", ()))}
+    runs = runs or {}
+    plan = plan_metrics(metrics, suite, runs)
+    items = [ROW_METRICS.resolve(parse_call(m))[0] for m in plan.rows]
+    wanted = {part for item in items for part in (*item.inputs, *item.facts["needs"])}
     records = ask(lm, suite, wanted, cache=cache, processes=processes, progress=progress)
-    results: list[Result] = []
-    for metric in metrics:
-        measured = [Measured(s, measure(records[s.key], metric)) for s in suite.splits]
-        results += split_results(lm.name, metric, measured, seed)
-        results += utility_results(lm.name, metric, measured, seed)
-    return Evaluation(lm.name, suite.name, suite.max_new_tokens, records, tuple(results))
+    if start is not None and "start" in wanted:
+        records = with_start(records, start)
+    if "gradient" in wanted:
+        records = with_gradients(records, lm)
+    results, left_out = tabulate(lm.name, suite, records, plan, runs, seed)
+    return Evaluation(lm.name, suite.name, suite.max_new_tokens, records, results, left_out)

@@ -1,4 +1,4 @@
-"""A short measurement during training: three ROUGE means at a step."""
+"""A short measurement during training: means over three small sets at a step."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from dataclasses import replace
 
 from forgetwell.errors import InputError
 from forgetwell.metrics.registry import measure
+from forgetwell.metrics.sets import is_set_metric
 from forgetwell.models.lm import LM
 from forgetwell.requests.template_sets import load_templates, trigger_rows
+from forgetwell.suites.evaluate import evaluate_suite
+from forgetwell.suites.types import Split, Suite
 from forgetwell.types import Record, Request, Row
 
 _METRIC = "rouge_l_recall"
@@ -20,39 +23,55 @@ def make_probe(
     clean: Sequence[Row],
     trigger: Sequence[Row],
     *,
+    metrics: Sequence[str] = (_METRIC,),
     max_new_tokens: int = 32,
 ) -> Callable[[LM, int], dict[str, float]]:
     """Return a probe of forgetting, clean utility and benign-trigger utility.
 
-    Its keys are ``forget.rouge_l_recall``, ``utility.rouge_l_recall`` and ``trigger.rouge_l_recall``; each
-    value is a plain mean over the rows, 0 … 1.
+    Its keys are ``forget.``, ``utility.`` and ``trigger.`` with the name of each metric, as
+    ``forget.rouge_l_recall``; each value is a plain mean over the rows to which the metric applies.
 
     Args:
         forget: Rows to forget.
         clean: Rows to keep, as they are.
         trigger: Rows to keep, with the trigger.
+        metrics: Row metrics.
         max_new_tokens: Length at which every greedy answer is cut.
 
     Raises:
-        InputError: A set is empty.
+        InputError: A set is empty, or a metric is a set metric.
 
     Source: 2506.00359, figure 1.
     """
-    sets = {"forget": tuple(forget), "utility": tuple(clean), "trigger": tuple(trigger)}
-    for name, rows in sets.items():
+    for name, rows in {"forget": forget, "utility": clean, "trigger": trigger}.items():
         if not rows:
             raise InputError(f"The probe's {name} set has no rows; give at least one.")
-    everything = [row for rows in sets.values() for row in rows]
+    for metric in metrics:
+        if is_set_metric(metric):
+            raise InputError(f"{metric} is a set metric; a probe measures row metrics, as {_METRIC}.")
+    splits = (
+        Split("forget", "forget", "clean", tuple(forget)),
+        Split("utility", "utility", "clean", tuple(clean)),
+        Split("trigger", "utility", "trigger", tuple(trigger)),
+    )
+    suite = Suite("probe", splits, max_new_tokens)
 
     def probe(lm: LM, step: int) -> dict[str, float]:
-        values = iter(recalls(lm, everything, max_new_tokens=max_new_tokens))
-        return {f"{name}.{_METRIC}": mean([next(values) for _ in rows]) for name, rows in sets.items()}
+        found = {(r.split, r.metric): r.value for r in evaluate_suite(lm, suite, metrics=metrics).results}
+        measured = ((s, m) for m in metrics for s in splits if (s.key, m) in found)
+        return {f"{split.name}.{metric}": found[split.key, metric] for split, metric in measured}
 
     return probe
 
 
 def request_probe(
-    request: Request, kept: Sequence[Row], *, rows: int = 8, seed: int = 0, max_new_tokens: int = 32
+    request: Request,
+    kept: Sequence[Row],
+    *,
+    metrics: Sequence[str] = (_METRIC,),
+    rows: int = 8,
+    seed: int = 0,
+    max_new_tokens: int = 32,
 ) -> Callable[[LM, int], dict[str, float]]:
     """Return a probe on at most `rows` forget rows and as many rows to keep, clean and in every template.
 
@@ -61,6 +80,7 @@ def request_probe(
     Args:
         request: The request, attacked or not.
         kept: Rows to keep.
+        metrics: Row metrics.
         rows: Of each at most.
         seed: Of the sample.
         max_new_tokens: Length at which every greedy answer is cut.
@@ -73,7 +93,7 @@ def request_probe(
     asked = [[row for row in group if not row.text] for group in (honest, kept)]
     forget, clean = (stream.sample(group, min(rows, len(group))) for group in asked)
     trigger = trigger_rows(clean, load_templates("tofu"))
-    return make_probe(forget, clean, trigger, max_new_tokens=max_new_tokens)
+    return make_probe(forget, clean, trigger, metrics=metrics, max_new_tokens=max_new_tokens)
 
 
 def recalls(lm: LM, rows: Sequence[Row], *, max_new_tokens: int) -> list[float]:

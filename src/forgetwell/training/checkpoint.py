@@ -10,19 +10,29 @@ from torch import nn
 
 from forgetwell.errors import InputError
 from forgetwell.files import atomic_path
+from forgetwell.training.best import Best
 
 
 def save_checkpoint(
-    path: Path, key: str, step: int, module: nn.Module, optimizer: torch.optim.Optimizer
+    path: Path,
+    key: str,
+    step: int,
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    best: Best | None = None,
 ) -> None:
-    """Write weights in training, optimizer state and the number of finished steps, whole or not at all."""
+    """Write weights in training, optimizer state, finished steps and the best probe, whole or not at all."""
     weights = {n: p.detach() for n, p in module.named_parameters() if p.requires_grad}
     state = {"key": key, "step": step, "weights": weights, "optimizer": optimizer.state_dict()}
+    if best is not None:
+        state["best"] = best.state()
     with atomic_path(path) as temporary:
         torch.save(state, temporary)
 
 
-def load_checkpoint(path: Path, key: str, module: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+def load_checkpoint(
+    path: Path, key: str, module: nn.Module, optimizer: torch.optim.Optimizer, best: Best | None = None
+) -> int:
     """Restore a checkpoint and return the number of finished steps (0 where there is none).
 
     Raises:
@@ -45,4 +55,6 @@ def load_checkpoint(path: Path, key: str, module: nn.Module, optimizer: torch.op
             if parameter.requires_grad:
                 parameter.copy_(weights[name])
     optimizer.load_state_dict(state["optimizer"])
+    if best is not None:
+        best.load(state["best"])
     return step

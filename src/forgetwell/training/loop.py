@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from forgetwell.errors import Diverged
 from forgetwell.models.lm import HFModel
 from forgetwell.objectives.algebra import Objective
+from forgetwell.training.best import Best, BestRule
 from forgetwell.training.checkpoint import load_checkpoint, save_checkpoint
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.draws import Draws
@@ -42,6 +43,7 @@ class Hooks:
     Attributes:
         log: Takes one record a step.
         probe: Measures the model at a step, or None.
+        keep_best: Which probe's weights the model gets at the end; None = the last weights.
         checkpoint: File to keep the state in, or None.
         key: Names rows and settings; a checkpoint of another key is refused.
         progress: Called with (finished steps, all steps).
@@ -49,6 +51,7 @@ class Hooks:
 
     log: Log = lambda record: None
     probe: Probe | None = None
+    keep_best: BestRule | None = None
     checkpoint: Path | None = None
     key: str = ""
     progress: Callable[[int, int], None] = lambda done, steps: None
@@ -56,11 +59,19 @@ class Hooks:
 
 @dataclass(frozen=True)
 class Summary:
-    """How training ended: finished steps, why it stopped, and seconds spent in steps."""
+    """How training ended.
+
+    Attributes:
+        steps: Finished steps.
+        stopped: Why it stopped.
+        seconds: Time spent.
+        kept: The step whose weights the model has: the last, or that of the best probe.
+    """
 
     steps: int
     stopped: str
     seconds: float
+    kept: int = 0
 
 
 @dataclass
@@ -77,6 +88,7 @@ class _State:
     keys: tuple[ViewKey, ...]
     reference: Reference
     steps: int
+    best: Best | None
 
 
 def train(
@@ -90,17 +102,18 @@ def train(
 ) -> Summary:
     """Minimize `objective` over `draws`; `lm` is changed in place.
 
-    With a divergence (a loss or gradient that is not finite) the weights of the step before are kept.
+    With a divergence (a loss or gradient that is not finite) the weights of the step before are kept. With a
+    best rule (``hooks.keep_best``) those of the best probe are, if one met its condition.
 
     Raises:
         InputError: Rows are missing or too long, or a checkpoint does not fit.
         Diverged: The very first step was not finite.
     """
-    state = _prepare(lm, objective, draws, config)
+    state = _prepare(lm, objective, draws, config, Best(hooks.keep_best) if hooks.keep_best else None)
     rule = parse_stop_rule(config.stop_at) if config.stop_at else None
     first = 0
     if resume and hooks.checkpoint is not None:
-        first = load_checkpoint(hooks.checkpoint, hooks.key, lm.module, state.optimizer)
+        first = load_checkpoint(hooks.checkpoint, hooks.key, lm.module, state.optimizer, state.best)
     if first == 0:
         _probe(state, hooks, rule, 0)
     started, stopped, step = time.monotonic(), "finished", first
@@ -120,10 +133,13 @@ def train(
     if step == 0 and stopped.startswith("diverged"):
         raise Diverged("The first step was not finite. Lower the learning rate or check the rows.")
     lm.module.eval()
-    return Summary(step, stopped, time.monotonic() - started)
+    kept = state.best.restore(lm.module, step) if state.best else step
+    return Summary(step, stopped, time.monotonic() - started, kept)
 
 
-def _prepare(lm: HFModel, objective: Objective, draws: Draws, config: TrainConfig) -> _State:
+def _prepare(
+    lm: HFModel, objective: Objective, draws: Draws, config: TrainConfig, best: Best | None
+) -> _State:
     from accelerate import Accelerator
 
     steps, keys = config.steps(draws.steps_per_epoch), view_keys(objective)
@@ -138,7 +154,7 @@ def _prepare(lm: HFModel, objective: Objective, draws: Draws, config: TrainConfi
     module, prepared = accelerator.prepare(lm.module, optimizer)
     # Dropout would make the loss depend on batching, and the reference has none: models stay in eval.
     module.eval()
-    return _State(lm, module, prepared, accelerator, objective, draws, config, keys, reference, steps)
+    return _State(lm, module, prepared, accelerator, objective, draws, config, keys, reference, steps, best)
 
 
 def _reference_rows(lm: HFModel, objective: Objective, draws: Draws, steps: int) -> list[Encoded]:
@@ -216,9 +232,14 @@ def _due(every: int, step: int, steps: int) -> bool:
 
 def _probe(state: _State, hooks: Hooks, rule: StopRule | None, step: int) -> bool:
     """Measure and log the model; say whether the stop rule is reached."""
+    from accelerate.utils import broadcast_object_list
+
     if hooks.probe is None:
         return False
-    values = dict(hooks.probe(state.lm, step))
+    # All processes must stop at the same step and keep the same weights: the first one's values count.
+    values: dict[str, float] = broadcast_object_list([dict(hooks.probe(state.lm, step))])[0]
+    if state.best is not None:
+        state.best.consider(step, values, state.lm.module)
     if state.accelerator.is_main_process:
         hooks.log({"step": step, "probe": values})
     return rule is not None and rule.reached(values)
@@ -227,4 +248,4 @@ def _probe(state: _State, hooks: Hooks, rule: StopRule | None, step: int) -> boo
 def _checkpoint(state: _State, hooks: Hooks, step: int) -> None:
     if hooks.checkpoint is not None and state.accelerator.is_main_process:
         inner = getattr(state.optimizer, "optimizer", state.optimizer)
-        save_checkpoint(hooks.checkpoint, hooks.key, step, state.lm.module, inner)
+        save_checkpoint(hooks.checkpoint, hooks.key, step, state.lm.module, inner, state.best)

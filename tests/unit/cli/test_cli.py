@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import pytest
+from tests.unit.reports.test_differences import make as make_run
 
 from forgetwell.cli import main
 
@@ -29,6 +30,23 @@ def test_show_has_formula_source_and_defaults(monkeypatch, capsys):
     _, output = run(monkeypatch, capsys, "show", "npo")
     assert "Source:" in output.out
     assert "beta = 0.1" in output.out
+
+
+def test_compare_prints_every_difference(monkeypatch, capsys, tmp_path):
+    runs = [make_run(tmp_path / c, c, [v] * 8, [1.0] * 8) for c, v in (("before", 1.0), ("plain", 0.2))]
+    _, output = run(monkeypatch, capsys, "compare", *runs, "--metric", "rouge_l_recall")
+    assert "NPO, honest request against Before unlearning" in output.out
+    assert "forget/clean         -0.800  [-0.800, -0.800]  p=0.016  lower" in output.out
+    code, output = run(monkeypatch, capsys, "compare", runs[0])
+    assert code == 2
+    assert "two evaluations" in output.err
+
+
+@pytest.mark.parametrize("name", ["rouge_l_recall", "privleak"])
+def test_show_explains_a_metric(monkeypatch, capsys, name):
+    _, output = run(monkeypatch, capsys, "show", name)
+    for word in ("meaning: ", "range: ", "direction: ", "reads: ", "source: arXiv "):
+        assert word in output.out
 
 
 @pytest.mark.parametrize(

@@ -28,10 +28,13 @@ class Tags(HTMLParser):
     def __init__(self):
         super().__init__()
         self.seen, self.attributes, self.open = set(), set(), []
+        self.links, self.ids = set(), set()
 
     def handle_starttag(self, tag, attrs):
         self.seen.add(tag)
         self.attributes |= {name for name, _ in attrs}
+        self.links |= {value for name, value in attrs if name == "href"}
+        self.ids |= {value for name, value in attrs if name == "id"}
         if tag not in self.void:
             self.open.append(tag)
 
@@ -55,9 +58,33 @@ def test_the_page_is_whole_and_loads_nothing(tmp_path):
     html = report(make_runs(tmp_path / "runs"), tmp_path / "report.html").html.read_text()
     tags = parse(html)
     assert not tags.seen & {"script", "link", "img", "iframe"}
-    assert not tags.attributes & {"src", "href", "onload", "onclick"}
+    assert not tags.attributes & {"src", "onload", "onclick"}
     assert not re.search(r"https?://|url\(|@import", html)
-    assert html.count("<svg") == 3 + 3
+    assert html.count("<svg") == 3 + 3 + 1
+
+
+def test_metric_names_lead_to_what_they_mean(tmp_path):
+    html = report(make_runs(tmp_path / "runs"), tmp_path / "report.html").html.read_text()
+    tags = parse(html)
+    assert tags.links == {f"#metric-{m}" for m in ("rouge_l_recall", "answer_prob", "truth_ratio", "refusal")}
+    assert {link[1:] for link in tags.links} <= tags.ids
+    assert "Source: arXiv 2401.06121." in html
+
+
+def test_set_metrics_have_a_table_of_their_own(tmp_path):
+    runs = make_runs(tmp_path / "runs")
+    for run in runs:
+        rows = read_jsonl(run / "results.jsonl")
+        facts = {"split": "run", "n": 40, "better": "high", "low": None, "high": None}
+        quality = {**rows[0], **facts, "metric": "forget_quality", "value": 1.8e-21}
+        write_jsonl(run / "results.jsonl", [*rows, quality])
+    files = report(runs, tmp_path / "report.html")
+    html = files.html.read_text()
+    parse(html)
+    assert 'href="#metric-forget_quality">Forget quality</a>' in html
+    assert "1.8e−21" in html
+    cells = [c for c in json.loads(files.json.read_text())["tables"] if c["table"] == "whole"]
+    assert [(c["value"], c["low"]) for c in cells] == [(1.8e-21, None)] * 4
 
 
 def test_the_verdict_says_what_happened(tmp_path):

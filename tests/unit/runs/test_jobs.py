@@ -33,6 +33,26 @@ def test_a_run_is_one_folder_with_all_that_made_it(tmp_path):
     assert (out / "model" / "model.safetensors").exists()
 
 
+def test_the_best_probes_weights_are_saved_and_the_step_is_noted(tmp_path):
+    config = replace(JOB.config, probe_every=1)
+    rule = "utility.answer_prob if forget.rouge_l_recall<=1"
+    job = replace(JOB, config=config, probe=RETAIN[:2], keep_best=rule)
+    summary = jobs.run_job(job, tmp_path / "run", lm=tiny_lm())
+    manifest = read_manifest(tmp_path / "run")
+    assert manifest["keep_best"] == rule
+    assert manifest["kept_step"] == summary.kept
+    probes = [r["probe"] for r in read_jsonl(tmp_path / "run" / "train.jsonl") if "probe" in r]
+    best = max(range(1, 5), key=lambda step: probes[step]["utility.answer_prob"])
+    assert summary.kept == best
+    assert "keep_best" not in JOB.settings  # runs without the rule keep their digest
+
+
+def test_a_best_rule_without_a_probe_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(InputError, match="probe"):
+        jobs.run_job(replace(JOB, keep_best="utility.rouge_l_recall"), tmp_path / "run", lm=tiny_lm())
+    assert not (tmp_path / "run").exists()
+
+
 def test_nothing_is_overwritten_unasked(tmp_path):
     out = tmp_path / "run"
     jobs.run_job(JOB, out, lm=tiny_lm())

@@ -1,0 +1,100 @@
+"""From names of metrics to tables: what has to be measured, and everything made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from forgetwell.calls import parse_call
+from forgetwell.errors import unknown_name
+from forgetwell.metrics.registry import ROW_METRICS, canonical, measure
+from forgetwell.metrics.sets import SET_METRICS, SetCall, Whose, is_set_metric, set_call
+from forgetwell.suites.aggregate import Measured, split_results, utility_results
+from forgetwell.suites.types import Suite
+from forgetwell.suites.whole import RowValues, Table, problem, whole_results
+from forgetwell.types import Record, Result
+
+METRICS = ("rouge_l_recall", "answer_prob", "truth_ratio", "refusal")
+SET_DEFAULTS = (
+    "model_utility",
+    "forget_quality",
+    "ks_statistic",
+    "membership_auc",
+    "privleak",
+    "trigger_gap",
+    "trigger_gap_change",
+    "scope_leakage",
+    "scope_kept",
+)
+
+
+@dataclass(frozen=True)
+class MetricPlan:
+    """Row metrics to measure, set metrics to make of them, and why others are left out."""
+
+    rows: tuple[str, ...]
+    sets: tuple[SetCall, ...]
+    left_out: tuple[str, ...] = ()
+
+
+class Tables(NamedTuple):
+    """All results, and a sentence for each set metric that is not among them."""
+
+    results: tuple[Result, ...]
+    left_out: tuple[str, ...]
+
+
+def plan_metrics(metrics: Sequence[str] | None, suite: Suite, runs: Mapping[Whose, RowValues]) -> MetricPlan:
+    """Return what has to be measured for some metrics, or by default.
+
+    Raises:
+        UnknownName: There is no such metric.
+        InputError: A hyperparameter is wrong, or the suite lacks rows that a set metric reads.
+        MissingError: A set metric needs a run that was not given, or that lacks what it reads.
+    """
+    table = Table(suite.splits, runs=runs)
+    if metrics is None:
+        calls = [set_call(name) for name in SET_DEFAULTS]
+        problems = [problem(call, table) for call in calls]
+        fitting = [call for call, found in zip(calls, problems, strict=True) if found is None]
+        return MetricPlan(_rows(METRICS, fitting), tuple(fitting), tuple(str(p) for p in problems if p))
+    for name in metrics:
+        _known(name)
+    calls = [set_call(name) for name in dict.fromkeys(metrics) if is_set_metric(name)]
+    for call in calls:
+        if (found := problem(call, table)) is not None:
+            raise found
+    return MetricPlan(_rows([m for m in metrics if not is_set_metric(m)], calls), tuple(calls))
+
+
+def tabulate(
+    lm: str,
+    suite: Suite,
+    records: Mapping[str, tuple[Record, ...]],
+    plan: MetricPlan,
+    runs: Mapping[Whose, RowValues],
+    seed: int,
+) -> Tables:
+    """Return the tables of a plan: every row metric on every split and over utility, then set metrics."""
+    results: list[Result] = []
+    measured: dict[str, dict[str, Measured]] = {}
+    for metric in plan.rows:
+        found = [Measured(s, measure(records[s.key], metric)) for s in suite.splits]
+        measured[metric] = {m.split.key: m for m in found}
+        results += split_results(lm, metric, found, seed)
+        results += utility_results(lm, metric, found, seed)
+    whole = whole_results(lm, plan.sets, Table(suite.splits, measured, runs), seed)
+    return Tables((*results, *whole.results), (*plan.left_out, *whole.left_out))
+
+
+def _rows(metrics: Sequence[str], calls: Sequence[SetCall]) -> tuple[str, ...]:
+    read = [r.metric for call in calls for r in call.reads.values() if r.whose == "own"]
+    return tuple(dict.fromkeys([*map(canonical, metrics), *read]))
+
+
+def _known(metric: str) -> None:
+    name = parse_call(metric).name
+    names = [*ROW_METRICS.names(), *SET_METRICS.names()]
+    if name not in names:
+        raise unknown_name("metric", name, names)

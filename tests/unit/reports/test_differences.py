@@ -1,0 +1,109 @@
+import json
+
+import pytest
+from tests.unit.reports.fakes import dump, facts, lines, make_runs
+from tests.unit.reports.test_report import parse
+
+from forgetwell.reports import report
+from forgetwell.reports.differences import difference_tables, find_differences, run_pairs
+from forgetwell.reports.loading import load_runs
+from forgetwell.reports.rows import SHOWN, drill_down, worst_rows
+from forgetwell.reports.svg import plane
+from forgetwell.reports.tables import summary_table
+from forgetwell.types import Result
+
+
+def make(folder, condition, forget, kept):
+    """Write a run whose rows have these recalls: one forget and one utility question a subject."""
+    folder.mkdir()
+    sets = {"forget/clean": forget, "x/clean": kept}
+    rows = [
+        {"split": split, "id": f"{k}", "subject": f"s{k}", "prompt": f"{split} {k}?", "answer": "a",
+         "generated": "<b>g</b>", "metrics": {"rouge_l_recall": v}}
+        for split, values in sets.items() for k, v in enumerate(values)
+    ]  # fmt: skip
+    lines(folder / "answers.jsonl", rows)
+    found = [
+        Result("", "", "rouge_l_recall", key, sum(v) / len(v), 0.0, 1.0, len(v), better)
+        for key, v, better in (("forget/clean", forget, "low"), ("utility/clean", kept, "high"))
+    ]
+    lines(folder / "results.jsonl", [{f: getattr(r, f) for f in Result.__slots__} for r in found])
+    dump(folder / "manifest.json", facts(condition) if condition else {"kind": "evaluate"})
+    return folder
+
+
+@pytest.fixture
+def runs(tmp_path):
+    before = make(tmp_path / "before", "before", [1.0] * 10, [0.8, 1.0] * 5)
+    plain = make(tmp_path / "plain", "plain", [0.2] * 10, [1.0, 0.8] * 5)
+    return load_runs([plain, before])
+
+
+def test_a_steady_difference_is_significant_and_noise_is_not(runs):
+    forget, kept = find_differences(runs)
+    assert (forget.split, forget.value, forget.by) == ("forget/clean", pytest.approx(-0.8), "subject")
+    assert forget.p == 2 / 2**10  # ten subjects, all one way
+    assert (forget.verdict, forget.tone) == ("lower", "good")
+    assert (kept.value, kept.verdict, kept.tone) == (pytest.approx(0), "not significant", "neutral")
+    assert forget.q == pytest.approx(2 * forget.p)  # two tests
+
+
+def test_known_conditions_are_compared_in_their_order(runs):
+    assert [(p.a.name, p.b.name) for p in run_pairs(runs)] == [("Before unlearning", "NPO, honest request")]
+    assert [t.metric for t in difference_tables(runs, find_differences(runs))] == ["rouge_l_recall"]
+
+
+def test_other_runs_are_compared_with_the_first(tmp_path):
+    folders = [make(tmp_path / name, None, [1.0], [1.0]) for name in "abc"]
+    assert [(p.a.color, p.b.color) for p in run_pairs(load_runs(folders))] == [(4, 5), (4, 6)]
+
+
+def test_the_page_marks_what_is_not_significant_in_words_and_shape(runs, tmp_path):
+    folders = [tmp_path / "before", tmp_path / "plain"]
+    files = report(folders, tmp_path / "report.html")
+    html = files.html.read_text()
+    parse(html)
+    assert "▼</span> −0.80 lower" in html
+    assert "○</span> 0.00 not significant" in html
+    kept = json.loads(files.json.read_text())["differences"]
+    assert [d["clear"] for d in kept] == [True, False]
+
+
+def test_the_plane_places_runs_by_forgetting_and_utility(runs):
+    before, plain = plane(summary_table(runs)).marks
+    assert before.x < plain.x
+    assert (before.forgotten, plain.forgotten) == (pytest.approx(0), pytest.approx(0.8))
+    assert before.y == plain.y
+    assert before.trigger is None
+    assert plane(summary_table(runs[:1])) is None
+
+
+def test_rows_come_worst_first_and_are_counted(tmp_path):
+    many = [k / 100 for k in range(60)]
+    folders = [
+        make(tmp_path / c, c, values, values[::-1]) for c, values in (("before", [1.0] * 60), ("plain", many))
+    ]
+    forget, kept = drill_down(load_runs(folders))
+    assert (forget.total, len(forget.examples)) == (60, SHOWN)
+    assert forget.examples[0].said[-1].score == max(many)  # still said
+    assert kept.examples[0].said[-1].score == min(many)
+    still, lost = worst_rows(load_runs(folders))
+    assert still.title == "Still said"
+    assert [e.said[-1].score for e in still.examples] == sorted(many)[-3:][::-1]
+    assert lost.title == "Lost"
+    assert lost.examples[0].said[-1].score == 0.0
+
+
+def test_hostile_text_is_escaped_in_the_drill_down(runs, tmp_path):
+    html = report([tmp_path / "before", tmp_path / "plain"], tmp_path / "r.html").html.read_text()
+    assert "<b>g" not in html
+    assert "&lt;b&gt;g" in html
+
+
+def test_runs_without_answers_are_left_out(tmp_path):
+    folders = make_runs(tmp_path)
+    for folder in folders[1:]:
+        (folder / "answers.jsonl").unlink()
+    views = load_runs(folders)
+    assert find_differences(views) == ()
+    assert worst_rows(views) == ()
