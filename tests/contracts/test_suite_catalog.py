@@ -24,5 +24,5 @@ class TestSuite:
     def test_every_option_is_a_flag_of_the_command(self, name):
         from forgetwell.cli.measuring import Asked
 
-        known = {*Asked.__dataclass_fields__, "prompt_words", "answer_words"}
+        known = {*Asked.__dataclass_fields__, "prompt_words", "answer_words", "shots"}
         assert SUITES.get(name).hyperparameters.keys() <= known

@@ -73,10 +73,10 @@ def truthfulqa(kind: str) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def mmlu() -> tuple[Row, ...]:
-    """Return MMLU with five solved questions of the same task as earlier turns; answers are letters."""
+def mmlu(shots: int = 5) -> tuple[Row, ...]:
+    """Return MMLU with up to five solved questions of the same task as earlier turns; answers are letters."""
     solved = {
-        r["task"]: _turns(r["examples"])
+        r["task"]: _turns(r["examples"][: max(0, shots)])
         for _, r in _records("utility_general_mmlu_fewshot", "task", "examples")
     }
     return tuple(

@@ -165,14 +165,14 @@ class HFModel:
         prompts = [self.codec.encode_prompt(row) for row in rows]
         answer = generate_packed if self.module.packs else generate_padded
         done: dict[int, Generation] = {}
-        for part in batches(prompts, GENERATION_TOKENS):
-            with self.precision():
+        with self.precision():  # around all batches: weights are cast once
+            for part in batches(prompts, GENERATION_TOKENS):
                 chosen = [prompts[i] for i in part]
                 outputs = answer(self.module.network, chosen, max_new_tokens, self.codec.stop_ids)
-            for i, ids in zip(part, outputs, strict=True):
-                finished = bool(ids) and ids[-1] in self.codec.stop_ids
-                done[i] = Generation(self.codec.decode(ids).strip(), len(ids), finished)
-            progress(len(part))
+                for i, ids in zip(part, outputs, strict=True):
+                    finished = bool(ids) and ids[-1] in self.codec.stop_ids
+                    done[i] = Generation(self.codec.decode(ids).strip(), len(ids), finished)
+                progress(len(part))
         return [done[i] for i in range(len(rows))]
 
     def save(self, folder: Path, card: ModelCard | None = None) -> None:

@@ -126,6 +126,7 @@ def evaluate(
     plan_metrics(measures.metrics, asked, runs)  # what can't be measured is said before a model loads
     settings = evaluation_settings(model, asked, seed=seed, measures=measures)
     lm = load(model, dtype=dtype, max_length=MAX_LENGTH)
+    _check_lengths(lm, asked)
     start = load(measures.start, dtype=dtype) if measures.start else None
     records = Cache(None)
     if processes.first:
@@ -149,6 +150,13 @@ def evaluate(
         labels = {k: v for k, v in (("name", name), ("condition", condition)) if v}
         write_manifest(out, {**settings, **labels, "digest": lm.digest, "processes": processes.count})
     return evaluation
+
+
+def _check_lengths(lm: HFModel, suite: Suite) -> None:
+    """Refuse a row that does not fit before hours are spent on the others."""
+    for split in suite.splits:
+        for row in split.rows:
+            lm.codec.encode(row)
 
 
 def identity(lm: HFModel) -> str:

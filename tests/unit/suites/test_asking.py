@@ -2,6 +2,8 @@ import json
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from forgetwell.models.processes import Processes
 from forgetwell.runs.redaction import redact
@@ -167,3 +169,19 @@ def test_processes_share_a_round_and_only_the_first_writes(tmp_path):
         *((r.prompt, a) for r in ROWS for a in (r.answer, "x", "y")),
         *((r.prompt, 8) for r in ROWS),
     }
+
+
+floats = st.floats(allow_nan=False, allow_infinity=False)
+scores = st.builds(
+    TokenScores,
+    *[st.lists(x, max_size=4).map(tuple) for x in (floats, st.booleans(), floats, floats)],
+)
+answers = st.builds(Generation, st.text(), st.integers(0, 9), st.booleans())
+
+
+@given(said=st.lists(scores | answers, max_size=5))
+def test_what_is_kept_is_read_again(tmp_path_factory, said):
+    file = tmp_path_factory.mktemp("cache") / "records.jsonl"
+    found = {f"sha256:{k:064}": value for k, value in enumerate(said)}
+    open_cache(file, ME).keep(found)
+    assert read_cache(file, ME) == found

@@ -18,6 +18,7 @@ def rwku(
     *,
     target: tuple[str | int, ...] = (1,),
     full: bool = False,
+    shots: int = 5,
     limit: int | None = None,
     max_new_tokens: int = 30,
 ) -> Suite:
@@ -25,11 +26,12 @@ def rwku(
 
     Splits: ``forget_level1`` (blanks), ``forget_level2`` (questions), ``forget_level3`` (nine adversarial
     forms), ``neighbor_level1``, ``neighbor_level2``, ``triviaqa`` and ``bbh`` (exact match), and as multiple
-    choice ``mmlu`` (five-shot), ``truthfulqa_mc1``, ``truthfulqa_mc2``.
+    choice ``mmlu``, ``truthfulqa_mc1``, ``truthfulqa_mc2``.
 
     Args:
         target: Names or numbers of the people to forget, as [1, "Stephen King"].
         full: Ask all rows of the utility sets instead of 100 of each.
+        shots: Solved examples before each question of MMLU, 0 to 5; fewer for models with a short context.
         limit: Rows of each set at most, spread evenly.
         max_new_tokens: Length of answers.
 
@@ -45,7 +47,7 @@ def rwku(
         ),
         _split("triviaqa", "utility", triviaqa(), few),
         _split("bbh", "utility", bbh(), few),
-        _split("mmlu", "utility", mmlu(), few, answered=False),
+        _split("mmlu", "utility", mmlu(shots), few, answered=False),
         _split("truthfulqa_mc1", "utility", truthfulqa("mc1"), few, answered=False),
         _split("truthfulqa_mc2", "utility", truthfulqa("mc2"), few, answered=False),
     ]
