@@ -57,6 +57,8 @@ def evaluate(
     reference: str = "",
     before: str = "",
     start: str = "",
+    lm_eval_tasks: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    lm_eval_limit: int = 0,
     seed: int = 0,
     dtype: str = "auto",
     name: str = "",
@@ -78,6 +80,8 @@ def evaluate(
         reference: Evaluation folder of a model trained without the forget rows, for forget quality.
         before: Evaluation folder of the model before unlearning, for changes since then.
         start: The model before unlearning, which judges answers for gibberish.
+        lm_eval_tasks: Also run these tasks of lm-evaluation-harness (the extra forgetwell[lm-eval]).
+        lm_eval_limit: Documents of each task at most; 0 = all.
         seed: Of intervals.
         dtype: Compute type: auto, float32 or bfloat16.
         name: What reports call it; by default its folder's name.
@@ -92,12 +96,14 @@ def evaluate(
 
     given = {k: v for k, v in dataclasses.asdict(asked).items() if v is not None}
     options = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+    wanted, tasks = tuple(metrics) if metrics else None, tuple(lm_eval_tasks or ())
+    measures = evaluation.Measures(wanted, reference, before, start, tasks, lm_eval_limit)
     with progress_bar(f"evaluating {suite}") as progress:
         found = evaluation.evaluate(
             model,
             build_suite(suite, options),
             out,
-            measures=evaluation.Measures(tuple(metrics) if metrics else None, reference, before, start),
+            measures=measures,
             seed=seed,
             dtype=dtype,
             name=name,

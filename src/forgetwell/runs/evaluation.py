@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from forgetwell.errors import InputError
+from forgetwell.errors import InputError, MissingError
 from forgetwell.files import digest, file_sha256, sha256
 from forgetwell.metrics.sets import Whose
 from forgetwell.models.lm import HFModel, load
@@ -22,6 +22,7 @@ from forgetwell.suites.plan import plan_metrics
 from forgetwell.suites.registry import build_suite
 from forgetwell.suites.types import Suite
 from forgetwell.suites.whole import RowValues
+from forgetwell.types import Result
 
 RECORDS = "records.jsonl"
 MAX_LENGTH = 4096  # tokens of a row; few-shot prompts are longer than what is trained on
@@ -36,12 +37,16 @@ class Measures:
         reference: Evaluation of a model trained without the forget rows, on the same suite.
         before: Evaluation of the model before unlearning, on the same suite.
         start: The model before unlearning, asked what it thinks of the answers (for gibberish).
+        tasks: Tasks of lm-evaluation-harness.
+        task_limit: Documents of each task at most; 0 = all.
     """
 
     metrics: tuple[str, ...] | None = None
     reference: str = ""
     before: str = ""
     start: str = ""
+    tasks: tuple[str, ...] = ()
+    task_limit: int = 0
 
     @property
     def runs(self) -> dict[Whose, RowValues]:
@@ -54,7 +59,12 @@ class Measures:
         """What was given, with the digest of each earlier run."""
         runs = {k: v for k, v in (("reference", self.reference), ("before", self.before)) if v}
         digests = {f"{k}_digest": file_sha256(Path(v) / MANIFEST) for k, v in runs.items()}
-        given = {"metrics": list(self.metrics) if self.metrics else None, "start": self.start}
+        given = {
+            "metrics": list(self.metrics) if self.metrics else None,
+            "start": self.start,
+            "lm_eval_tasks": list(self.tasks),
+            "lm_eval_limit": self.task_limit,
+        }
         return {**{k: v for k, v in given.items() if v}, **runs, **digests}
 
 
@@ -76,6 +86,16 @@ def evaluation_settings(
         "made_by": file_sha256(made) if made.is_file() else "",
         **measures.settings,
     }
+
+
+def _harness() -> Callable[..., tuple[Result, ...]]:
+    try:
+        from forgetwell.runs.harness import harness_results
+    except ImportError as error:
+        raise MissingError(
+            f"Tasks of lm-evaluation-harness need the extra: pip install forgetwell[lm-eval] ({error})."
+        ) from None
+    return harness_results
 
 
 def evaluate(
@@ -123,6 +143,7 @@ def evaluate(
     """
     asked = build_suite(suite) if isinstance(suite, str) else suite
     processes, out, runs = started_processes(), Path(out), measures.runs
+    harness_results = _harness() if measures.tasks else None
     plan_metrics(measures.metrics, asked, runs)  # what can't be measured is said before a model loads
     settings = evaluation_settings(model, asked, seed=seed, measures=measures)
     lm = load(model, dtype=dtype, max_length=MAX_LENGTH)
@@ -143,6 +164,9 @@ def evaluate(
         processes=processes,
         progress=progress,
     )
+    if harness_results is not None and processes.first:
+        found = harness_results(lm, measures.tasks, limit=measures.task_limit or None, seed=seed)
+        evaluation = replace(evaluation, results=(*evaluation.results, *found))
     if processes.first:
         save_evaluation(out, evaluation)
         if redact:

@@ -30,7 +30,7 @@ class Evaluation:
         records: The rows' records by split key.
         results: The tables' numbers: per split; the macro averages utility/clean, utility/trigger and
             utility/gap (clean - trigger); and set metrics, whose split is "run".
-        left_out: A sentence for each set metric that could not be computed.
+        left_out: A sentence for each metric that could not be computed.
     """
 
     model: str

@@ -39,7 +39,7 @@ class MetricPlan:
 
 
 class Tables(NamedTuple):
-    """All results, and a sentence for each set metric that is not among them."""
+    """All results, and a sentence for each metric that is not among them."""
 
     results: tuple[Result, ...]
     left_out: tuple[str, ...]
@@ -84,8 +84,10 @@ def tabulate(
         measured[metric] = {m.split.key: m for m in found}
         results += split_results(lm, metric, found, seed)
         results += utility_results(lm, metric, found, seed)
+    silent = [m for m, splits in measured.items() if all(s.skipped == len(s.values) for s in splits.values())]
+    nowhere = [f"{metric} applies to no row of this suite." for metric in silent]
     whole = whole_results(lm, plan.sets, Table(suite.splits, measured, runs), seed)
-    return Tables((*results, *whole.results), (*plan.left_out, *whole.left_out))
+    return Tables((*results, *whole.results), (*plan.left_out, *nowhere, *whole.left_out))
 
 
 def _rows(metrics: Sequence[str], calls: Sequence[SetCall]) -> tuple[str, ...]:

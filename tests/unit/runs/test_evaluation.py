@@ -21,6 +21,10 @@ def models(tmp_path_factory):
     return [str(f) for f in folders]
 
 
+def refuse(*given, **options):
+    raise AssertionError("this was asked before")
+
+
 def run(model, out, **options):
     return evaluate(model, SUITE, out, measures=MEASURES, dtype="float32", **options)
 
@@ -31,8 +35,8 @@ def test_records_serve_later_evaluations_of_the_same_model_alone(tmp_path, model
     other = run(models[1], tmp_path / "b", cache=cache)
     assert len(list(cache.iterdir())) == 2
     assert other.records != first.records
-    monkeypatch.setattr(HFModel, "score", None)
-    monkeypatch.setattr(HFModel, "generate", None)
+    monkeypatch.setattr(HFModel, "score", refuse)
+    monkeypatch.setattr(HFModel, "generate", refuse)
     again = run(models[0], tmp_path / "c", cache=cache)
     assert again.records == first.records
     assert again.results == first.results

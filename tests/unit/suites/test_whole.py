@@ -59,6 +59,12 @@ def test_what_was_asked_for_and_cannot_be_is_an_error_before_any_work(suite, met
     assert (lm.scored, lm.asked) == ([], [])
 
 
+def test_a_row_metric_that_applies_nowhere_is_named(suite):
+    found = evaluate_suite(FakeLM(), suite, metrics=["cloze", "rouge_l_recall"])
+    assert found.left_out == ("cloze applies to no row of this suite.",)
+    assert {r.metric for r in found.results} == {"rouge_l_recall"}
+
+
 def test_a_set_metric_brings_the_row_metrics_it_reads(suite):
     lm = FakeLM()
     found = evaluate_suite(lm, suite, metrics=["mean(of=answer_prob)", "truth_ratio(variant=true_better)"])
