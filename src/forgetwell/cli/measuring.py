@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from forgetwell.cli.app import app, is_first_process, progress_bar
+
+if TYPE_CHECKING:
+    from forgetwell.suites.evaluate import Evaluation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +31,8 @@ class Asked:
     "muse: questions about the forget text."
     retain_qa: str | None = None
     "muse: questions about the retain text."
-    target: list[str] | None = None
-    "rwku: names or numbers of the people to forget; may be repeated."
+    target: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None
+    "rwku: names or numbers of the people to forget."
     data: str | None = None
     "custom and triggers: file of rows with a column role (triggers: also world or tofu)."
     templates: str | None = None
@@ -42,8 +45,26 @@ class Asked:
     "Length of answers; by default the suite's own."
 
 
-AskedOptions = Annotated[Asked, Parameter(name="*")]
-_NOTHING = Asked()
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What is measured beyond the defaults."""
+
+    metrics: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None
+    """Row and set metrics, as rouge_l_recall "privleak(score=loss)"; forgetwell list names them. By default
+    those that fit the suite."""
+    reference: str = ""
+    "Evaluation folder of a model trained without the forget rows, for forget quality."
+    before: str = ""
+    "Evaluation folder of the model before unlearning, for changes since then."
+    start: str = ""
+    "The model before unlearning, which judges answers for gibberish."
+    lm_eval_tasks: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None
+    "Also run these tasks of lm-evaluation-harness (the extra forgetwell[lm-eval])."
+    lm_eval_limit: int = 0
+    "Documents of each task at most; 0 = all."
+
+
+_NOTHING, _DEFAULTS = Asked(), Measured()
 
 
 @app.command
@@ -52,13 +73,8 @@ def evaluate(
     model: str,
     out: Path,
     suite: str = "world",
-    asked: AskedOptions = _NOTHING,
-    metrics: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
-    reference: str = "",
-    before: str = "",
-    start: str = "",
-    lm_eval_tasks: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
-    lm_eval_limit: int = 0,
+    asked: Annotated[Asked, Parameter(name="*")] = _NOTHING,
+    measured: Annotated[Measured, Parameter(name="*")] = _DEFAULTS,
     seed: int = 0,
     dtype: str = "auto",
     name: str = "",
@@ -75,13 +91,7 @@ def evaluate(
         out: Folder for results.jsonl and answers.jsonl.
         suite: What to ask: world, tofu, rwku, muse, triggers, custom; forgetwell show explains each.
         asked: Options of the suite.
-        metrics: Row and set metrics, as rouge_l_recall "privleak(score=loss)"; forgetwell list names them. By
-            default those that fit the suite.
-        reference: Evaluation folder of a model trained without the forget rows, for forget quality.
-        before: Evaluation folder of the model before unlearning, for changes since then.
-        start: The model before unlearning, which judges answers for gibberish.
-        lm_eval_tasks: Also run these tasks of lm-evaluation-harness (the extra forgetwell[lm-eval]).
-        lm_eval_limit: Documents of each task at most; 0 = all.
+        measured: Metrics, and the runs that some of them read.
         seed: Of intervals.
         dtype: Compute type: auto, float32 or bfloat16.
         name: What reports call it; by default its folder's name.
@@ -96,14 +106,14 @@ def evaluate(
 
     given = {k: v for k, v in dataclasses.asdict(asked).items() if v is not None}
     options = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
-    wanted, tasks = tuple(metrics) if metrics else None, tuple(lm_eval_tasks or ())
-    measures = evaluation.Measures(wanted, reference, before, start, tasks, lm_eval_limit)
+    wanted, tasks = tuple(measured.metrics or ()) or None, tuple(measured.lm_eval_tasks or ())
+    runs = (measured.reference, measured.before, measured.start)
     with progress_bar(f"evaluating {suite}") as progress:
         found = evaluation.evaluate(
             model,
             build_suite(suite, options),
             out,
-            measures=measures,
+            measures=evaluation.Measures(wanted, *runs, tasks, measured.lm_eval_limit),
             seed=seed,
             dtype=dtype,
             name=name,
@@ -114,15 +124,18 @@ def evaluate(
             overwrite=overwrite,
             progress=progress,
         )
-    if not is_first_process():
-        return
+    if is_first_process():
+        _print_results(found)
+        print(f"Written: {out}")
+
+
+def _print_results(found: Evaluation) -> None:
     for r in found.results:
         interval = "" if r.low is None else f"[{r.low:.3f}, {r.high:.3f}]"
         skipped = f", {r.skipped} not applicable" if r.skipped else ""
         print(f"{r.metric:26} {r.split:20} {r.value:8.4g}  {interval:16}  n={r.n}{skipped}")
     for reason in found.left_out:
         print(f"Not measured: {reason}")
-    print(f"Written: {out}")
 
 
 @app.command

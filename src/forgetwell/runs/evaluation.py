@@ -146,9 +146,8 @@ def evaluate(
     harness_results = _harness() if measures.tasks else None
     plan_metrics(measures.metrics, asked, runs)  # what can't be measured is said before a model loads
     settings = evaluation_settings(model, asked, seed=seed, measures=measures)
-    lm = load(model, dtype=dtype, max_length=MAX_LENGTH)
-    _check_lengths(lm, asked)
-    start = load(measures.start, dtype=dtype) if measures.start else None
+    lm = _load_for(asked, model, dtype)
+    start = load(measures.start, dtype=dtype, max_length=MAX_LENGTH) if measures.start else None
     records = Cache(None)
     if processes.first:
         _start(out, settings, overwrite=overwrite, resume=resume)
@@ -168,19 +167,26 @@ def evaluate(
         found = harness_results(lm, measures.tasks, limit=measures.task_limit or None, seed=seed)
         evaluation = replace(evaluation, results=(*evaluation.results, *found))
     if processes.first:
-        save_evaluation(out, evaluation)
-        if redact:
-            purge(out)
         labels = {k: v for k, v in (("name", name), ("condition", condition)) if v}
-        write_manifest(out, {**settings, **labels, "digest": lm.digest, "processes": processes.count})
+        made = {"digest": lm.digest, "processes": processes.count}
+        _finish(out, evaluation, {**settings, **labels, **made}, redact)
     return evaluation
 
 
-def _check_lengths(lm: HFModel, suite: Suite) -> None:
-    """Refuse a row that does not fit before hours are spent on the others."""
+def _load_for(suite: Suite, model: str, dtype: str) -> HFModel:
+    """Load a model, and refuse a row that does not fit before hours are spent on the others."""
+    lm = load(model, dtype=dtype, max_length=MAX_LENGTH)
     for split in suite.splits:
         for row in split.rows:
             lm.codec.encode(row)
+    return lm
+
+
+def _finish(out: Path, evaluation: Evaluation, facts: Mapping[str, Any], redact: bool) -> None:
+    save_evaluation(out, evaluation)
+    if redact:
+        purge(out)
+    write_manifest(out, facts)
 
 
 def identity(lm: HFModel) -> str:
