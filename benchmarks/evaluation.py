@@ -181,7 +181,7 @@ def main() -> None:
     )
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--rows", type=int, default=3, help="rows of each set, default metrics")
-    parser.add_argument("--rows-every", type=int, default=2, help="rows of each set, every metric")
+    parser.add_argument("--rows-every", type=int, default=1, help="rows of each set, every metric")
     parser.add_argument("--max-new-tokens", type=int, default=16)
     parser.add_argument("--batch", type=int, default=32, help="rows of a padded batch on the plain side")
     parser.add_argument("--dtype", default="float32")
