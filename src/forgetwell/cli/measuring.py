@@ -97,6 +97,7 @@ def evaluate(
         name: What reports call it; by default its folder's name.
         condition: Its part in a report's comparison; by default its folder's name, if that is one of these.
         cache: Folder of records that several evaluations share, so that no text is asked twice of one model.
+            It holds answers (not with --redact), and purge does not reach it.
         redact: Keep digests instead of questions and answers.
         resume: Go on after an interruption.
         overwrite: Replace a run that is there.

@@ -128,7 +128,7 @@ def evaluate(
         name: What reports call it; by default its folder's name.
         condition: Its part in a comparison (before, plain, attacked, defended); by default its folder's name.
         cache: Folder of records that evaluations share, so that no text is asked twice of one model; by
-            default they are kept in `out` alone.
+            default they are kept in `out` alone. `purge` does not reach it.
         redact: Keep digests instead of questions and answers.
         resume: Go on after an interruption.
         overwrite: Replace a run that is there.
