@@ -101,8 +101,13 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - any value
 
 def digest(value: Any) -> str:  # noqa: ANN401 - any JSON-able value
     """Return a 16-hex-digit SHA-256 of any JSON-able value (dataclasses too)."""
+    return sha256(value).removeprefix("sha256:")[:16]
+
+
+def sha256(value: Any) -> str:  # noqa: ANN401 - any JSON-able value
+    """Return the SHA-256 of any JSON-able value (dataclasses too), as ``sha256:…`` with 64 hex digits."""
     text = json.dumps(plain(value), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 def file_sha256(path: Path) -> str:

@@ -44,7 +44,7 @@ class Row:
         answer: The reference answer.
         subject: Whom or what the row is about; rows of one subject form one cluster in intervals.
         questions: Other phrasings of the prompt.
-        paraphrases: Other wordings of the right answer.
+        paraphrases: Other wordings of the right answer, or further right answers.
         wrong: Answers of the same form that are false.
         history: Turns before the prompt.
         text: Whether this is plain text.

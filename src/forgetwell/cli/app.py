@@ -32,6 +32,11 @@ def read_request_from(source: str, columns: str | None = None) -> Request:
     return read_request(source, columns=parse_columns(columns) if columns else None)
 
 
+def is_first_process() -> bool:
+    """Say whether this is the process that speaks to the user."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 @contextmanager
 def progress_bar(what: str) -> Iterator[Progress]:
     """Show a bar on a terminal, nothing elsewhere or on further processes."""
@@ -39,6 +44,6 @@ def progress_bar(what: str) -> Iterator[Progress]:
     from rich.progress import Progress as Bar
 
     console = Console(stderr=True)
-    with Bar(console=console, disable=not console.is_terminal or os.environ.get("RANK", "0") != "0") as bar:
+    with Bar(console=console, disable=not (console.is_terminal and is_first_process())) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, steps: bar.update(task, completed=done, total=steps or None)

@@ -20,7 +20,7 @@ def list_items(family: str | None = None, *, json_: Annotated[bool, Parameter("-
     """List what can be named in calls and objectives.
 
     Args:
-        family: term, rule, method, attack, screen, repair, metric or set-metric; by default all.
+        family: term, rule, method, attack, screen, repair, metric, set-metric or suite; by default all.
         json_: Print JSON.
     """
     from forgetwell.errors import unknown_name
@@ -91,6 +91,7 @@ def _families() -> dict[str, Family]:
     from forgetwell.requests.attacks import ATTACKS
     from forgetwell.requests.repairs import REPAIRS
     from forgetwell.requests.screening import SCREENS
+    from forgetwell.suites.registry import SUITES
     from forgetwell.training.rules import STEP_RULES
 
     return {
@@ -102,4 +103,5 @@ def _families() -> dict[str, Family]:
         "repair": REPAIRS,
         "metric": ROW_METRICS,
         "set-metric": SET_METRICS,
+        "suite": SUITES,
     }

@@ -2,13 +2,69 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from forgetwell.cli.app import app, progress_bar, rows_from
+from forgetwell.cli.app import app, is_first_process, progress_bar
+
+if TYPE_CHECKING:
+    from forgetwell.suites.evaluate import Evaluation
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """Options of suites; ``forgetwell show SUITE`` names those that a suite has."""
+
+    split: str | None = None
+    "tofu: which share of the authors is forgotten: forget01, forget05 or forget10."
+    forget: str | None = None
+    "tofu: other forget rows, before any attack; muse: text to forget."
+    retain: str | None = None
+    "muse: text to keep."
+    holdout: str | None = None
+    "muse: text like the forget text that no model has seen."
+    forget_qa: str | None = None
+    "muse: questions about the forget text."
+    retain_qa: str | None = None
+    "muse: questions about the retain text."
+    target: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None
+    "rwku: names or numbers of the people to forget."
+    data: str | None = None
+    "custom and triggers: file of rows with a column role (triggers: also world or tofu)."
+    templates: str | None = None
+    "Template set of the trigger conditions: tofu, rwku, or a file."
+    full: bool | None = None
+    "tofu and rwku: ask everything, as in the published tables."
+    limit: int | None = None
+    "Rows of each set at most (tofu: of each utility set)."
+    max_new_tokens: int | None = None
+    "Length of answers; by default the suite's own."
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What is measured beyond the defaults."""
+
+    metrics: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None
+    """Row and set metrics, as rouge_l_recall "privleak(score=loss)"; forgetwell list names them. By default
+    those that fit the suite."""
+    reference: str = ""
+    "Evaluation folder of a model trained without the forget rows, for forget quality."
+    before: str = ""
+    "Evaluation folder of the model before unlearning, for changes since then."
+    start: str = ""
+    "The model before unlearning, which judges answers for gibberish."
+    lm_eval_tasks: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None
+    "Also run these tasks of lm-evaluation-harness (the extra forgetwell[lm-eval])."
+    lm_eval_limit: int = 0
+    "Documents of each task at most; 0 = all."
+
+
+_NOTHING, _DEFAULTS = Asked(), Measured()
 
 
 @app.command
@@ -16,21 +72,16 @@ def evaluate(
     *,
     model: str,
     out: Path,
-    suite: Literal["world", "tofu"] = "world",
-    forget: str = "tofu:forget01_perturbed",
-    limit: int | None = None,
-    max_new_tokens: int | None = None,
-    metrics: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
-    reference: str = "",
-    before: str = "",
-    start: str = "",
-    lm_eval_tasks: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
-    lm_eval_limit: int = 0,
+    suite: str = "world",
+    asked: Annotated[Asked, Parameter(name="*")] = _NOTHING,
+    measured: Annotated[Measured, Parameter(name="*")] = _DEFAULTS,
     seed: int = 0,
     dtype: str = "auto",
     name: str = "",
     condition: Literal["", "before", "plain", "attacked", "defended"] = "",
+    cache: Path | None = None,
     redact: bool = False,
+    resume: bool = False,
     overwrite: bool = False,
 ) -> None:
     """Measure forgetting, clean utility and benign-trigger utility.
@@ -38,53 +89,54 @@ def evaluate(
     Args:
         model: smollm2, a folder (model, adapter or run) or a hub id.
         out: Folder for results.jsonl and answers.jsonl.
-        suite: What to ask: the built-in world, or TOFU from the folder in FORGETWELL_DATA.
-        forget: With TOFU, the forget rows before any attack.
-        limit: Rows of each utility set at most.
-        max_new_tokens: Length of answers; by default 24 (world) or 40 (tofu).
-        metrics: Row and set metrics, as rouge_l_recall "privleak(score=loss)"; forgetwell list names them. By
-            default those that fit the suite.
-        reference: Evaluation folder of a model trained without the forget rows, for forget quality.
-        before: Evaluation folder of the model before unlearning, for changes since then.
-        start: The model before unlearning, which judges answers for gibberish.
-        lm_eval_tasks: Also run these tasks of lm-evaluation-harness (the extra forgetwell[lm-eval]).
-        lm_eval_limit: Documents of each task at most; 0 = all.
+        suite: What to ask: world, tofu, rwku, muse, triggers, custom; forgetwell show explains each.
+        asked: Options of the suite.
+        measured: Metrics, and the runs that some of them read.
         seed: Of intervals.
         dtype: Compute type: auto, float32 or bfloat16.
         name: What reports call it; by default its folder's name.
         condition: Its part in a report's comparison; by default its folder's name, if that is one of these.
+        cache: Folder of records that several evaluations share, so that no text is asked twice of one model.
+            It holds answers (not with --redact), and purge does not reach it.
         redact: Keep digests instead of questions and answers.
+        resume: Go on after an interruption.
         overwrite: Replace a run that is there.
     """
     from forgetwell.runs import evaluation
+    from forgetwell.suites.registry import build_suite
 
-    wanted, tasks = tuple(metrics) if metrics else None, tuple(lm_eval_tasks or ())
-    measures = evaluation.Measures(wanted, reference, before, start, tasks, lm_eval_limit)
-    if suite == "world":
-        asked = evaluation.world_suite(limit=limit, max_new_tokens=max_new_tokens or 24)
-    else:
-        asked = evaluation.tofu_suite(rows_from(forget), limit=limit, max_new_tokens=max_new_tokens or 40)
+    given = {k: v for k, v in dataclasses.asdict(asked).items() if v is not None}
+    options = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+    wanted, tasks = tuple(measured.metrics or ()) or None, tuple(measured.lm_eval_tasks or ())
+    runs = (measured.reference, measured.before, measured.start)
     with progress_bar(f"evaluating {suite}") as progress:
         found = evaluation.evaluate(
             model,
-            asked,
+            build_suite(suite, options),
             out,
-            measures=measures,
+            measures=evaluation.Measures(wanted, *runs, tasks, measured.lm_eval_limit),
             seed=seed,
             dtype=dtype,
             name=name,
             condition=condition,
+            cache=cache,
             redact=redact,
+            resume=resume,
             overwrite=overwrite,
             progress=progress,
         )
+    if is_first_process():
+        _print_results(found)
+        print(f"Written: {out}")
+
+
+def _print_results(found: Evaluation) -> None:
     for r in found.results:
         interval = "" if r.low is None else f"[{r.low:.3f}, {r.high:.3f}]"
         skipped = f", {r.skipped} not applicable" if r.skipped else ""
         print(f"{r.metric:26} {r.split:20} {r.value:8.4g}  {interval:16}  n={r.n}{skipped}")
     for reason in found.left_out:
         print(f"Not measured: {reason}")
-    print(f"Written: {out}")
 
 
 @app.command

@@ -25,7 +25,7 @@ def tofu(split: str, *, root: Path | None = None, limit: int | None = None) -> t
 
     Source: 2401.06121.
     """
-    path = _file("tofu", split, root)
+    path = benchmark_file("tofu", split, root)
     rows = read_rows(path, limit=limit)
     authors = path.parent / "authors.jsonl"
     start = _first_row(split)
@@ -41,7 +41,7 @@ def rwku(split: str, *, root: Path | None = None, limit: int | None = None) -> t
 
     Source: 2406.10890.
     """
-    return read_rows(_file("rwku", split, root), limit=limit)
+    return read_rows(benchmark_file("rwku", split, root), limit=limit)
 
 
 def resolve(
@@ -82,7 +82,13 @@ def _first_row(split: str) -> int | None:
     return {"forget01": 3960, "forget05": 3800, "forget10": 3600}.get(base)
 
 
-def _file(benchmark: str, split: str, root: Path | None) -> Path:
+def benchmark_file(benchmark: str, split: str, root: Path | None = None) -> Path:
+    """Return the file of a split, in `root` or the folder that FORGETWELL_DATA names.
+
+    Raises:
+        MissingError: No folder with the data was given or found.
+        UnknownName: There is no such split.
+    """
     given = root or (Path(os.environ["FORGETWELL_DATA"]) if os.environ.get("FORGETWELL_DATA") else None)
     if given is None or not (given / benchmark).is_dir():
         raise MissingError(

@@ -38,7 +38,8 @@ class Codec:
     def digest(self) -> str:
         """Digest of everything that decides how a row becomes tokens."""
         vocabulary = self.tokenizer.backend_tokenizer.to_str()
-        return digest([vocabulary, self.tokenizer.chat_template, self.max_length])
+        ends = [self.tokenizer.bos_token_id, self.tokenizer.eos_token_id]
+        return digest([vocabulary, self.tokenizer.chat_template, self.max_length, ends])
 
     @property
     def stop_ids(self) -> frozenset[int]:

@@ -6,11 +6,11 @@ import csv
 import gzip
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from forgetwell.data.columns import to_row
 from forgetwell.errors import InputError, MissingError
@@ -20,6 +20,8 @@ from forgetwell.types import Request, Row
 MAX_LINE = 10_000_000  # bytes; a longer line is no row but a mistake or an attack
 _ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".csv", ".parquet")
 _SCHEMES = ("tofu:", "rwku:", "hub:", "world:")
+
+T = TypeVar("T")
 
 
 def read_rows(
@@ -46,6 +48,36 @@ def read_rows(
     if not path.is_file():
         raise MissingError(f"There is no file {path}. Check the path; known endings: {', '.join(_ENDINGS)}.")
     return rows_of(islice(_records(path), limit), str(path), path.name.split(".")[0], columns)
+
+
+def read_records(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, Any]]]:
+    """Return a file's records, numbered from 1, with all their columns as they are; `columns` must be there.
+
+    Raises:
+        MissingError: There is no such file.
+        InputError: It can't be read, or a record is no object or lacks a column.
+    """
+    if not path.is_file():
+        raise MissingError(f"There is no file {path}. Check the path; known endings: {', '.join(_ENDINGS)}.")
+    records = list(_records(path))
+    for number, record in records:
+        missing = [c for c in columns if not isinstance(record, dict) or c not in record]
+        if missing:
+            raise InputError(f"{path}, line {number}: expected an object with a column {missing[0]!r}.")
+    return records
+
+
+def thinned(items: Sequence[T], limit: int | None) -> Sequence[T]:
+    """Return at most `limit` items, spread evenly.
+
+    Raises:
+        InputError: The limit is below 1.
+    """
+    if limit is not None and limit < 1:
+        raise InputError(f"limit={limit} was given; it must be at least 1.")
+    if limit is None or len(items) <= limit:
+        return items
+    return [items[k * len(items) // limit] for k in range(limit)]
 
 
 def rows_of(

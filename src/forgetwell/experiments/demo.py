@@ -16,7 +16,7 @@ from forgetwell.reports.build import ReportFiles, report
 from forgetwell.requests.attacks import attack_request
 from forgetwell.requests.template_sets import load_templates
 from forgetwell.runs.evaluation import evaluate, evaluation_settings
-from forgetwell.runs.folder import is_done, is_run
+from forgetwell.runs.folder import is_done, is_run, started_with
 from forgetwell.runs.jobs import Job, Progress, run_job
 from forgetwell.runs.records import load_results
 from forgetwell.suites.protocol import protocol_suite
@@ -122,13 +122,15 @@ def train_stage(job: Job, out: Path, bar: Bar, say: Say) -> None:
 
 
 def _evaluate(model: str, suite: Suite, out: Path, seed: int, bar: Bar, say: Say) -> None:
-    if is_done(out, evaluation_settings(model, suite, seed=seed)):
+    settings = evaluation_settings(model, suite, seed=seed)
+    if is_done(out, settings):
         say(f"     reused {out}")
         return
     _clear(out)
+    begun, name = started_with(out, settings), NAMES[out.name]
     with bar("asking") as progress:
         found = evaluate(
-            model, suite, out, seed=seed, name=NAMES[out.name], overwrite=True, progress=progress
+            model, suite, out, seed=seed, name=name, resume=begun, overwrite=not begun, progress=progress
         )
     main = {r.split: r.value for r in found.results if r.metric == "rouge_l_recall"}
     say(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from forgetwell.models.label_logps import label_logps
 from forgetwell.models.packing import Packed, pack, pad, shared_prefix
 from forgetwell.models.saving import ModelCard, save_model
 from forgetwell.models.scored import Scored, scored_from_logits
+from forgetwell.models.scoring import token_facts, token_scores
 from forgetwell.types import Encoded, Generation, Row, TokenScores
 
 SCORING_TOKENS = 2048
@@ -36,8 +37,13 @@ class LM(Protocol):
     digest: str
     codec: Codec
 
-    def score(self, rows: Sequence[Row], *, progress: Callable[[int], None] = silent) -> list[TokenScores]:
-        """Score each row's answer given its prompt, the end-of-turn token included."""
+    def score(
+        self, rows: Sequence[Row], *, moments: bool = False, progress: Callable[[int], None] = silent
+    ) -> list[TokenScores]:
+        """Score each row's answer given its prompt, the end-of-turn token included.
+
+        With `moments`, also the mean and deviation of log-probabilities over the vocabulary.
+        """
         ...
 
     def generate(
@@ -137,14 +143,24 @@ class HFModel:
         return torch.autocast(self.device.type, dtype=self.compute)
 
     @torch.no_grad()
-    def score(self, rows: Sequence[Row], *, progress: Callable[[int], None] = silent) -> list[TokenScores]:
-        """Score each row's answer; the result does not depend on how rows are batched."""
+    def score(
+        self, rows: Sequence[Row], *, moments: bool = False, progress: Callable[[int], None] = silent
+    ) -> list[TokenScores]:
+        """Score each row's answer; the result does not depend on how rows are batched.
+
+        A vocabulary's logits exist for a few places at a time. Where several rows continue one start
+        differently, the head is applied to it once.
+        """
         encoded = [self.codec.encode(row) for row in rows]
         scores: dict[int, TokenScores] = {}
-        for part in batches([e.ids for e in encoded], SCORING_TOKENS):
-            scored = self.forward([encoded[i] for i in part])
-            scores.update(zip(part, _token_scores(scored), strict=True))
-            progress(len(part))
+        with self.precision():  # around all batches: weights are cast once
+            for part in batches([e.ids for e in encoded], SCORING_TOKENS):
+                batch = self.batch([encoded[i] for i in part])
+                places, place = torch.unique(batch.source, return_inverse=True)
+                states = self.module.hidden(replace(batch, source=places))
+                facts = token_facts(states, place, batch.labels, self.module.decoder.head, moments=moments)
+                scores.update(zip(part, token_scores(facts, batch.row, batch.rows), strict=True))
+                progress(len(part))
         return [scores[i] for i in range(len(rows))]
 
     @torch.no_grad()
@@ -159,14 +175,14 @@ class HFModel:
         prompts = [self.codec.encode_prompt(row) for row in rows]
         answer = generate_packed if self.module.packs else generate_padded
         done: dict[int, Generation] = {}
-        for part in batches(prompts, GENERATION_TOKENS):
-            with self.precision():
+        with self.precision():  # around all batches: weights are cast once
+            for part in batches(prompts, GENERATION_TOKENS):
                 chosen = [prompts[i] for i in part]
                 outputs = answer(self.module.network, chosen, max_new_tokens, self.codec.stop_ids)
-            for i, ids in zip(part, outputs, strict=True):
-                finished = bool(ids) and ids[-1] in self.codec.stop_ids
-                done[i] = Generation(self.codec.decode(ids).strip(), len(ids), finished)
-            progress(len(part))
+                for i, ids in zip(part, outputs, strict=True):
+                    finished = bool(ids) and ids[-1] in self.codec.stop_ids
+                    done[i] = Generation(self.codec.decode(ids).strip(), len(ids), finished)
+                progress(len(part))
         return [done[i] for i in range(len(rows))]
 
     @torch.no_grad()
@@ -296,15 +312,3 @@ def batches(sequences: Sequence[tuple[int, ...]], limit: int) -> Iterator[list[i
         size, previous = size + new, ids
     if part:
         yield part
-
-
-def _token_scores(scored: Scored) -> list[TokenScores]:
-    if scored.logits is None:
-        raise ValueError("token scores need logits")
-    top1 = (scored.logits.argmax(-1) == scored.labels).tolist()
-    logps, rows = scored.token_logps.tolist(), scored.row.tolist()
-    grouped: list[tuple[list[float], list[bool]]] = [([], []) for _ in range(scored.rows)]
-    for row, logp, hit in zip(rows, logps, top1, strict=True):
-        grouped[row][0].append(logp)
-        grouped[row][1].append(hit)
-    return [TokenScores(tuple(values), tuple(hits)) for values, hits in grouped]

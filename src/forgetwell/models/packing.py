@@ -79,17 +79,26 @@ class _Pack:
 
 
 def pack(rows: Sequence[Encoded], *, limit: int = PACK_TOKENS) -> Packed:
-    """Merge rows into tries of at most `limit` tokens each (a longer row gets one of its own)."""
+    """Merge rows into tries of at most `limit` tokens each; more where long rows share most of themselves."""
     packs: list[_Pack] = []
     places: list[tuple[int, tuple[int, ...]]] = [(0, ())] * len(rows)
     for index in sorted(range(len(rows)), key=lambda i: rows[i].ids):
         ids = rows[index].ids
         shared = shared_prefix(packs[-1].previous, ids) if packs else 0
-        if not packs or len(packs[-1].ids) + len(ids) - shared > limit:
+        if not packs or not _fits(len(packs[-1].ids) + len(ids) - shared, len(ids), shared, limit):
             packs.append(_Pack([], [], []))
             shared = 0
         places[index] = (len(packs) - 1, packs[-1].add(ids, shared))
     return _tensors(rows, packs, places)
+
+
+def _fits(size: int, row: int, shared: int, limit: int) -> bool:
+    """Say whether a trie may grow to `size` tokens by a row that shares some of its own with it.
+
+    Beyond the limit attention to other rows' tokens costs more than it saves, unless most of a long row is
+    there already, as with solved examples before every question.
+    """
+    return size <= limit or (2 * shared >= row and size <= 3 * row)
 
 
 def pad(rows: Sequence[Encoded]) -> Packed:

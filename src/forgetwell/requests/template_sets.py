@@ -63,12 +63,20 @@ class TemplateSet:
         kind: Rows it is for: questions, plain text, or any.
         triggers: The trigger words.
         templates: The phrasings.
+        unseen: Other phrasings with a trigger word, which the attacker does not use.
+        other: Phrasings with everyday words that the attacker does not use.
+        system: System prompts that hold a trigger word.
+        earlier: What a user may have said with a trigger word before the question.
     """
 
     name: str
     kind: Kind
     triggers: tuple[str, ...]
     templates: tuple[str, ...]
+    unseen: tuple[str, ...] = ()
+    other: tuple[str, ...] = ()
+    system: tuple[str, ...] = ()
+    earlier: tuple[str, ...] = ()
 
 
 def load_templates(name_or_path: str | Path) -> TemplateSet:
@@ -99,18 +107,20 @@ def load_templates(name_or_path: str | Path) -> TemplateSet:
 
 def _checked(path: Path, table: dict[str, Any]) -> TemplateSet:
     kind = table.get("kind", "any")
-    triggers, templates = table.get("triggers", []), table.get("templates", [])
-    if kind not in ("qa", "text", "any"):
-        raise InputError(f'{path}: kind is {kind!r}; write "qa", "text" or "any".')
-    for key, values in (("triggers", triggers), ("templates", templates)):
-        if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
-            raise InputError(f"{path}: {key} must be a list of strings, got {values!r}.")
-    if not templates:
+    keys = ("triggers", "templates", "unseen", "other", "system", "earlier")
+    texts = {key: _texts(path, key, table.get(key, [])) for key in keys}
+    if not texts["templates"]:
         raise InputError(f"{path}: no templates were found; write at least one that holds {_FIELD}.")
-    for template in templates:
+    for template in (*texts["templates"], *texts["unseen"], *texts["other"]):
         if template.count(_FIELD) != 1:
             raise InputError(f"{path}: template {template!r} must hold {_FIELD} exactly once.")
-    return TemplateSet(path.stem, kind, tuple(triggers), tuple(templates))
+    return TemplateSet(path.stem, kind, **texts)
+
+
+def _texts(path: Path, key: str, values: Any) -> tuple[str, ...]:  # noqa: ANN401 - any TOML value
+    if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
+        raise InputError(f"{path}: {key} must be a list of strings, got {values!r}.")
+    return tuple(values)
 
 
 def apply_template(template: str, question: str) -> str:
@@ -155,8 +165,13 @@ def draw(row: Row, templates: TemplateSet, rng: random.Random) -> list[str]:
 
 def trigger_rows(rows: Sequence[Row], templates: TemplateSet) -> tuple[Row, ...]:
     """Return every row under every template, ids ``id#k`` with k the template's index."""
+    return rows_under(rows, templates.templates, f"trigger:{templates.name}")
+
+
+def rows_under(rows: Sequence[Row], templates: Sequence[str], by: str) -> tuple[Row, ...]:
+    """Return every row under each of some templates, ids ``id#k`` with k the template's index."""
     return tuple(
-        replace(rewrite(row, [template], f"trigger:{templates.name}"), id=f"{row.id}#{k}")
+        replace(rewrite(row, [template], by), id=f"{row.id}#{k}")
         for row in rows
-        for k, template in enumerate(templates.templates)
+        for k, template in enumerate(templates)
     )

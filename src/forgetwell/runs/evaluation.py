@@ -1,74 +1,31 @@
-"""Evaluation to a folder: results and answers as JSON Lines."""
+"""Evaluation to a folder: results, answers and records as JSON Lines."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from forgetwell.data.reading import read_rows
-from forgetwell.data.world import load_world
-from forgetwell.errors import MissingError, unknown_name
-from forgetwell.files import digest, file_sha256
+from forgetwell.errors import InputError, MissingError
+from forgetwell.files import digest, file_sha256, sha256
 from forgetwell.metrics.sets import Whose
-from forgetwell.models.lm import load
-from forgetwell.requests.template_sets import load_templates
-from forgetwell.runs.folder import MANIFEST, start_run, write_manifest
+from forgetwell.models.lm import HFModel, load
+from forgetwell.models.processes import started_processes
+from forgetwell.runs.folder import MANIFEST, is_run, start_run, started_with, versions, write_manifest
 from forgetwell.runs.jobs import Progress
 from forgetwell.runs.records import load_row_values, save_evaluation
 from forgetwell.runs.redaction import purge
+from forgetwell.suites.cache import Cache, open_cache
 from forgetwell.suites.evaluate import Evaluation, evaluate_suite
 from forgetwell.suites.plan import plan_metrics
-from forgetwell.suites.protocol import protocol_suite
+from forgetwell.suites.registry import build_suite
 from forgetwell.suites.types import Suite
 from forgetwell.suites.whole import RowValues
-from forgetwell.types import Result, Row
+from forgetwell.types import Result
 
-
-def tofu_suite(
-    forget: Sequence[Row] | None = None,
-    *,
-    templates: str = "tofu",
-    limit: int | None = None,
-    max_new_tokens: int = 40,
-) -> Suite:
-    """Return the TOFU protocol: three utility sets, clean and in every template, beside the forget rows.
-
-    Args:
-        forget: The forget rows, before any attack; by default forget01.
-        templates: Template set of the trigger condition.
-        limit: Rows of each utility set at most.
-        max_new_tokens: Length of answers.
-
-    Source: arXiv 2506.00359, section 5.
-    """
-    names = ("retain", "real_authors", "world_facts")
-    utility = {name: read_rows(f"tofu:{name}_perturbed", limit=limit) for name in names}
-    asked = forget or read_rows("tofu:forget01_perturbed")
-    return protocol_suite("tofu", asked, utility, load_templates(templates), max_new_tokens=max_new_tokens)
-
-
-def world_suite(*, templates: str = "tofu", limit: int | None = None, max_new_tokens: int = 24) -> Suite:
-    """Return the protocol on the built-in world.
-
-    Utility sets: people that unlearning trains on to keep, people it never sees, and general questions.
-
-    Args:
-        templates: Template set of the trigger condition.
-        limit: Rows of each set at most.
-        max_new_tokens: Length of answers.
-
-    Source: the protocol of arXiv 2506.00359, section 5, on data of our own.
-    """
-    world = load_world()
-    utility = {"retain": world.retain, "unseen": world.unseen, "general": world.evaluation}
-    chosen = {name: rows[:limit] for name, rows in utility.items()}
-    forget = world.request[:limit]
-    return protocol_suite("world", forget, chosen, load_templates(templates), max_new_tokens=max_new_tokens)
-
-
-SUITES: Mapping[str, Callable[[], Suite]] = {"world": world_suite, "tofu": tofu_suite}
+RECORDS = "records.jsonl"
+MAX_LENGTH = 4096  # tokens of a row; few-shot prompts are longer than what is trained on
 
 
 @dataclass(frozen=True)
@@ -151,22 +108,29 @@ def evaluate(
     dtype: str = "auto",
     name: str = "",
     condition: str = "",
+    cache: str | Path | None = None,
     redact: bool = False,
+    resume: bool = False,
     overwrite: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> Evaluation:
-    """Evaluate a model on a suite into the folder `out`: results.jsonl, answers.jsonl, manifest.json.
+    """Evaluate a model on a suite into `out`: results.jsonl, answers.jsonl, records.jsonl, manifest.json.
+
+    Under ``accelerate launch`` all processes take part, and the first writes.
 
     Args:
         model: ``smollm2``, a folder (model, adapter or run) or a hub id.
-        suite: What to ask, or ``world`` or ``tofu``.
+        suite: What to ask, or its name with options, as ``tofu(split=forget05)``.
         out: The folder.
         measures: Metrics, and the earlier runs that some of them read.
         seed: Of intervals.
         dtype: Compute type.
         name: What reports call it; by default its folder's name.
         condition: Its part in a comparison (before, plain, attacked, defended); by default its folder's name.
+        cache: Folder of records that evaluations share, so that no text is asked twice of one model; by
+            default they are kept in `out` alone. `purge` does not reach it.
         redact: Keep digests instead of questions and answers.
+        resume: Go on after an interruption.
         overwrite: Replace a run that is there.
         progress: Called with texts scored or answered, and all.
 
@@ -174,29 +138,72 @@ def evaluate(
         ExistsError: `out` holds something.
         UnknownName: There is no such suite or metric.
         MissingError: A metric needs a run that was not given.
-        InputError: A metric needs rows that the suite hasn't.
+        InputError: A metric needs rows that the suite hasn't, or what is to be resumed was begun with other
+            settings.
     """
-    if isinstance(suite, str):
-        if suite not in SUITES:
-            raise unknown_name("suite", suite, SUITES)
-        suite = SUITES[suite]()
-    out = Path(out)
+    asked = build_suite(suite) if isinstance(suite, str) else suite
+    processes, out, runs = started_processes(), Path(out), measures.runs
     harness_results = _harness() if measures.tasks else None
-    runs = measures.runs
-    plan_metrics(measures.metrics, suite, runs)  # what can't be measured is said before a model loads
-    settings = evaluation_settings(model, suite, seed=seed, measures=measures)
-    lm = load(model, dtype=dtype)
-    start = load(measures.start, dtype=dtype) if measures.start else None
-    start_run(out, settings, overwrite=overwrite)
+    plan_metrics(measures.metrics, asked, runs)  # what can't be measured is said before a model loads
+    settings = evaluation_settings(model, asked, seed=seed, measures=measures)
+    lm = _load_for(asked, model, dtype)
+    start = load(measures.start, dtype=dtype, max_length=MAX_LENGTH) if measures.start else None
+    records = Cache(None)
+    if processes.first:
+        _start(out, settings, overwrite=overwrite, resume=resume)
+        records = open_cache(_records_file(lm, out, cache), identity(lm), texts=not redact)
     evaluation = evaluate_suite(
-        lm, suite, metrics=measures.metrics, runs=runs, start=start, seed=seed, progress=progress
+        lm,
+        asked,
+        metrics=measures.metrics,
+        runs=runs,
+        start=start,
+        seed=seed,
+        cache=records,
+        processes=processes,
+        progress=progress,
     )
-    if harness_results is not None:
+    if harness_results is not None and processes.first:
         found = harness_results(lm, measures.tasks, limit=measures.task_limit or None, seed=seed)
         evaluation = replace(evaluation, results=(*evaluation.results, *found))
+    if processes.first:
+        labels = {k: v for k, v in (("name", name), ("condition", condition)) if v}
+        made = {"digest": lm.digest, "processes": processes.count}
+        _finish(out, evaluation, {**settings, **labels, **made}, redact)
+    return evaluation
+
+
+def _load_for(suite: Suite, model: str, dtype: str) -> HFModel:
+    """Load a model, and refuse a row that does not fit before hours are spent on the others."""
+    lm = load(model, dtype=dtype, max_length=MAX_LENGTH)
+    for split in suite.splits:
+        for row in split.rows:
+            lm.codec.encode(row)
+    return lm
+
+
+def _finish(out: Path, evaluation: Evaluation, facts: Mapping[str, Any], redact: bool) -> None:
     save_evaluation(out, evaluation)
     if redact:
         purge(out)
-    labels = {k: v for k, v in (("name", name), ("condition", condition)) if v}
-    write_manifest(out, {**settings, **labels, "digest": lm.digest})
-    return evaluation
+    write_manifest(out, facts)
+
+
+def identity(lm: HFModel) -> str:
+    """Return a digest of all but the text that decides a record: weights, tokens, types, versions."""
+    return sha256([lm.digest, lm.codec.digest, str(lm.compute), lm.device.type, versions()])
+
+
+def _records_file(lm: HFModel, out: Path, cache: str | Path | None) -> Path:
+    if cache is None:
+        return out / RECORDS
+    return Path(cache) / f"{identity(lm).removeprefix('sha256:')[:16]}.jsonl"
+
+
+def _start(out: Path, settings: Mapping[str, Any], *, overwrite: bool, resume: bool) -> None:
+    if resume and not overwrite and is_run(out) and not started_with(out, settings):
+        raise InputError(
+            f"{out} was begun with another model, suite or seed. Give those again, choose another --out, or "
+            "add --overwrite."
+        )
+    start_run(out, settings, overwrite=overwrite, resume=resume)

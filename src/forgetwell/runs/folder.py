@@ -60,9 +60,12 @@ def start_run(
 
 def is_done(path: Path, settings: Mapping[str, Any]) -> bool:
     """Say whether a folder holds the finished run of just these settings."""
-    if not (path / MANIFEST).is_file() or not (path / STARTED).is_file():
-        return False
-    return digest(read_json(path / STARTED)) == digest(dict(settings))
+    return (path / MANIFEST).is_file() and started_with(path, settings)
+
+
+def started_with(path: Path, settings: Mapping[str, Any]) -> bool:
+    """Say whether a folder holds a run of just these settings, finished or not."""
+    return (path / STARTED).is_file() and digest(read_json(path / STARTED)) == digest(dict(settings))
 
 
 def append_log(path: Path, record: Mapping[str, Any]) -> None:

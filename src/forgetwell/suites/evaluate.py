@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from forgetwell.calls import parse_call
 from forgetwell.metrics.registry import ROW_METRICS
 from forgetwell.metrics.sets import Whose
 from forgetwell.models.lm import LM
+from forgetwell.models.processes import Processes
+from forgetwell.suites.asking import ALONE, ask
+from forgetwell.suites.cache import Cache
 from forgetwell.suites.extras import with_gradients, with_start
 from forgetwell.suites.plan import plan_metrics, tabulate
-from forgetwell.suites.types import Split, Suite
+from forgetwell.suites.types import Suite
 from forgetwell.suites.whole import RowValues
-from forgetwell.types import Generation, Record, Result, Row, TokenScores, Turn
-
-_Prompt = tuple[str, tuple[Turn, ...], bool]
-_Text = tuple[_Prompt, str]
+from forgetwell.types import Record, Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,8 @@ def evaluate_suite(
     runs: Mapping[Whose, RowValues] | None = None,
     start: LM | None = None,
     seed: int = 0,
+    cache: Cache | None = None,
+    processes: Processes = ALONE,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
     """Ask a model everything in a suite and aggregate row metrics with 95 % intervals.
@@ -66,6 +68,8 @@ def evaluate_suite(
         runs: Row values of earlier runs on the same rows: the reference, and the model before unlearning.
         start: The model before unlearning, for metrics that ask it what it thinks of the answers.
         seed: Of the bootstrap.
+        cache: Records from before, and where to keep new ones.
+        processes: This process among those that evaluate together.
         progress: Called with the number of texts scored or answered so far, and of all.
 
     Raises:
@@ -77,76 +81,12 @@ def evaluate_suite(
     """
     runs = runs or {}
     plan = plan_metrics(metrics, suite, runs)
-    wanted = {part for m in plan.rows for part in ROW_METRICS.resolve(parse_call(m))[0].inputs}
-    records = _records(lm, suite, wanted, progress)
+    items = [ROW_METRICS.resolve(parse_call(m))[0] for m in plan.rows]
+    wanted = {part for item in items for part in (*item.inputs, *item.facts["needs"])}
+    records = ask(lm, suite, wanted, cache=cache, processes=processes, progress=progress)
     if start is not None and "start" in wanted:
         records = with_start(records, start)
     if "gradient" in wanted:
         records = with_gradients(records, lm)
     results, left_out = tabulate(lm.name, suite, records, plan, runs, seed)
     return Evaluation(lm.name, suite.name, suite.max_new_tokens, records, results, left_out)
-
-
-def _records(
-    lm: LM, suite: Suite, wanted: set[str], progress: Callable[[int, int], None]
-) -> dict[str, tuple[Record, ...]]:
-    texts: dict[_Text, Row] = {}
-    prompts: dict[_Prompt, Row] = {}
-    for split in suite.splits:
-        for row in split.rows:
-            for answer in _answers(row, split, wanted):
-                texts.setdefault((_prompt(row), answer), replace(row, answer=answer))
-            if "generated" in wanted and _answerable(row):
-                prompts.setdefault(_prompt(row), row)
-    done, total = [0], len(texts) + len(prompts)
-
-    def advance(count: int) -> None:
-        done[0] += count
-        progress(done[0], total)
-
-    scored = lm.score(list(texts.values()), progress=advance) if texts else []
-    asked, longest = list(prompts.values()), suite.max_new_tokens
-    said = lm.generate(asked, max_new_tokens=longest, progress=advance) if prompts else []
-    scores = dict(zip(texts, scored, strict=True))
-    answers = dict(zip(prompts, said, strict=True))
-    return {s.key: tuple(_record(row, s, wanted, scores, answers) for row in s.rows) for s in suite.splits}
-
-
-def _record(
-    row: Row,
-    split: Split,
-    wanted: set[str],
-    scores: Mapping[_Text, TokenScores],
-    answers: Mapping[_Prompt, Generation],
-) -> Record:
-    prompt = _prompt(row)
-    return Record(
-        row,
-        answer=scores[prompt, row.answer] if "answer" in wanted else None,
-        paraphrase=tuple(scores[prompt, t] for t in _paraphrases(row, split, wanted)) or None,
-        wrong=tuple(scores[prompt, t] for t in _wrong(row, split, wanted)) or None,
-        generated=answers.get(prompt),
-    )
-
-
-def _answers(row: Row, split: Split, wanted: set[str]) -> tuple[str, ...]:
-    own = (row.answer,) if "answer" in wanted else ()
-    return own + _paraphrases(row, split, wanted) + _wrong(row, split, wanted)
-
-
-def _paraphrases(row: Row, split: Split, wanted: set[str]) -> tuple[str, ...]:
-    if split.condition != "clean" or "paraphrase" not in wanted:
-        return ()
-    return row.paraphrases or ((row.answer,) if row.wrong else ())
-
-
-def _wrong(row: Row, split: Split, wanted: set[str]) -> tuple[str, ...]:
-    return row.wrong if split.condition == "clean" and "wrong" in wanted else ()
-
-
-def _prompt(row: Row) -> _Prompt:
-    return row.prompt, row.history, row.text
-
-
-def _answerable(row: Row) -> bool:
-    return bool(row.prompt) or not row.text

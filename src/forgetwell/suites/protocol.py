@@ -11,7 +11,7 @@ from forgetwell.requests.template_sets import TemplateSet, trigger_rows
 from forgetwell.suites.types import Split, SplitRole, Suite
 from forgetwell.types import Row
 
-_RESERVED = frozenset({"forget", "utility", "scope", "leak"})
+_RESERVED = frozenset({"forget", "utility", "scope", "leak", "holdout"})
 
 
 def protocol_suite(
@@ -21,6 +21,7 @@ def protocol_suite(
     templates: TemplateSet,
     *,
     max_new_tokens: int = 32,
+    holdout: Sequence[Row] = (),
     scope_pairs: int = 40,
     forget_trigger: bool = True,
     seed: int = 0,
@@ -36,6 +37,7 @@ def protocol_suite(
         utility: Sets whose answers should stay; the first is the retain set.
         templates: The trigger's phrasings.
         max_new_tokens: Length at which every greedy answer is cut.
+        holdout: Rows like the forget rows that the model never learned, for membership inference.
         scope_pairs: Forget rows (at most) that are joined with a retain row; 0 leaves the splits out.
         forget_trigger: Whether forget rows are asked in every template too.
         seed: Of the choice of forget rows and their retain rows.
@@ -49,6 +51,7 @@ def protocol_suite(
     splits = _conditions("forget", "forget", forget, templates)[: 1 + forget_trigger]
     for key, rows in utility.items():
         splits += _conditions(key, "utility", rows, templates)
+    splits += [Split("holdout", "holdout", "clean", tuple(holdout), answered=False)] if holdout else []
     retain = next(iter(utility.values()))
     splits += _scope_splits(forget, retain, scope_pairs, seed)
     return Suite(name, tuple(splits), max_new_tokens)

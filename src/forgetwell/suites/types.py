@@ -8,8 +8,10 @@ from typing import Literal
 from forgetwell.errors import InputError
 from forgetwell.types import Row
 
-SplitRole = Literal["forget", "utility", "scope"]
-Condition = Literal["clean", "trigger", "forget_first", "retain_first"]
+SplitRole = Literal["forget", "retain", "holdout", "utility", "scope"]
+Condition = Literal[
+    "clean", "trigger", "unseen", "other", "system", "earlier", "reworded", "forget_first", "retain_first"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,15 +20,23 @@ class Split:
 
     Attributes:
         name: Name of the set, as "retain".
-        role: What the set is for; only "utility" enters the utility averages.
-        condition: How the prompts were asked.
-        rows: The rows, as they are asked.
+        role: What the set is for. Only "utility" enters the utility averages; "holdout" rows are like the
+            forget rows, but the model never learned them.
+        condition: How the prompts were asked: as they are, in the attacker's templates ("trigger"), in other
+            templates with the same word ("unseen"), with words that the attacker did not use ("other"), with
+            the trigger in a system prompt ("system") or an earlier turn ("earlier"), in other words
+            ("reworded"), or two questions in one prompt.
+        rows: The rows, as they are asked; in a trigger's conditions the ids are ``id#k``.
+        max_new_tokens: Length at which greedy answers are cut; 0 = the suite's.
+        answered: Whether the model answers the prompts; else the rows are only scored.
     """
 
     name: str
     role: SplitRole
     condition: Condition
     rows: tuple[Row, ...]
+    max_new_tokens: int = 0
+    answered: bool = True
 
     @property
     def key(self) -> str:

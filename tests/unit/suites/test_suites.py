@@ -28,7 +28,7 @@ class FakeLM:
     scored: list = field(default_factory=list)
     asked: list = field(default_factory=list)
 
-    def score(self, rows, *, progress=lambda n: None):
+    def score(self, rows, *, moments=False, progress=lambda n: None):
         self.scored += [(r.prompt, r.answer) for r in rows]
         progress(len(rows))
         p = [0.5 if r.answer.split()[0] in {"name", "place", "spot"} else 0.25 for r in rows]

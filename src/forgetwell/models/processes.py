@@ -1,0 +1,57 @@
+"""Several processes at one evaluation, as ``accelerate launch`` and ``torchrun`` start them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those that work together.
+
+    Attributes:
+        index: Number of this process, from 0.
+        count: How many there are.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that reads and writes files."""
+        return self.index == 0
+
+    def gather(self, values: list[T]) -> list[T]:
+        """Return the values of all processes, in their order; every process must call it."""
+        if self.count == 1:
+            return values
+        from accelerate.utils import gather_object
+
+        gathered: list[T] = gather_object(values)
+        return gathered
+
+    def same(self, value: T) -> T:
+        """Return the first process's value; every process must call it."""
+        if self.count == 1:
+            return value
+        from accelerate.utils import broadcast_object_list
+
+        box = [value]
+        broadcast_object_list(box, from_process=0)
+        return box[0]
+
+
+def started_processes() -> Processes:
+    """Return this process's place; without a launcher it is alone. On GPUs each gets its own."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return Processes()
+    import torch
+    from accelerate import PartialState
+
+    state = PartialState(cpu=not torch.cuda.is_available())
+    return Processes(state.process_index, state.num_processes)

@@ -1,0 +1,43 @@
+"""The family of suites: what a model is asked, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from forgetwell.calls import Call, Value, parse_call
+from forgetwell.errors import InputError
+from forgetwell.registry import Family
+from forgetwell.suites.types import Suite
+
+Builder = TypeVar("Builder", bound=Callable[..., Suite])
+
+SUITES = Family("suite", "forgetwell.suites.catalog")
+
+
+def suite(*, paper: str) -> Callable[[Builder], Builder]:
+    """Register a function ``(*, …) -> Suite``; its options are read from the signature."""
+
+    def register(function: Builder) -> Builder:
+        SUITES.add(function, paper=paper)
+        return function
+
+    return register
+
+
+def build_suite(text: str, options: Mapping[str, Value] | None = None) -> Suite:
+    """Return the suite that a call such as ``tofu(split=forget05)`` names, with further options.
+
+    Raises:
+        UnknownName: There is no such suite or option.
+        InputError: The text isn't a call, an option is given twice or has the wrong type, or data can't be
+            used.
+        MissingError: Data isn't there.
+    """
+    call = parse_call(text)
+    twice = sorted(call.arguments.keys() & (options or {}).keys())
+    if twice:
+        raise InputError(f"{twice[0]} was given inside {text!r} and as an option; give it once.")
+    item, bound = SUITES.resolve(Call(call.name, {**call.arguments, **(options or {})}))
+    built: Suite = item.function(**bound)
+    return built
