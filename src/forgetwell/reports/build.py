@@ -213,7 +213,7 @@ def _facts(run: RunView) -> Iterator[Fact]:
         if value not in (None, "", {}, []):
             yield Fact(key.replace("_", " "), _words(value))
     for key, value in run.evaluation.items():
-        if key in run.manifest:
+        if key in run.manifest or value in (None, "", {}, []):
             continue
         yield Fact(f"evaluation {key.replace('_', ' ')}", _words(value))
 

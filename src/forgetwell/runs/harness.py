@@ -10,6 +10,7 @@ from typing import Any
 
 import lm_eval
 from lm_eval.api import model as harness
+from lm_eval.tasks import TaskManager
 
 from forgetwell.data.encoding import Codec
 from forgetwell.errors import InputError
@@ -88,10 +89,13 @@ def harness_results(
     Raises:
         InputError: There is no such task, or one asks for sampling.
     """
+    # Reading the names of the harness's own tasks takes seconds; configurations need none of them.
+    manager = TaskManager(include_defaults=any(isinstance(task, str) for task in tasks))
     try:
         found = lm_eval.simple_evaluate(
             model=HarnessLM(lm),
             tasks=list(tasks),
+            task_manager=manager,
             limit=limit,
             bootstrap_iters=1000,
             random_seed=seed,

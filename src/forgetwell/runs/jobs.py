@@ -14,12 +14,13 @@ from forgetwell.data.world import load_refusals
 from forgetwell.errors import InputError
 from forgetwell.files import digest, write_jsonl
 from forgetwell.methods.finetune import Lora, check_disjoint, finetune
+from forgetwell.metrics.registry import ROW_METRICS
 from forgetwell.models.lm import HFModel, load
 from forgetwell.models.saving import ModelCard
 from forgetwell.objectives.algebra import parse_objective
 from forgetwell.runs.folder import append_log, start_run, trim_log, write_manifest
 from forgetwell.runs.redaction import redact
-from forgetwell.suites.probe import request_probe
+from forgetwell.suites.probe import PROBED, request_probe
 from forgetwell.training.best import parse_best_rule
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.draws import Draws
@@ -171,28 +172,23 @@ def run_job(
         InputError: Rows, objective or settings can't be used; nothing was written.
     """
     parse_objective(job.objective)
-    metrics, best = _probe_metrics(job), parse_best_rule(job.keep_best) if job.keep_best else None
-    if best and not job.probe:
+    if job.keep_best and not job.probe:
         raise InputError(f"The rule {job.keep_best!r} needs a probe; give rows to keep that it can ask.")
+    metrics = _probe_metrics(job)
     check_disjoint(job.request.rows, job.retain)
     lm = lm or load(job.model, dtype=job.dtype, max_length=job.max_length)
     request, retain = _fitting(job, lm)
-    key = digest([job.settings, lm.digest])
     start_run(out, job.settings, overwrite=overwrite, resume=resume)
     if job.request.rows:
         rows = lean_rows(job.request.rows)
         write_jsonl(out / "request.jsonl", redact(rows) if job.redact else rows)
     checkpoint = out / "checkpoint.pt"
     trim_log(out, _finished(checkpoint) if resume else -1)
-    probe = None
-    if job.probe:
-        probe = request_probe(job.request, job.probe, metrics=metrics, seed=job.config.seed)
-    hooks = Hooks(lambda record: append_log(out, record), probe, best, checkpoint, key, progress)
     outcome = finetune(
         lm,
         request,
         retain,
-        hooks,
+        _hooks(job, out, lm, metrics, progress),
         objective=job.objective,
         config=job.config,
         refusals=job.refusals,
@@ -202,24 +198,55 @@ def run_job(
     # Left by a run that was killed after saving and before its manifest.
     shutil.rmtree(out / "model", ignore_errors=True)
     outcome.lm.save(out / "model", _card(job, lm))
-    summary = outcome.summary
-    facts = {"base_digest": lm.digest, "steps": summary.steps, "stopped": summary.stopped}
-    if best:
-        facts["kept_step"] = summary.kept
-    write_manifest(out, {**job.settings, **facts, "seconds": round(outcome.summary.seconds, 1)})
+    write_manifest(out, {**job.settings, "base_digest": lm.digest, **_ending(job, outcome.summary)})
     checkpoint.unlink(missing_ok=True)
     return outcome.summary
 
 
+def _hooks(job: Job, out: Path, lm: HFModel, metrics: Sequence[str], progress: Progress) -> Hooks:
+    probe = None
+    if job.probe:
+        probe = request_probe(job.request, job.probe, metrics=metrics, seed=job.config.seed)
+    return Hooks(
+        log=lambda record: append_log(out, record),
+        probe=probe,
+        keep_best=parse_best_rule(job.keep_best) if job.keep_best else None,
+        checkpoint=out / "checkpoint.pt",
+        key=digest([job.settings, lm.digest]),
+        progress=progress,
+    )
+
+
+def _ending(job: Job, summary: Summary) -> dict[str, Any]:
+    kept = {"kept_step": summary.kept} if job.keep_best else {}
+    return {
+        "steps": summary.steps,
+        "stopped": summary.stopped,
+        **kept,
+        "seconds": round(summary.seconds, 1),
+    }
+
+
 def _probe_metrics(job: Job) -> tuple[str, ...]:
-    """Return the row metrics that a probe measures: ROUGE-L recall, and those that rules name."""
+    """Return the row metrics that a probe measures: ROUGE-L recall, and those that rules name.
+
+    Raises:
+        InputError: A rule names a set that no probe has.
+        UnknownName: A rule names no row metric.
+    """
     keys = ["forget.rouge_l_recall"]
     if job.config.stop_at:
         keys.append(parse_stop_rule(job.config.stop_at).key)
     if job.keep_best:
         best = parse_best_rule(job.keep_best)
         keys += [best.key, *([best.condition.key] if best.condition else [])]
-    return tuple(dict.fromkeys(key.partition(".")[2] for key in keys))
+    for key in keys:
+        if key.partition(".")[0] not in PROBED:
+            raise InputError(f"The probe has no {key!r}; it has {', '.join(PROBED)} with a row metric each.")
+    metrics = tuple(dict.fromkeys(key.partition(".")[2] for key in keys))
+    for metric in metrics:
+        ROW_METRICS.get(metric)
+    return metrics
 
 
 def _fitting(job: Job, lm: HFModel) -> tuple[Request, tuple[Row, ...]]:

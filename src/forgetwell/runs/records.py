@@ -46,6 +46,10 @@ class Evaluated(Protocol):
     def results(self) -> tuple[Result, ...]:
         """Aggregates."""
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """A sentence for each metric that could not be computed."""
+
 
 def is_complete(path: Path) -> bool:
     """Say whether a run came to its end: the manifest is written last."""
@@ -64,13 +68,14 @@ def save_evaluation(path: Path, evaluation: Evaluated) -> None:
         WriteFailed: The disk refused; each file is as it was before, or new and whole.
     """
     facts = {name: getattr(evaluation, name) for name in ("model", "suite", "max_new_tokens")}
+    facts["left_out"] = list(evaluation.left_out)
     write_json(path / EVALUATION, facts)
     write_jsonl(path / ANSWERS, _answers(evaluation))
     write_jsonl(path / RESULTS, evaluation.results)
 
 
 def load_evaluation(path: Path) -> Json:
-    """Return model, suite and max_new_tokens of a run's evaluation; empty where there is none."""
+    """Return model, suite, max_new_tokens and left_out of a run's evaluation; empty where there is none."""
     return cast(Json, read_json(path / EVALUATION)) if (path / EVALUATION).is_file() else {}
 
 

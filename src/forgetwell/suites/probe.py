@@ -16,6 +16,7 @@ from forgetwell.suites.types import Split, Suite
 from forgetwell.types import Record, Request, Row
 
 _METRIC = "rouge_l_recall"
+PROBED = ("forget", "utility", "trigger")
 
 
 def make_probe(
@@ -43,7 +44,7 @@ def make_probe(
 
     Source: 2506.00359, figure 1.
     """
-    for name, rows in {"forget": forget, "utility": clean, "trigger": trigger}.items():
+    for name, rows in zip(PROBED, (forget, clean, trigger), strict=True):
         if not rows:
             raise InputError(f"The probe's {name} set has no rows; give at least one.")
     for metric in metrics:

@@ -58,7 +58,8 @@ def problem(call: SetCall, table: Table) -> ForgetwellError | None:
         found = _chosen(read, table.splits)
         if not found:
             have = ", ".join(s.key for s in table.splits)
-            return InputError(f"{call.text} needs rows of {read.split}; this suite has {have}.")
+            wanted = read.split.replace("others/", "utility sets besides retain, ")
+            return InputError(f"{call.text} needs rows of {wanted}; this suite has {have}.")
         lacking = _lacking(call, read, table, found) if read.whose != "own" else None
         if lacking:
             return lacking

@@ -68,6 +68,9 @@ def test_a_request_that_cannot_be_used(say, tmp_path, content, says):
         (("--lr", "-1"), "above 0"),
         (("--stop-at", "forget<0.3"), "stop rule"),
         (("--stop-at", "forgotten.rouge<=0.3"), "The probe has no"),
+        (("--stop-at", "forget.rouge<=0.3"), "'rouge_l_recall'"),
+        (("--keep-best", "utility.rouge"), "'rouge_l_recall'"),
+        (("--keep-best", "utility = x"), "rule"),
     ],
 )
 def test_settings_that_cannot_be_used(say, tmp_path, changes, says):

@@ -106,6 +106,7 @@ def test_a_stub_task_gives_results_as_tables_have_them(lm):
     assert found.low < found.value < found.high
 
 
+@pytest.mark.slow
 def test_an_unknown_task_is_a_plain_error(lm):
     with pytest.raises(InputError, match="no_such_task"):
         harness_results(lm, ["no_such_task"])
