@@ -104,7 +104,9 @@ def altpo(
     Source: Mekala et al., arXiv 2409.13474 (the paper itself not read). The factor 2/β is open-unlearning's
     (2506.12618).
     Defaults: β = 0.1, the middle of the authors' grid {.05, .1, .5}; their retain weights are 1, 2 and 5.
-    Tested: not yet on the default model.
+    Tested: SmolLM2-135M, built-in world, 20 steps of batch 4, seed 0: ``altpo + gdr`` at 5e-5 takes forget
+    recall from .95 to .77, retain recall from 1.00 to .83. The alternatives were the world's own wrong
+    answers, which share most words with the true ones.
     Fails when: alternatives are few or alike: they are learned as new facts, stated with certainty. Metrics
     that compare with the same wrong answers (truth ratio) are then no longer fair.
     """

@@ -35,7 +35,10 @@ def rmu(
     divides by token counts of the wrong shape (right for equal lengths only) and makes all parameters
     trainable again; ours is one mean per row, and nothing else has gradients.
     Defaults: layer 7 and matrices of layers 5 to 7, as the authors; c = 20, as their code.
-    Tested: not yet on the default model.
+    Tested: SmolLM2-135M, built-in world, 20 steps of batch 4, seed 0: ``rmu(c=500) + 10*rmu_retain`` at 1e-3
+    takes forget recall from .95 to .91, retain recall from 1.00 to .94. With c = 20 (and 100 in the place of
+    10) it stays at .98 and 1.00: the states of layer 7 are about 150 long. No setting that forgets is known
+    yet.
     Fails when: c is small against the states' length (nothing is forgotten), or the retain term is weak: the
     steering is not bound to the subject and any text of the same style turns to noise. Write
     ``rmu + 100*rmu_retain``, not `gdr` alone.
@@ -62,7 +65,7 @@ def rmu_retain(retain: Scored, retain_ref: Scored, *, layer: int = 7) -> Tensor:
 
     Source: Li et al. (WMDP), arXiv 2403.03218; the authors weigh it by 100 to
     1200. open-unlearning (2506.12618) calls it EMBED_DIFF.
-    Tested: not yet on the default model.
+    Tested: see `rmu`.
     Fails when: its weight is that of `rmu`: squared distances to the start are small against the distance to
     c u, so it hardly pulls.
     """

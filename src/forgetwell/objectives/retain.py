@@ -93,7 +93,8 @@ def pdu_retain(retain: Scored, *, epsilon: float = 0.3, eta: float = 1.0, start:
     Source: Entesari et al., arXiv 2506.05314.
     Defaults: ε = .3, η = 1 and λ = 1 at the start, as in open-unlearning (2506.12618), without its warm-up
     of 5 epochs.
-    Tested: not yet on the default model.
+    Tested: SmolLM2-135M, built-in world, 20 steps of batch 4, seed 0: ``pdu + pdu_retain`` at 5e-5 takes
+    forget recall from .95 to .00, retain recall from 1.00 to .28. λ rose from 1 to 23, too late.
     Fails when: ε is below what the model can reach: λ grows without end, and only retaining is trained.
     """
     return -retain.token_logps

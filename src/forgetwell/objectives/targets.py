@@ -19,7 +19,7 @@ def idk(refusal: Scored) -> Tensor:
     ``idk = -log p(r_t | x, r_<t)`` (N,), ≥ 0, r one of the refusal lines drawn by seed.
 
     Source: Maini et al. (TOFU), arXiv 2401.06121, section 3.3.
-    Tested: not yet on the default model.
+    Tested: not by itself on the default model.
     Fails when: retain questions look like forget questions: both get refusals; add `ap`. Nothing lowers
     the answer's own probability, so another phrasing may still bring it out.
     """
@@ -112,7 +112,9 @@ def pdu(forget: Scored) -> Tensor:
     Source: Entesari et al., arXiv 2506.05314 (the paper itself not read). open-unlearning (2506.12618) takes
     logits unshifted, so that it misses the token that predicts the answer's first and takes one after its
     end; we score those that predict the answer.
-    Tested: not yet on the default model.
+    Tested: SmolLM2-135M, built-in world, 20 steps of batch 4, seed 0: ``pdu + pdu_retain`` at 5e-5 takes
+    forget recall from .95 to .00, retain recall from 1.00 to .28. Too strong: its gradient outweighs the
+    retain term at λ = 1; begin with a larger `start`.
     Fails when: it stands alone. Logits are shared by all text; without a bound on the retain loss the model
     ends up uniform everywhere.
     """
