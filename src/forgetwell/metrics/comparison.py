@@ -54,17 +54,24 @@ def sign_flip_test(samples: Sequence[Sample], *, seed: int = 0, draws: int = 9_9
     return Chance(_flipped(parts, seed, draws), "subject")
 
 
-def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+def benjamini_hochberg(p_values: Sequence[float] | Floats, *, tests: int | None = None) -> Floats:
     """Return adjusted p-values in the order given; each at least its p, at most 1.
 
     ``q_(i) = min_{j ≥ i} min(1, m p_(j) / j)`` for sorted p. Calling those with q ≤ α significant, the
     expected share of false findings among them is at most α.
 
+    Args:
+        p_values: The p-values (F,).
+        tests: Number m of tests made, where those not given had p-values no smaller; by default F.
+
     Source: Benjamini and Hochberg, Journal of the Royal Statistical Society B 57, 1995.
     """
-    from scipy.stats import false_discovery_control
-
-    return [float(q) for q in false_discovery_control(p_values)] if len(p_values) else []
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    scaled = p[order] * (len(p) if tests is None else tests) / np.arange(1, len(p) + 1)
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
+    return adjusted
 
 
 def _flipped(parts: Floats, seed: int, draws: int) -> float:

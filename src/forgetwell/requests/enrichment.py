@@ -19,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaln, gammaln, logsumexp
 
-Floats = NDArray[np.float64]
+from forgetwell.metrics.comparison import benjamini_hochberg
+from forgetwell.metrics.statistics import Floats
+
 Features = Sequence[AbstractSet[str]]
 
 _GRID = 20_000_000  # beta-binomial terms held at once
@@ -142,22 +144,6 @@ def beta_binomial_tail(k: Floats, n: int, mu: Floats, rho: Floats) -> Floats:
         part = slice(start, start + step)
         tails[part] = _tail(k[part], n, mu[part], rho[part])
     return tails
-
-
-def benjamini_hochberg(p: Floats, *, tests: int) -> Floats:
-    """Return adjusted p-values q_(i) = min_{j ≥ i} p_(j) · tests / j, at most 1.
-
-    Args:
-        p: p-values (F,).
-        tests: Number of tests made, at least F; those not in `p` had p-values no smaller.
-
-    Source: Benjamini and Hochberg, Journal of the Royal Statistical Society B 57 (1995), 289-300.
-    """
-    order = np.argsort(p, kind="stable")
-    scaled = p[order] * tests / np.arange(1, len(p) + 1)
-    q = np.empty(len(p))
-    q[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
-    return q
 
 
 def _tail(k: Floats, n: int, mu: Floats, rho: Floats) -> Floats:

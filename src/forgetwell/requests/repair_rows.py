@@ -13,36 +13,11 @@ from forgetwell.errors import InputError
 from forgetwell.requests.features import MASK, mark
 from forgetwell.requests.repairs import Repaired, repair
 from forgetwell.requests.screens.hidden import hidden_spans
-from forgetwell.requests.template_sets import apply_template
+from forgetwell.requests.template_sets import QUESTION_WORDS, apply_template
 from forgetwell.requests.words import Word, screened_text, with_screened_text, word_lists, words
 from forgetwell.types import Edit, Finding, Request, Row
 
 _MODALS = frozenset(["can", "could", "would", "will", "do", "may", "might", "shall"])
-_QUESTION = _MODALS | frozenset(
-    [
-        "who",
-        "whom",
-        "whose",
-        "what",
-        "which",
-        "when",
-        "where",
-        "why",
-        "how",
-        "is",
-        "are",
-        "was",
-        "were",
-        "am",
-        "does",
-        "did",
-        "should",
-        "must",
-        "has",
-        "have",
-        "had",
-    ]
-)
 _PREPOSITIONS = frozenset(
     [
         "in",
@@ -190,7 +165,7 @@ def _stripped(row: Row, spans: Sequence[tuple[int, int]]) -> Row:
     for start, end in sorted(_merged(_cuts(text, spans)), reverse=True):
         hides = end - start == 1 and bool(hidden_spans(text[start:end]))
         cut = cut[:start] + ("" if hides else " ") + cut[end:]
-    cut = _tidied(cut, asked="?" in text or _first(cut) in _QUESTION)
+    cut = _tidied(cut, asked="?" in text or _first(cut) in QUESTION_WORDS)
     if not words(cut) or cut == text:
         return row
     return replace(with_screened_text(row, cut), edit=_edit(row, "strip", "flagged text taken out"))
@@ -217,7 +192,7 @@ def _question(text: str) -> tuple[int, int] | None:
     """
     found = words(text)
     for i, word in enumerate(found):
-        if word.text not in _QUESTION or _to_a_person(found, i):
+        if word.text not in QUESTION_WORDS or _to_a_person(found, i):
             continue
         first = i - (i > 0 and found[i - 1].text in _PREPOSITIONS)
         start = found[first].start

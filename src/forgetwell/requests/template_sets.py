@@ -15,7 +15,7 @@ from forgetwell.types import Edit, Row
 
 _FOLDER = Path(__file__).parent / "templates"
 _FIELD = "{q}"
-_LOWERED = frozenset(
+QUESTION_WORDS = frozenset(
     [
         "who",
         "whom",
@@ -131,7 +131,7 @@ def apply_template(template: str, question: str) -> str:
     """  # noqa: D205
     before, _, after = template.partition(_FIELD)
     first = re.match(r"[A-Za-z]+", question)
-    if before.strip() and first and first[0].lower() in _LOWERED:
+    if before.strip() and first and first[0].lower() in QUESTION_WORDS:
         question = question[0].lower() + question[1:]
     if after.strip():
         question = question.rstrip()

@@ -10,8 +10,8 @@ import numpy as np
 
 from forgetwell.errors import InputError
 from forgetwell.metrics.registry import measure
+from forgetwell.metrics.statistics import Floats
 from forgetwell.models.lm import LM
-from forgetwell.scans.significance import Floats
 from forgetwell.scans.types import Form
 from forgetwell.types import Record, Row
 

@@ -1,4 +1,4 @@
-"""When a form harms more than chance and more than other words: sign flips, controls, discovery rates."""
+"""When a form harms more than chance and more than other words: sign flips, controls."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import itertools
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from forgetwell.errors import InputError
+from forgetwell.metrics.statistics import Floats
 
-Floats = NDArray[np.float64]
 _EXACT = 12  # clusters up to which all 2^n flips are taken
 _FLIPS = 9999
 
@@ -41,19 +40,6 @@ def sign_flip_p(values: Floats, clusters: Sequence[str], *, seed: int = 0) -> fl
         signs = np.concatenate([np.ones((1, len(names))), drawn])
     flipped = signs @ sums
     return float(np.mean(flipped >= flipped[0] - 1e-12 * np.abs(sums).sum()))
-
-
-def false_discovery_rates(p_values: Sequence[float]) -> Floats:
-    """Return Benjamini-Hochberg adjusted p-values: ``q_(k) = min_{j ≥ k} m p_(j) / j``.
-
-    Source: Benjamini and Hochberg, Journal of the Royal Statistical Society B 57, 1995.
-    """
-    p = np.asarray(p_values, dtype=np.float64)
-    order = np.argsort(p, kind="stable")
-    scaled = p[order] * len(p) / np.arange(1, len(p) + 1)
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
-    return adjusted
 
 
 def nearest(frequency: int | None, controls: Sequence[int | None], count: int) -> list[int]:

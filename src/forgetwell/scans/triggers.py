@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from forgetwell.metrics.statistics import Sample, cluster_bootstrap
+from forgetwell.metrics.comparison import benjamini_hochberg
+from forgetwell.metrics.statistics import Floats, Sample, cluster_bootstrap
 from forgetwell.models.lm import LM, silent
 from forgetwell.scans.candidates import (
     Movement,
@@ -21,7 +22,7 @@ from forgetwell.scans.candidates import (
     word_form,
 )
 from forgetwell.scans.harm import Harm, answer_failure, answer_loss, known_rows, rises
-from forgetwell.scans.significance import Floats, false_discovery_rates, nearest, sign_flip_p
+from forgetwell.scans.significance import nearest, sign_flip_p
 from forgetwell.scans.types import Example, Form, ScanResult, Trigger
 from forgetwell.types import Row
 
@@ -238,7 +239,7 @@ def _triggers(
         matched = nearest(form.frequency, [c.frequency for c in controls], _MATCHED)
         against = of_controls[matched] if matched else np.zeros((1, len(rows)))
         found.append(_judged(form, values, against, clusters, moved, config))
-    rates = false_discovery_rates([t.p_value for t in found])
+    rates = benjamini_hochberg([t.p_value for t in found])
     judged = [_decided(t, float(q), config) for t, q in zip(found, rates, strict=True)]
     level = float(of_controls.mean()) if len(controls) else 0.0
     return tuple(sorted(judged, key=lambda t: (-_tier(t, config), -t.effect))), level

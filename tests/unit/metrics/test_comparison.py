@@ -83,7 +83,8 @@ def test_benjamini_hochberg_by_hand():
     """m = 4: 0.01·4/1, 0.02·4/2, 0.03·4/3, 0.5·4/4; running minima from the right."""
     assert benjamini_hochberg([0.02, 0.5, 0.01, 0.03]) == pytest.approx([0.04, 0.5, 0.04, 0.04])
     assert benjamini_hochberg([0.9, 0.8]) == pytest.approx([0.9, 0.9])
-    assert benjamini_hochberg([]) == []
+    assert len(benjamini_hochberg([])) == 0
+    assert benjamini_hochberg([0.01, 0.02], tests=10) == pytest.approx([0.1, 0.1])
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
@@ -93,3 +94,4 @@ def test_adjusted_values_are_no_smaller_and_keep_the_order(values):
     for (p, q), (r, s) in itertools.combinations(pairs, 2):
         assert q >= p - 1e-12
         assert not (p < r and q > s + 1e-12)
+    assert found == pytest.approx(stats.false_discovery_control(values))

@@ -2,10 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import betabinom, false_discovery_control
+from scipy.stats import betabinom
 
 from forgetwell.requests.enrichment import (
-    benjamini_hochberg,
     beta_binomial_tail,
     enriched,
     learn_background,
@@ -29,16 +28,6 @@ def test_the_tail_by_hand():
     # n = 2, Beta(1, 1): K is uniform on 0, 1, 2. μ = 1/2, ρ = 1/3.
     tails = beta_binomial_tail(np.arange(3.0), 2, np.full(3, 0.5), np.full(3, 1 / 3))
     assert tails == pytest.approx([1, 2 / 3, 1 / 3])
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
-def test_benjamini_hochberg_is_scipys(p):
-    ours = benjamini_hochberg(np.array(p), tests=len(p))
-    assert ours == pytest.approx(false_discovery_control(p))
-
-
-def test_untested_features_count_as_tests():
-    assert benjamini_hochberg(np.array([0.01, 0.02]), tests=10) == pytest.approx([0.1, 0.1])
 
 
 def test_counts_are_rows_and_the_prior_is_a_half():

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from forgetwell.errors import InputError
-from forgetwell.requests.enrichment import benjamini_hochberg
+from forgetwell.metrics.comparison import benjamini_hochberg
 from forgetwell.requests.screening import Evidence, screen
 from forgetwell.types import Finding, Request, Row
 
@@ -49,7 +49,7 @@ def unknown(request: Request, evidence: Evidence, *, alpha: float = 0.01) -> lis
     usual = np.sort(_mean_logps(lm, _spaced(evidence.background)))
     own = _mean_logps(lm, request.rows)
     p = (1 + np.searchsorted(usual, own, side="right")) / (1 + len(usual))
-    q = benjamini_hochberg(p, tests=len(p))
+    q = benjamini_hochberg(p)
     low = int((p <= _ROW_LEVEL).sum())
     whole = float(binom.sf(low - 1, len(p), _ROW_LEVEL))
     found = [

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 from scipy.stats import norm
 
-from forgetwell.requests.enrichment import benjamini_hochberg
+from forgetwell.metrics.comparison import benjamini_hochberg
 from forgetwell.requests.features import LANGUAGES
 from forgetwell.requests.screening import Evidence, screen
 from forgetwell.requests.words import ordinary_words, screened_text, word_lists, words
@@ -53,7 +53,7 @@ def _lengths(request: Request, evidence: Evidence, alpha: float) -> list[Finding
     center = float(np.median(usual))
     scale = max(1.4826 * float(np.median(np.abs(usual - center))), _LEAST_SCALE)
     z = (np.array([_log_words(row) for row in request.rows]) - center) / scale
-    q = benjamini_hochberg(2 * norm.sf(np.abs(z)), tests=len(z))
+    q = benjamini_hochberg(2 * norm.sf(np.abs(z)))
     return [
         Finding(
             "outliers", row.id, None, "warning", float(z[i]), float(q[i]),
