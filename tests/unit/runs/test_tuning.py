@@ -36,7 +36,7 @@ def tiny(monkeypatch):
         rows: sum(sum(s.logps) / len(s.logps) for s in tiny_lm().score(rows)) / 4 for rows in (FORGET, RETAIN)
     }
 
-    def probe(request, kept, *, seed):
+    def probe(request, kept, *, metrics, seed):
         names = {"forget": FORGET, "utility": RETAIN, "trigger": RETAIN}
         return lambda lm, step: {
             f"{name}.rouge_l_recall": recall(lm, rows, start[rows]) for name, rows in names.items()
