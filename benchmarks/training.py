@@ -74,7 +74,7 @@ def main() -> None:
 def run_worker(who: str, objective: str, options: argparse.Namespace) -> dict[str, float | str]:
     flags = [f"--{k}={getattr(options, k)}" for k in ("out", "steps", "batch", "bench")]
     command = [sys.executable, __file__, *flags, "--worker", who, objective]
-    line = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+    line = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
     print(line, flush=True)
     return json.loads(line)
 
@@ -145,7 +145,9 @@ def _ours(lm, objective, draws, steps):
     from forgetwell.training import loop
     from forgetwell.training.config import TrainConfig
 
-    state = loop._prepare(lm, objective, draws, TrainConfig(lr=1e-5, batch=draws.batch, max_steps=steps))
+    state = loop._prepare(
+        lm, objective, draws, TrainConfig(lr=1e-5, batch=draws.batch, max_steps=steps), None
+    )
     return lambda k: loop._step(state, k)
 
 

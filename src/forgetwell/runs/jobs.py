@@ -14,8 +14,9 @@ from forgetwell.data.reading import lean_rows, read_request, read_rows
 from forgetwell.data.world import load_refusals
 from forgetwell.errors import InputError
 from forgetwell.files import digest, write_jsonl
-from forgetwell.methods.finetune import Lora, check_disjoint, finetune, merged
+from forgetwell.methods.finetune import Lora, check_disjoint, finetune, merged, with_lora
 from forgetwell.metrics.registry import ROW_METRICS
+from forgetwell.models.hidden import recomputing_layers
 from forgetwell.models.lm import HFModel, load
 from forgetwell.models.saving import ModelCard
 from forgetwell.objectives.algebra import parse_objective
@@ -26,8 +27,9 @@ from forgetwell.training.best import parse_best_rule
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.draws import Draws
 from forgetwell.training.loop import Hooks, Summary
+from forgetwell.training.memory import estimate_memory
 from forgetwell.training.rules import STEP_RULES
-from forgetwell.training.step import count, make_views, view_keys
+from forgetwell.training.step import count, make_views, reads_logits, view_keys
 from forgetwell.training.stopping import parse_stop_rule
 from forgetwell.types import Request, Row
 
@@ -95,7 +97,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run would do: steps, and per view of a step its rows and the tokens that are computed."""
+    """What a run would do: steps, per view of a step its rows and computed tokens, and its peak memory."""
 
     steps: int
     rows: dict[str, int]
@@ -286,21 +288,23 @@ def plan_job(job: Job) -> Plan:
     check_disjoint(job.request.rows, job.retain)
     request, retain = _fitting(job, lm)
     draws = Draws(request.rows, retain, job.refusals, job.config.batch, job.config.seed)
-    views = make_views(view_keys(parse_objective(job.objective)), draws.pairs(0), lm.codec)
+    objective, pairs = parse_objective(job.objective), draws.pairs(0)
+    views = make_views(view_keys(objective), pairs, lm.codec)
+    part = make_views(view_keys(objective), pairs[: -(-len(pairs) // job.config.accumulate)], lm.codec)
     packed = pack([r for v in views.values() for r in v.rows])
     counts = count(views)
-    parameters = sum(p.numel() for p in lm.module.parameters())
-    vocabulary = lm.module.decoder.plain.get_output_embeddings().weight.shape[0]
-    scored = sum(c.tokens for c in counts.values())
-    # Weights, gradients and two AdamW moments in float32, and three arrays of logits' size.
-    memory = 4 * (4 * parameters + 3 * scored * vocabulary) / 1e9
+    trained = with_lora(lm, job.lora, seed=job.config.seed) if job.lora else lm
+    with recomputing_layers(trained.module.decoder, active=job.config.checkpointing):
+        rows = [r for v in part.values() for r in v.rows]
+        several = job.config.accumulate > 1
+        memory = estimate_memory(trained, rows, logits=reads_logits(objective), accumulates=several)
     return Plan(
         job.config.steps(draws.steps_per_epoch),
         {k.name: c.rows for k, c in counts.items()},
         {k.name: c.tokens for k, c in counts.items()},
         packed.ids.numel(),
-        parameters,
-        round(memory, 2),
+        sum(p.numel() for p in lm.module.parameters()),
+        round(memory.peak, 2),
     )
 
 

@@ -78,6 +78,11 @@ def read_layers(objective: Objective) -> tuple[int, ...]:
     return tuple(dict.fromkeys(k for t in objective.terms if (k := term_layer(t)) is not None))
 
 
+def reads_logits(objective: Objective) -> bool:
+    """Say whether some term reads full logits; else only the labels' log-probabilities are made."""
+    return any(term.item.facts["logits"] for term in objective.terms)
+
+
 def make_views(keys: Sequence[ViewKey], pairs: Sequence[Pair], codec: Codec) -> dict[ViewKey, ViewRows]:
     """Return the rows of each view for these pairs."""
     made = {}
@@ -108,8 +113,7 @@ def term_values(
     that shares add up to the same value however the step is divided. Marks are weights of tokens: w_i of a
     token is its row's weight times its mark, and n the sum of marks.
     """
-    logits = any(term.item.facts["logits"] for term in objective.terms)
-    scored = _forward(lm, module, views, read_layers(objective), logits=logits)
+    scored = _forward(lm, module, views, read_layers(objective), logits=reads_logits(objective))
     shares = {}
     for term in objective.terms:
         key = view_key(term, term.views[0])
