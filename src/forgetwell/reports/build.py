@@ -19,6 +19,7 @@ from forgetwell.reports.differences import Difference, difference_tables, find_d
 from forgetwell.reports.examples import pick_examples
 from forgetwell.reports.glossary import GLOSSARY, anchor, entries
 from forgetwell.reports.loading import RunView, load_runs
+from forgetwell.reports.matched import matched_lines
 from forgetwell.reports.rows import drill_down, worst_rows
 from forgetwell.reports.svg import bar_panels, charts, plane
 from forgetwell.reports.tables import (
@@ -134,6 +135,7 @@ def _page(files: ReportFiles, content: _Content) -> str:
             plane=plane(content.summary),
             differences=difference_tables(runs, content.differences),
             charts=charts(runs),
+            matched=matched_lines(runs),
             groups=pick_examples(runs),
             worst=worst_rows(runs),
             drills=drill_down(runs),
@@ -202,6 +204,7 @@ def _json(content: _Content) -> str:
         ],
         "tables": [plain(c) for c in content.cells],
         "differences": [{**plain(d), "clear": d.clear} for d in content.differences],
+        "matched": [plain(line) for line in matched_lines(runs)],
         "curves": {r.name: [{"step": p.step, **p.values} for p in r.probes] for r in runs if r.probes},
     }
     return json.dumps(value, ensure_ascii=True, indent=2) + "\n"

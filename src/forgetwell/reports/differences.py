@@ -93,7 +93,7 @@ def find_differences(runs: Sequence[RunView]) -> tuple[Difference, ...]:
     """
     found = [d for pair in run_pairs(runs) for d in _pair_differences(pair)]
     adjusted = benjamini_hochberg([d.p for d in found])
-    return tuple(replace(d, q=q) for d, q in zip(found, adjusted, strict=True))
+    return tuple(replace(d, q=float(q)) for d, q in zip(found, adjusted, strict=True))
 
 
 def run_pairs(runs: Sequence[RunView]) -> tuple[Pair, ...]:
