@@ -40,7 +40,8 @@ def bench(
     found = read_plan(plan)
     found = with_seeds(found, seeds) if seeds else found
     folder = out or Path("runs") / found.name
-    print(f"{found.name}: {found.about} About {found.hours:g} hours in all.")
+    hours = f" About {found.hours:g} hours in all." if found.hours else ""
+    print(f"{found.name}: {found.about}{hours}")
     if dry_run:
         for comparison, run in cells(found):
             asked = run.attack or "honest"
