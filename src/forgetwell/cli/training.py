@@ -63,7 +63,7 @@ class Training:
 
 
 Shared = Annotated[Training, Parameter(name="*")]
-_DEFAULTS = Training()
+DEFAULTS = Training()
 
 
 @app.command
@@ -87,7 +87,7 @@ def learn(
     out: Path,
     without: str | None = None,
     columns: str | None = None,
-    training: Shared = _DEFAULTS,
+    training: Shared = DEFAULTS,
     resume: bool = False,
     overwrite: bool = False,
 ) -> None:
@@ -201,7 +201,7 @@ def unlearn(
     out: Path,
     columns: str | None = None,
     refusals: Path | None = None,
-    training: Shared = _DEFAULTS,
+    training: Shared = DEFAULTS,
     stop_at: str = "",
     keep_best: str = "",
     probe: str | None = None,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from forgetwell.cli.app import app, progress_bar, read_request_from, rows_from
-from forgetwell.cli.training import Shared, Training, make_job
+from forgetwell.cli.training import DEFAULTS, Shared, Training, make_job
 
 if TYPE_CHECKING:
     from forgetwell.runs.tuning import Trial
@@ -24,7 +24,7 @@ def tune(
     out: Path,
     columns: str | None = None,
     refusals: Path | None = None,
-    training: Shared = Training(),  # noqa: B008 - it is frozen
+    training: Shared = DEFAULTS,
     probe: str | None = None,
     trials: int = 8,
     level: float = 0.4,

@@ -7,7 +7,7 @@ manifest; finished runs are reused, so that an interrupted experiment goes on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -181,11 +181,6 @@ def read_curve(folder: Path) -> list[dict[str, Any]]:
     A checkpoint with ``then`` comes after training went on without a forget term.
     """
     return read_jsonl(folder / CURVE)
-
-
-def finished(out: Path, runs: Sequence[Run]) -> Iterator[Run]:
-    """Yield the runs that are done."""
-    return (run for run in runs if is_complete(run_folder(out, run)))
 
 
 def _by_id(rows: Sequence[Any], values: Sequence[float]) -> dict[str, float]:

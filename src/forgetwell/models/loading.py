@@ -204,11 +204,6 @@ def _adapter_base(folder: Path) -> tuple[str, Path]:
     return name, base
 
 
-def model_digest(source: Source) -> str:
-    """Return a digest of a model's files; of a hub id, of the snapshot it stands for now."""
-    return folder_digest(source.folder or _snapshot(source.name))
-
-
 def folder_digest(folder: Path) -> str:
     """Return a digest of a folder's weights, settings, tokenizer and template."""
     files = sorted({f for kind in _DIGESTED for f in folder.glob(kind)})

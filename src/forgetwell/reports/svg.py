@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from forgetwell.reports.loading import RunView
 from forgetwell.reports.tables import COLUMNS, SUMMARY, Line
 
-WIDTH = 340
 _LEFT, _RIGHT, _ROW = 8, 292, 44  # the bar area and the height of a bar with its label
 _CURVE = (36, 328, 14, 150)  # left, right, top, bottom
 _PLANE = (46, 548, 14, 304)  # left, right, top, bottom

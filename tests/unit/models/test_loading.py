@@ -5,7 +5,7 @@ from tests.tiny import tiny_lm, tiny_model
 
 from forgetwell.errors import ForgetwellError, InputError, MissingError
 from forgetwell.models import loading
-from forgetwell.models.loading import Source, find_model, folder_digest, load_pretrained, model_digest
+from forgetwell.models.loading import find_model, folder_digest, load_pretrained
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_an_unknown_name_is_missing(tmp_path):
 
 def test_a_saved_model_loads_with_the_same_weights(folder):
     loaded = load_pretrained(str(folder))
-    assert loaded.digest == model_digest(find_model(str(folder)))
+    assert loaded.digest == folder_digest(folder)
     expected = tiny_model().state_dict()
     assert all(value.equal(expected[name]) for name, value in loaded.model.state_dict().items())
 
@@ -101,6 +101,6 @@ def test_tokenizer_files_change_the_digest(tmp_path, name):
     assert folder_digest(tmp_path) != before
 
 
-def test_a_hub_digest_is_of_the_snapshot(folder, monkeypatch):
+def test_a_hub_model_has_the_digest_of_its_snapshot(folder, monkeypatch):
     monkeypatch.setattr(loading, "_snapshot", lambda name: folder)
-    assert model_digest(Source("owner/name", None)) == folder_digest(folder)
+    assert load_pretrained("owner/name").digest == folder_digest(folder)
