@@ -20,7 +20,8 @@ def list_items(family: str | None = None, *, json_: Annotated[bool, Parameter("-
     """List what can be named in calls and objectives.
 
     Args:
-        family: term, rule, method, attack, screen, repair, metric, set-metric or suite; by default all.
+        family: term, rule, method, attack, screen, repair, metric, set-metric, curve-metric or
+            suite; by default all.
         json_: Print JSON.
     """
     from forgetwell.errors import unknown_name
@@ -85,7 +86,7 @@ def _facts(item: Item) -> Iterator[str]:
 
 def _families() -> dict[str, Family]:
     from forgetwell.methods.registry import METHODS
-    from forgetwell.metrics.registry import ROW_METRICS
+    from forgetwell.metrics.registry import CURVE_METRICS, ROW_METRICS
     from forgetwell.metrics.sets import SET_METRICS
     from forgetwell.objectives.registry import TERMS
     from forgetwell.requests.attacks import ATTACKS
@@ -103,5 +104,6 @@ def _families() -> dict[str, Family]:
         "repair": REPAIRS,
         "metric": ROW_METRICS,
         "set-metric": SET_METRICS,
+        "curve-metric": CURVE_METRICS,
         "suite": SUITES,
     }

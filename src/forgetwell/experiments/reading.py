@@ -11,8 +11,8 @@ import numpy as np
 
 from forgetwell.experiments.benches import Bench, sampled_utility
 from forgetwell.experiments.claims import Run, read_curve, run_folder
+from forgetwell.metrics.matched import read_at
 from forgetwell.metrics.statistics import Floats, Interval, Paired, paired_means, quantile_interval
-from forgetwell.suites.matched import read_at
 from forgetwell.suites.probe import mean
 from forgetwell.types import Row
 

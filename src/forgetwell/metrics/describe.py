@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from forgetwell.calls import parse_call
-from forgetwell.metrics.registry import ROW_METRICS, Range
+from forgetwell.metrics.registry import CURVE_METRICS, ROW_METRICS, Range
 from forgetwell.metrics.sets import SET_METRICS, Read
 from forgetwell.registry import Item
 
@@ -21,6 +21,8 @@ _PARTS = {
     "wrong": "scores of the wrong answers",
     "generated": "the model's own answer",
     "start": "what the starting model thinks of that answer, if given",
+    "forget_curve": "forget recall at the probed steps of training",
+    "utility_curve": "clean or trigger utility at the same steps",
     "gradient": "the gradient of the answer's loss",
 }
 _WHOSE = {"own": "", "reference": " of the reference run", "before": " of the run before unlearning"}
@@ -48,7 +50,7 @@ class Description:
 
 
 def describe(item: Item) -> Description:
-    """Return what a row or set metric says of itself."""
+    """Return what a metric says of itself."""
     facts = item.facts
     whole = "reads" in facts
     direction = _DIRECTION[facts["better"]]
@@ -62,7 +64,7 @@ def describe(item: Item) -> Description:
 def describe_name(metric: str) -> Description | None:
     """Return the description of a metric as written, or None where it is no metric of ours."""
     name = parse_call(metric).name
-    for family in (ROW_METRICS, SET_METRICS):
+    for family in (ROW_METRICS, SET_METRICS, CURVE_METRICS):
         if name in family.names():
             return describe(family.get(name))
     return None

@@ -6,7 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from forgetwell.metrics.sets import Floats, Read, set_metric
+from forgetwell.metrics.sets import Read, set_metric
+from forgetwell.metrics.statistics import Floats
 
 _RATIO = "truth_ratio(variant=ratio)"
 _EPSILON = 1e-10

@@ -13,7 +13,10 @@ from forgetwell.types import Better, Record
 Metric = TypeVar("Metric", bound=Callable[..., float | None])
 Range = tuple[float | None, float | None]
 
+CurveMetric = TypeVar("CurveMetric", bound=Callable[..., float | None])
+
 ROW_METRICS = Family("row metric", "forgetwell.metrics")
+CURVE_METRICS = Family("curve metric", "forgetwell.metrics")
 
 
 def row_metric(
@@ -44,6 +47,18 @@ def row_metric(
         ROW_METRICS.add(
             function, better=better, meaning=meaning, paper=paper, range=range, needs=needs, optional=optional
         )
+        return function
+
+    return register
+
+
+def curve_metric(
+    *, better: Better, meaning: str, paper: str, range: Range = (0.0, 1.0)
+) -> Callable[[CurveMetric], CurveMetric]:
+    """Register a metric of training curves: ``(curve at the probed steps, …, *, …) -> float | None``."""
+
+    def register(function: CurveMetric) -> CurveMetric:
+        CURVE_METRICS.add(function, better=better, meaning=meaning, paper=paper, range=range)
         return function
 
     return register

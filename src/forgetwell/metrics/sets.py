@@ -6,15 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from forgetwell.calls import parse_call
 from forgetwell.metrics.registry import Range, canonical
+from forgetwell.metrics.statistics import Floats
 from forgetwell.registry import Family
 from forgetwell.types import Better
 
-Floats = NDArray[np.float64]
 Whose = Literal["own", "reference", "before"]
 Metric = TypeVar("Metric", bound=Callable[..., float])
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from forgetwell.metrics.sets import Floats, Read, set_metric
+from forgetwell.metrics.sets import Read, set_metric
+from forgetwell.metrics.statistics import Floats
 
 
 def macro_mean(sets: Sequence[Floats]) -> float:

@@ -106,7 +106,8 @@ class _Content:
 
     @property
     def metrics(self) -> list[str]:
-        return list(dict.fromkeys(cell.metric for cell in self.cells))
+        read = ["matched_utility"] if matched_lines(self.runs) else []
+        return [*dict.fromkeys(cell.metric for cell in self.cells), *read]
 
 
 def _content(title: str, runs: tuple[RunView, ...]) -> _Content:

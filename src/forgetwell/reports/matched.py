@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from forgetwell.metrics.matched import matched_utility
 from forgetwell.reports.loading import Probe, RunView
-from forgetwell.suites.matched import utility_at
 
 LEVELS = (0.4, 0.3, 0.2)
 _FORGET, *_UTILITY = ("forget.rouge_l_recall", "utility.rouge_l_recall", "trigger.rouge_l_recall")
@@ -36,7 +36,7 @@ class MatchedLine:
 def matched_lines(runs: Sequence[RunView]) -> tuple[MatchedLine, ...]:
     """Return the runs at each level that at least two of them reached.
 
-    Source: `forgetwell.suites.matched`: a monotone fit to forgetting over steps, read where it first passes.
+    Source: `forgetwell.metrics.matched`: a monotone fit to forgetting over steps, read where it first passes.
     """
     lines: list[MatchedLine] = []
     for level in LEVELS:
@@ -50,7 +50,7 @@ def _line(run: RunView, level: float) -> MatchedLine | None:
     if len(probes) < 2:
         return None
     forget, clean, trigger = (_curve(probes, key) for key in (_FORGET, *_UTILITY))
-    found = [utility_at(forget, curve, level) for curve in (clean, trigger)]
+    found = [matched_utility(forget, curve, level=level) for curve in (clean, trigger)]
     if found[0] is None or found[1] is None:
         return None
     return MatchedLine(level, run.name, run.color, found[0], found[1], len(probes))

@@ -12,10 +12,10 @@ from pathlib import Path
 from forgetwell.calls import Weighted, parse_sum
 from forgetwell.errors import ExistsError, InputError
 from forgetwell.files import digest, read_json, read_jsonl, write_json
+from forgetwell.metrics.matched import read_at
 from forgetwell.objectives.registry import TERMS
 from forgetwell.runs.folder import LOG, STARTED, is_done, is_run, start_run
 from forgetwell.runs.jobs import Job, Progress, run_job
-from forgetwell.suites.matched import read_at
 
 TRIALS = "trials.json"
 FORGET, _CLEAN, _TRIGGER = (f"{part}.rouge_l_recall" for part in ("forget", "utility", "trigger"))

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetwell.errors import ForgetwellError, InputError, MissingError
-from forgetwell.metrics.sets import Column, Floats, Read, SetCall, Whose
+from forgetwell.metrics.sets import Column, Read, SetCall, Whose
+from forgetwell.metrics.statistics import Floats
 from forgetwell.suites.aggregate import Measured
 from forgetwell.suites.types import Split
 from forgetwell.types import Result

@@ -66,7 +66,8 @@ def test_the_page_is_whole_and_loads_nothing(tmp_path):
 def test_metric_names_lead_to_what_they_mean(tmp_path):
     html = report(make_runs(tmp_path / "runs"), tmp_path / "report.html").html.read_text()
     tags = parse(html)
-    assert tags.links == {f"#metric-{m}" for m in ("rouge_l_recall", "answer_prob", "truth_ratio", "refusal")}
+    linked = ("rouge_l_recall", "answer_prob", "truth_ratio", "refusal", "matched_utility")
+    assert tags.links == {f"#metric-{m}" for m in linked}
     assert {link[1:] for link in tags.links} <= tags.ids
     assert "Source: arXiv 2401.06121." in html
 

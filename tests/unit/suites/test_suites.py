@@ -6,7 +6,6 @@ import pytest
 from forgetwell.errors import InputError
 from forgetwell.requests.template_sets import TemplateSet
 from forgetwell.suites.evaluate import evaluate_suite
-from forgetwell.suites.matched import utility_at
 from forgetwell.suites.probe import make_probe
 from forgetwell.suites.protocol import protocol_suite
 from forgetwell.suites.types import Split, Suite
@@ -157,12 +156,3 @@ def test_probe_has_three_means():
     }
     with pytest.raises(InputError, match="trigger"):
         make_probe(FORGET, RETAIN, [])
-
-
-def test_utility_is_read_where_the_monotone_fit_passes_the_level():
-    assert utility_at([1.0, 0.5, 0.0], [0.8, 0.6, 0.2], 0.25) == pytest.approx(0.4)
-    assert utility_at([1.0, 0.2, 0.6, 0.0], [0.9, 0.1, 0.7, 0.5], 0.3) == pytest.approx(0.65)
-    assert utility_at([0.2, 0.1], [0.7, 0.6], 0.4) == 0.7
-    assert utility_at([1.0, 0.9], [0.7, 0.6], 0.4) is None
-    with pytest.raises(InputError):
-        utility_at([1.0], [], 0.4)

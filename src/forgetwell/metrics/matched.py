@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from forgetwell.errors import InputError
+from forgetwell.metrics.registry import curve_metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +50,27 @@ def read_at(forget_curve: Sequence[float], level: float) -> Reading | None:
     return Reading(reached - 1, reached, (fit[reached - 1] - level) / (fit[reached - 1] - fit[reached]))
 
 
-def utility_at(forget_curve: Sequence[float], utility_curve: Sequence[float], level: float) -> float | None:
-    """Return the utility where forgetting first reaches a level (`read_at`); None where it never does.
+@curve_metric(
+    better="high",
+    meaning="Utility at the step where the model had forgotten a stated amount, so that runs are comparable.",
+    paper="2506.00359",
+)
+def matched_utility(
+    forget_curve: Sequence[float], utility_curve: Sequence[float], *, level: float = 0.4
+) -> float | None:
+    """Utility where forgetting first reaches a level (`read_at`), between probes by interpolation.
+
+    None where the run never forgets so much. Both curves hold one value a probe, 0 … 1, in order of steps.
+
+    Args:
+        forget_curve: Forget ROUGE-L recall (lower = more forgotten).
+        utility_curve: Clean or trigger utility at the same probes.
+        level: Forget recall at which to read.
 
     Raises:
         InputError: The curves are empty or of different lengths.
 
-    Source: ours.
+    Source: ours; utility and forgetting are those of arXiv 2506.00359, section 5.
     """
     if not forget_curve or len(forget_curve) != len(utility_curve):
         raise InputError(
