@@ -37,6 +37,8 @@ if state.is_main_process:
     duals = [v for r in log for v in r.get("duals", {}).values()]
     json.dump({"processes": state.num_processes, "losses": losses, "scores": scores, "probes": probes,
                "kept": done.kept, "duals": duals}, open(sys.argv[2], "w"))
+from forgetwell.models.processes import end_processes
+end_processes()
 """
 
 

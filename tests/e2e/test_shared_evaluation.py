@@ -32,6 +32,8 @@ def counted(self, rows, **options):
 HFModel.score = counted
 evaluate(model, "world(limit=4, max_new_tokens=4)", out, dtype="float32", resume=resume)
 print(f"scored {texts[0]} texts as process {os.environ.get('RANK', '0')}", flush=True)
+from forgetwell.models.processes import end_processes
+end_processes()
 """
 
 

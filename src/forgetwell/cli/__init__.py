@@ -19,6 +19,7 @@ def main() -> None:
     from forgetwell.cli.app import app
     from forgetwell.cli.config import expand
     from forgetwell.errors import ForgetwellError
+    from forgetwell.models.processes import end_processes
 
     try:
         app(expand(sys.argv[1:]))
@@ -28,3 +29,5 @@ def main() -> None:
     except KeyboardInterrupt:
         print("\nStopped. A run with checkpoints goes on with --resume.", file=sys.stderr)
         sys.exit(130)
+    finally:
+        end_processes()

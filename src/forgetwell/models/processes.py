@@ -55,3 +55,18 @@ def started_processes() -> Processes:
 
     state = PartialState(cpu=not torch.cuda.is_available())
     return Processes(state.process_index, state.num_processes)
+
+
+def end_processes() -> None:
+    """Leave the processes that work together; the last call of each, once its work is done.
+
+    The group's threads must end before the interpreter does: a process that exits with an open group is
+    sometimes aborted by its runtime ("terminate called without an active exception"), and its launcher then
+    calls the whole run failed.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return
+    import torch.distributed
+
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
