@@ -34,3 +34,24 @@ def su(scope: Scored, *, order: Order = "forget_first", separator: str = " ") ->
     and recovers in part (docs/experiments.md).
     """
     return -scope.token_logps
+
+
+@term(per="token", side="scope", paper="2506.00359", place="eq. 5, changed")
+def su_parts(scope_part: Scored, *, longest: int = 4) -> Tensor:
+    """Scope-aware unlearning with parts of forget prompts: a few of their words must change no answer.
+
+    ``su_parts = -log p(y_r,t | part(x_f) ⊕ x_r, y_r,<t)`` (N,), ≥ 0. Everyday words of the request then
+    appear as users write them, around one ordinary question, and not only inside a second question. Samples
+    are shorter than those of `su`, so a step costs less.
+
+    Args:
+        scope_part: Retain questions beside words of the forget prompt, under the policy.
+        longest: Most words of a part, ≥ 1; read by the `scope_part` view.
+
+    Source: Ren et al., arXiv 2506.00359, eq. 5, with parts of x_f instead of all of it: ours.
+    Defaults: 4 words, the longest trigger frame of the TOFU and RWKU template sets.
+    Tested: TESTED
+    Fails when: a name alone decides what is to be forgotten: a part that is a name stands before a retain
+    question too, and teaches that this name changes nothing there.
+    """
+    return -scope_part.token_logps

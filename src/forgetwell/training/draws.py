@@ -62,7 +62,7 @@ class Draws:
         refusal = chooser.choice(self.refusals) if self.refusals else ""
         others = forget.wrong if forget else ()
         alternate = random.Random(f"{self.seed}/alternate/{draw}").choice(others) if others else ""
-        return Pair(forget, retain, refusal, alternate)
+        return Pair(forget, retain, refusal, alternate, f"{self.seed}/{draw}")
 
 
 def _drawn(rows: Sequence[Row], name: str, draw: int, seed: int) -> Row | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -25,12 +26,14 @@ class Pair:
         retain: The retain row beside it.
         refusal: A refusal line for the questions.
         alternate: One of the forget row's alternative answers, or "".
+        draw: Seed of what a view chooses at random for this place.
     """
 
     forget: Row | None
     retain: Row | None
     refusal: str = ""
     alternate: str = ""
+    draw: str = ""
 
 
 def view(function: Callable[..., Row]) -> Callable[..., Row]:
@@ -107,7 +110,44 @@ def scope(
     Source: arXiv 2506.00359, eq. 5; joining of plain text is ours.
     """
     target = _there(pair.retain, "retain")
-    signal = _signal(_there(pair.forget, "forget"), codec)
+    return _fitted(_signal(_there(pair.forget, "forget"), codec), target, order, separator, codec)
+
+
+@view
+def scope_part(pair: Pair, codec: Codec, *, longest: int = 4) -> Row:
+    """The retain question beside a few words of the forget prompt, with the retain answer.
+
+    A run of 1 to `longest` words, drawn anew for each place of each step, stands before the question or, if
+    it comes from the second half of the forget prompt, after it: the words keep their side of a sentence.
+
+    Raises:
+        InputError: `longest` is below 1.
+
+    Source: arXiv 2506.00359, eq. 5, with parts of the forget prompt instead of all of it: ours.
+    """
+    if longest < 1:
+        raise InputError(f"longest={longest}; a part of a forget prompt has at least 1 word.")
+    target = _there(pair.retain, "retain")
+    words = _signal(_there(pair.forget, "forget"), codec).split()
+    chance = random.Random(f"{pair.draw}/part")
+    count = min(chance.randint(1, longest), len(words))
+    first = chance.randint(0, len(words) - count)
+    middle = first + count / 2
+    order = "forget_first" if middle <= len(words) / 2 else "retain_first"
+    return _fitted(" ".join(words[first : first + count]), target, order, " ", codec)
+
+
+def _answering(row: Row, answer: str) -> Row:
+    return replace(row, answer=answer, paraphrases=(), wrong=(), focus=())
+
+
+def _signal(row: Row, codec: Codec) -> str:
+    """Return the text that carries the forgetting signal."""
+    return codec.cut(row.answer, codec.max_length // 2) if row.text else row.prompt
+
+
+def _fitted(signal: str, target: Row, order: str, separator: str, codec: Codec) -> Row:
+    """Join, cutting the signal where both are longer than the context."""
     joined = _join(signal, target, order, separator)
     excess = codec.length(joined) - codec.max_length
     if excess <= 0:
@@ -120,15 +160,6 @@ def scope(
         )
     log.warning("The forget prompt before retain row %s was cut to %d tokens to fit.", target.id, keep)
     return _join(codec.cut(signal, keep), target, order, separator)
-
-
-def _answering(row: Row, answer: str) -> Row:
-    return replace(row, answer=answer, paraphrases=(), wrong=(), focus=())
-
-
-def _signal(row: Row, codec: Codec) -> str:
-    """Return the text that carries the forgetting signal."""
-    return codec.cut(row.answer, codec.max_length // 2) if row.text else row.prompt
 
 
 def _join(signal: str, target: Row, order: str, separator: str) -> Row:

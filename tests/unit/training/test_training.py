@@ -12,7 +12,7 @@ from forgetwell.training.draws import Draws
 from forgetwell.training.loop import Hooks, train
 from forgetwell.training.step import make_views, view_keys
 from forgetwell.training.stopping import parse_stop_rule
-from forgetwell.training.views import Pair, scope
+from forgetwell.training.views import Pair, scope, scope_part
 from forgetwell.types import Row
 
 FORGET = tuple(Row(f"f{i}", f"Who is F{i}?", f"A spy {i}") for i in range(6))
@@ -131,6 +131,26 @@ def test_scope_prompts_hold_both_prompts_and_score_the_retain_answer():
     (made,) = make_views(view_keys(parse_objective("su")), [pair], codec).values()
     encoded = made.rows[0]
     assert codec.decode(encoded.ids[encoded.start :]) == "In town 0"
+
+
+def test_parts_are_runs_of_the_forget_prompt_on_their_side_of_the_question():
+    codec = tiny_lm().codec
+    forget = Row("f", "Please tell me where Ada Bell was born", "In Rome")
+    words, seen = forget.prompt.split(), set()
+    for draw in range(300):
+        row = scope_part(Pair(forget, RETAIN[0], draw=f"0/{draw}"), codec, longest=3)
+        before, question, after = row.prompt.partition("Where is R0?")
+        part = (before or after).split()
+        seen.add((bool(before), tuple(part)))
+        assert question
+        assert not (before and after)
+        assert 1 <= len(part) <= 3
+        assert row.answer == RETAIN[0].answer
+    assert {(True, ("Please", "tell", "me")), (False, ("born",))} <= seen
+    runs = {tuple(words[i : i + n]) for n in (1, 2, 3) for i in range(len(words) - n + 1)}
+    assert {part for _, part in seen} == runs
+    with pytest.raises(InputError, match="longest=0"):
+        scope_part(Pair(forget, RETAIN[0]), codec, longest=0)
 
 
 def test_a_long_forget_prompt_is_cut_never_the_retain_part(caplog):
