@@ -107,3 +107,10 @@ def test_attack_request_writes_a_file_once(monkeypatch, capsys, tmp_path):
     row = json.loads(out.read_text())
     assert row["edit"]["prompt"] == "Who is Ann?"
     assert run(monkeypatch, capsys, *command)[0] == 2
+
+
+def test_the_package_runs_as_a_module():
+    command = [sys.executable, "-m", "forgetwell", "show", "su"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "2506.00359" in done.stdout
