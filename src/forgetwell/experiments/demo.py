@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from forgetwell.data.reading import write_rows
+from forgetwell.data.world import load_refusals
 from forgetwell.errors import ExistsError
 from forgetwell.experiments.benches import Bench, sampled_utility, world_bench
-from forgetwell.experiments.claims import ATTACK
 from forgetwell.reports.build import ReportFiles, report
 from forgetwell.requests.attacks import attack_request
 from forgetwell.requests.template_sets import load_templates
@@ -26,15 +26,19 @@ from forgetwell.types import Request, Result
 
 Bar = Callable[[str], AbstractContextManager[Progress]]
 Say = Callable[[str], None]
-OBJECTIVE = "npo + gdr"
-DEFENSE = "npo + gdr + su"  # at the paper's weight of 5 this small model breaks in some draws
-UNLEARNING = TrainConfig(lr=1.5e-5, epochs=10, batch=4, probe_every=20)
+# `npo` on this small model unlearns by breaking what it says about everybody, with rounding deciding how far;
+# teaching refusals is steady, and what the attack does is there to read in the answers.
+OBJECTIVE = "idk + gdr"
+DEFENSE = "idk + gdr + 2*su"
+ATTACK = "stealthy(p=0.67)"
+# All conditions stop at the same forgetting, so that what they cost can be compared.
+UNLEARNING = TrainConfig(lr=1.5e-5, epochs=10, batch=4, probe_every=5, stop_at="forget.rouge_l_recall<=0.3")
 PER_SET = 10
 NAMES = {
     "before": "Before unlearning",
-    "plain": "NPO, honest request",
-    "attacked": "NPO, poisoned request",
-    "defended": "NPO + SU, poisoned request",
+    "plain": "IDK, honest request",
+    "attacked": "IDK, poisoned request",
+    "defended": "IDK + SU, poisoned request",
 }
 
 
@@ -69,7 +73,7 @@ def run_demo(out: Path, *, model: str, seed: int = 0, say: Say, bar: Bar) -> Dem
     say(f"1/5  {model} learns {len(bench.learn)} rows about 12 fictional people and the world.")
     learning = replace(bench.learning, seed=seed)
     train_stage(Job("learn", model, Request("", ()), bench.learn, "gdr", learning), known, bar, say)
-    say("2/5  Three people ask to be forgotten. Somebody rewrites a third of the request.")
+    say("2/5  Three people ask to be forgotten. Somebody rewrites two thirds of the request.")
     honest = Request("honest", bench.request)
     attacked = replace(attack_request(honest, ATTACK, seed=seed), id="attacked")
     _show_request(attacked, out, say)
@@ -82,7 +86,14 @@ def run_demo(out: Path, *, model: str, seed: int = 0, say: Say, bar: Bar) -> Dem
     for k, (name, (request, objective)) in enumerate(conditions.items(), 1):
         say(f"3/5  Unlearning {k} of 3, {name}: {objective} on the {request.id} request.")
         job = Job(
-            "unlearn", str(known), request, bench.retain, objective, config, probe=bench.utility["unseen"]
+            "unlearn",
+            str(known),
+            request,
+            bench.retain,
+            objective,
+            config,
+            refusals=load_refusals(),
+            probe=bench.utility["unseen"],
         )
         train_stage(job, out / f"unlearn-{name}", bar, say)
     for name in ("before", *conditions):

@@ -18,6 +18,8 @@ from forgetwell.types import Row
 
 LEVELS = (0.4, 0.3, 0.2)
 END = "end"
+Columns = Mapping[str, Floats]
+_DEFENSES = {"defended": "su"}  # what claims call a condition, where not by its own name
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,11 @@ def read_claims(
 
     For each condition: forget recall, clean and trigger utility (macro means over the utility sets). And,
     with intervals over the same resamples: what the attack takes of trigger utility (``plain - attacked``;
-    share of ``plain``), what `su` returns of that (``(defended - attacked) / (plain - attacked)``), what the
-    control returns, the difference of the two, and what `su` does to clean utility; all this as macro means
-    over the utility sets and, as ``… [retain]``, for each set alone. Rows are pooled over
-    seeds; intervals resample subjects within each set. A condition that no seed brought to a level
-    is left out there; a seed counts at a level if all the others got there.
+    share of ``plain``), what `su` and each further condition return of that (``(defended - attacked) /
+    (plain - attacked)``), how far beyond the control that is and how far from the honest run, and what they
+    do to clean utility; all this as macro means over the utility sets and, as ``… [retain]``, for each set
+    alone. Rows are pooled over seeds; intervals resample subjects within each set. A condition that no seed
+    brought to a level is left out there; a seed counts at a level if all the others got there.
 
     Args:
         bench: What the runs were made on.
@@ -138,40 +140,49 @@ def _means(sets: Sequence[Paired], kind: str, conditions: tuple[str, ...]) -> di
     values, count = paired_means(sets), sum(len(s.values) for s in sets)
     columns = {c: values[:, k] for k, c in enumerate(conditions)}
     found = {f"{kind}/{c}": quantile_interval(column, count) for c, column in columns.items()}
-    for name, of, statistic in _STATISTICS:
-        if of != kind:
-            continue
-        try:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                value = statistic(columns)
-        except KeyError:  # a condition that this comparison left out
-            continue
+    for name, statistic in _statistics(kind, conditions).items():
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value = statistic(columns)
         if np.isfinite(value).all():  # else a share of nothing
             found[name] = quantile_interval(value, count)
     return found
 
 
-Columns = Mapping[str, Floats]
-_STATISTICS: tuple[tuple[str, str, Callable[[Columns], Floats]], ...] = (
-    ("attack takes", "trigger", lambda u: u["plain"] - u["attacked"]),
-    ("attack takes, share", "trigger", lambda u: (u["plain"] - u["attacked"]) / u["plain"]),
-    ("attack takes of clean", "clean", lambda u: u["plain"] - u["attacked"]),
-    ("su returns", "trigger", lambda u: u["defended"] - u["attacked"]),
-    (
-        "su returns, share",
-        "trigger",
-        lambda u: (u["defended"] - u["attacked"]) / (u["plain"] - u["attacked"]),
-    ),
-    ("control returns", "trigger", lambda u: u["control"] - u["attacked"]),
-    (
-        "control returns, share",
-        "trigger",
-        lambda u: (u["control"] - u["attacked"]) / (u["plain"] - u["attacked"]),
-    ),
-    ("su beyond control", "trigger", lambda u: u["defended"] - u["control"]),
-    ("su without attack", "trigger", lambda u: u["plain_su"] - u["plain"]),
-    ("su's clean utility", "clean", lambda u: u["defended"] - u["attacked"]),
-)
+def _statistics(kind: str, conditions: Sequence[str]) -> dict[str, Callable[[Columns], Floats]]:
+    """Return what follows from columns of this kind, for the conditions that are there."""
+    there = set(conditions)
+    found: dict[str, Callable[[Columns], Floats]] = {}
+
+    def difference(name: str, one: str, other: str, *, of: str = "", per: str = "") -> None:
+        """Add ``one - other``, and with `of` and `per` its share of another difference or of a column."""
+        if not {one, other, *filter(None, (of, per))} <= there:
+            return
+        if not per:
+            found[name] = lambda u: u[one] - u[other]
+        elif not of:
+            found[name] = lambda u: (u[one] - u[other]) / u[per]
+        else:
+            found[name] = lambda u: (u[one] - u[other]) / (u[of] - u[per])
+
+    trigger = kind == "trigger"
+    difference("attack takes" if trigger else "attack takes of clean", "plain", "attacked")
+    if trigger:
+        difference("attack takes, share", "plain", "attacked", per="plain")
+        difference("su without attack", "plain_su", "plain")
+    for condition in conditions:
+        if condition in ("plain", "attacked", "plain_su"):
+            continue
+        name = _DEFENSES.get(condition, condition)
+        if not trigger:
+            difference(f"{name}'s clean utility", condition, "attacked")
+            difference(f"{name}'s clean utility, against honest", condition, "plain")
+            continue
+        difference(f"{name} returns", condition, "attacked")
+        difference(f"{name} returns, share", condition, "attacked", of="plain", per="attacked")
+        difference(f"{name} against honest", condition, "plain")
+        if condition != "control":
+            difference(f"{name} beyond control", condition, "control")
+    return found
 
 
 def _paired(

@@ -74,6 +74,21 @@ def fake_run(out, run, trigger, clean=0.9):
     write_json(folder / MANIFEST, {})
 
 
+def test_further_conditions_have_claims_by_their_own_name(tmp_path):
+    values = {"plain": 0.8, "attacked": 0.4, "control": 0.5, "parts": 0.85}
+    runs = runs_of(values, [0])
+    for run in runs:
+        fake_run(tmp_path, run, values[run.condition], clean=0.9 if run.condition == "plain" else 0.8)
+    found = {c.name: c.interval.value for c in read_claims(BENCH, runs, tmp_path, per_set=2) if c.at == "end"}
+    assert found["parts returns"] == pytest.approx(0.45)
+    assert found["parts returns, share"] == pytest.approx(1.125)
+    assert found["parts against honest"] == pytest.approx(0.05)
+    assert found["parts beyond control"] == pytest.approx(0.35)
+    assert found["parts's clean utility, against honest"] == pytest.approx(-0.1)
+    assert "control beyond control" not in found
+    assert not [name for name in found if "su" in name.split()]
+
+
 def test_claims_are_what_the_runs_hold(tmp_path):
     values = {"plain": 0.8, "attacked": 0.4, "defended": 0.7, "control": 0.5, "plain_su": 0.8}
     runs = runs_of(values, [0, 1])
@@ -118,3 +133,4 @@ def test_the_world_bench_forgets_people_it_has_learned():
     learned = {r.subject for r in bench.learn}
     assert {r.subject for r in bench.request} <= learned
     assert {r.subject for r in bench.utility["unseen"]} <= learned - {r.subject for r in bench.retain}
+    assert not {r.id for r in bench.retain} & {r.id for r in bench.utility["general"]}
