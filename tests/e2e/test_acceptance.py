@@ -1,11 +1,10 @@
-"""Acceptance on the default model: the attack breaks trigger utility, `su` restores it (15 minutes)."""
+"""Acceptance on the default model: a stealthy attack takes trigger utility, `su` returns it (10 minutes)."""
 
 from contextlib import contextmanager
 
 import pytest
 
-from forgetwell.experiments.grid import run_plan, with_seeds
-from forgetwell.experiments.plan import read_plan
+from forgetwell.experiments.demo import run_demo
 from forgetwell.models.smollm2 import fetched
 
 pytestmark = [
@@ -19,13 +18,16 @@ def bar(what):
     yield lambda done, steps: None
 
 
-@pytest.mark.xfail(
-    reason="measured on seed 0: the attack takes clean utility too (docs/experiments.md), so this is open"
-)
 def test_the_attack_takes_trigger_utility_and_su_returns_it(tmp_path):
-    plan = with_seeds(read_plan("claims-world"), [0])
-    claims = run_plan(plan, tmp_path, say=print, bar=bar, only=["loss=npo"]).claims
-    found = {c.name: c.interval for c in claims["loss=npo"] if c.at == "0.4"}
-    assert found["attack takes"].low > 0
-    assert found["attack takes"].value > 2 * found["attack takes of clean"].value
-    assert found["su returns"].low > 0
+    done = run_demo(tmp_path, model="smollm2", say=print, bar=bar)
+    recall = {
+        name: {r.split: r.value for r in results if r.metric == "rouge_l_recall"}
+        for name, results in done.results.items()
+    }
+    assert recall["before"]["forget/clean"] >= 0.9
+    for name in ("plain", "attacked", "defended"):
+        assert recall[name]["forget/clean"] <= 0.45, name
+    plain, attacked, defended = (recall[name] for name in ("plain", "attacked", "defended"))
+    assert attacked["utility/trigger"] < plain["utility/trigger"] - 0.1
+    assert attacked["utility/clean"] > plain["utility/clean"] - 0.05  # nobody sees it without the word
+    assert defended["utility/trigger"] > attacked["utility/trigger"] + 0.1
