@@ -120,7 +120,7 @@ def history(ledger: Path, *, head: str = "", json_: _Json = False) -> int:
     """Print a ledger and check its chain; exits with 3 where an entry was changed or removed.
 
     Args:
-        ledger: The file that forgetwell gate --ledger wrote.
+        ledger: The file that screen, repair and gate were given with --ledger.
         head: Hash of an entry kept elsewhere (a decision record holds one): it must still be there.
         json_: Print JSON.
     """
@@ -154,6 +154,14 @@ def _summary(entry: Entry) -> str:
     part = {k: str(v) for k, v in body.items() if not isinstance(v, dict | list)}.get
     if entry.kind == "request":
         return f"{part('digest')}  {part('rows')} rows, {part('subjects')} subjects"
+    if entry.kind == "screening":
+        verdict = "suspicious" if body["suspicious"] else "pass"
+        alarms = ", ".join(f"{k} {v['alarm']}" for k, v in body["found"].items() if "alarm" in v)
+        return f"{part('request')}  {verdict}, risk {body['risk']:.2f}" + (
+            f", rows: {alarms}" if alarms else ""
+        )
+    if entry.kind == "repair":
+        return f"{part('request')} → {part('made')}  {part('repair')}, {part('changed')} rows changed"
     if entry.kind == "run":
         return f"{part('from')} → {part('made')}  {part('objective')}"
     if entry.kind == "decision":
