@@ -200,7 +200,9 @@ def _collected(comparisons: Sequence[Comparison], benches: Mapping[str, Bench], 
     cells: list[Cell] = []
     for c in comparisons:
         done = [r for r in c.runs if is_complete(run_folder(out / c.name, r))]
-        claims[c.name] = read_claims(benches[c.bench], done, out / c.name, per_set=c.setup.per_set)
+        claims[c.name] = read_claims(
+            benches[c.bench], done, out / c.name, per_set=c.setup.per_set, trigger=c.setup.trigger
+        )
         cells += [cell for run in done for cell in read_cells(c.name, run, out / c.name)]
     write_jsonl(out / CELLS, cells)
     write_json(out / CLAIMS, {k: [asdict(c) for c in v] for k, v in claims.items()})

@@ -46,7 +46,13 @@ class Place:
 
 
 def read_claims(
-    bench: Bench, runs: Sequence[Run], out: Path, *, per_set: int, levels: Sequence[float] = LEVELS
+    bench: Bench,
+    runs: Sequence[Run],
+    out: Path,
+    *,
+    per_set: int,
+    trigger: str = "",
+    levels: Sequence[float] = LEVELS,
 ) -> tuple[Claim, ...]:
     """Return what a comparison shows at each level of forgetting and at the end.
 
@@ -56,13 +62,15 @@ def read_claims(
     control returns, the difference of the two, and what `su` does to clean utility; all this as macro means
     over the utility sets and, as ``… [retain]``, for each set alone. Rows are pooled over
     seeds; intervals resample subjects within each set. A condition that no seed brought to a level
-    is left out there; a seed counts at a level if all the others got there.
+    is left out there; a seed counts at a level if all the others got there. Where a plan has them: what
+    continued training, high-loss removal, `repaired` (screen and repair) and `both` (with `su`) return.
 
     Args:
         bench: What the runs were made on.
         runs: Finished runs; all seeds with the same conditions.
         out: Folder of the runs.
         per_set: As in the runs' setup.
+        trigger: The same.
         levels: Forget recalls at which to read.
 
     Source: arXiv 2506.00359, section 5; reading at matched forgetting and the controls are ours.
@@ -80,7 +88,10 @@ def read_claims(
         whole = tuple(s for s in seeds if all((s, c) in read for c in reached))
         if reached and whole:
             at = END if level is None else f"{level:g}"
-            claims += _claims(bench, read, whole, reached, at, per_set)
+            sampled = {
+                seed: sampled_utility(bench, per_set=per_set, seed=seed, trigger=trigger) for seed in whole
+            }
+            claims += _claims(bench, read, sampled, reached, at)
     return tuple(claims)
 
 
@@ -112,12 +123,11 @@ def read_place(curve: Sequence[Mapping[str, Any]], level: float | None) -> Place
 def _claims(
     bench: Bench,
     read: Mapping[tuple[int, str], Place],
-    seeds: tuple[int, ...],
+    sampled: Mapping[int, Mapping[str, Sequence[Row]]],
     conditions: tuple[str, ...],
     at: str,
-    per_set: int,
 ) -> list[Claim]:
-    sampled = {seed: sampled_utility(bench, per_set=per_set, seed=seed) for seed in seeds}
+    seeds = tuple(sampled)
     claims = [
         Claim(at, f"forget/{c}", _plain_mean([read[s, c].forget for s in seeds]), seeds) for c in conditions
     ]
@@ -171,6 +181,12 @@ _STATISTICS: tuple[tuple[str, str, Callable[[Columns], Floats]], ...] = (
     ("su beyond control", "trigger", lambda u: u["defended"] - u["control"]),
     ("su without attack", "trigger", lambda u: u["plain_su"] - u["plain"]),
     ("su's clean utility", "clean", lambda u: u["defended"] - u["attacked"]),
+    ("continued training returns", "trigger", lambda u: u["continued"] - u["attacked"]),
+    ("high-loss removal returns", "trigger", lambda u: u["high_loss"] - u["attacked"]),
+    ("repair returns", "trigger", lambda u: u["repaired"] - u["attacked"]),
+    ("repair's clean utility", "clean", lambda u: u["repaired"] - u["attacked"]),
+    ("repair and su return", "trigger", lambda u: u["both"] - u["attacked"]),
+    ("repair beyond su", "trigger", lambda u: u["both"] - u["defended"]),
 )
 
 
