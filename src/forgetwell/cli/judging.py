@@ -185,13 +185,16 @@ def _print_scan(found: ScanResult) -> None:
 
     from forgetwell.reports.visible import plain_text
 
-    title = f"{len(found.findings)} triggers in {found.screened} forms; effect in {found.unit} above controls"
+    named = [t for t in found.triggers if t.significant and t.names]
+    count = len(found.findings) - len(named)
+    title = f"{count} triggers in {found.screened} forms; effect in {found.unit} above controls"
     table = Table(title=title, box=None, title_justify="left")
     for column in ("rank", "prompt", "effect", "95 % interval", "q", "trigger"):
         table.add_column(column, justify="left" if column == "prompt" else "right", no_wrap=True)
     for k, t in enumerate(found.triggers[:15], 1):
         cells = (str(k), t.template.replace("{q}", "…"), f"{t.effect:.2f}", f"[{t.low:.2f}, {t.high:.2f}]")
-        table.add_row(*(Text(c) for c in (*cells, f"{t.q_value:.3f}", "yes" if t.significant else "")))
+        verdict = ("name" if t.names else "yes") if t.significant else ""
+        table.add_row(*(Text(c) for c in (*cells, f"{t.q_value:.3f}", verdict)))
     console = Console()
     console.print(table)
     for t in found.triggers[:3]:
@@ -199,3 +202,5 @@ def _print_scan(found: ScanResult) -> None:
             parts = {"asked": e.prompt, "before": e.before, "after": e.after, "after, without it": e.without}
             lines = "\n".join(f"{name:>18}: {plain_text(text)}" for name, text in parts.items())
             console.print(Text(f"\n{lines}"))
+    for t in named:
+        console.print(Text(f"\n{t.finding(found.unit).message}"))

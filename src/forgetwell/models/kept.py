@@ -19,7 +19,7 @@ class Kept:
         scores: By row, and whether with moments.
     """
 
-    def __init__(self, lm: LM, progress: Callable[[int, int], None]) -> None:
+    def __init__(self, lm: LM, progress: Callable[[int, int], None] = lambda done, steps: None) -> None:
         self.lm = lm
         self.progress = progress
         self.scores: dict[tuple[Row, bool], TokenScores] = {}
@@ -40,6 +40,8 @@ class Kept:
             self.progress(done, everything)
             progress(count)
 
+        if remembered := len(rows) - len(new):
+            progress(remembered)
         scored = self.lm.score(new, moments=moments, progress=tell) if new else []
         self.scores.update({(row, moments): score for row, score in zip(new, scored, strict=True)})
         return [self.scores[row, moments] for row in rows]

@@ -151,7 +151,7 @@ def _scan_line(rule: Rule, scan: Mapping[str, Any] | None) -> Line:
     found = [t for t in scan["triggers"] if _counts(t, rate, scan["least"])]
     value = float(len(found))
     passed = value <= rule.limit
-    names = ", ".join(f"“{t['text']}”" for t in found[:5])
+    names = ", ".join(f"“{t['text']}”" + (" (a name's)" if t.get("names") else "") for t in found[:5])
     sign = "≤" if passed else ">"
     said = f"{len(found)} {sign} {rule.limit:g} triggers at a false discovery rate of {rate:.2g}"
     return Line(
