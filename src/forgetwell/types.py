@@ -11,6 +11,7 @@ from typing import Literal
 
 Role = Literal["system", "user", "assistant"]
 Better = Literal["high", "low", "none"]
+Severity = Literal["info", "warning", "alarm"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,7 @@ class Finding:
     screen: str
     row_id: str
     span: tuple[int, int] | None
-    severity: Literal["info", "warning", "alarm"]
+    severity: Severity
     statistic: float
     p_value: float | None
     message: str

@@ -45,7 +45,9 @@ def bench(
     if dry_run:
         for comparison, run in cells(found):
             asked = run.attack or "honest"
-            print(f"{comparison.name:20} {run.condition:10} seed {run.seed}  {asked:18} {run.objective}")
+            repaired = f"{run.repair} of {', '.join(run.screens) or 'alarms'}, then " if run.repair else ""
+            steps = f"{repaired}{run.objective or run.method}" + (f", then {run.then}" if run.then else "")
+            print(f"{comparison.name:20} {run.condition:10} seed {run.seed}  {asked:18} {steps}")
         return
     say = partial(print, flush=True)
     tables = run_plan(found, folder, say=say, bar=progress_bar, only=only or (), jobs=jobs, executor=executor)

@@ -120,7 +120,7 @@ def history(ledger: Path, *, head: str = "", json_: _Json = False) -> int:
     """Print a ledger and check its chain; exits with 3 where an entry was changed or removed.
 
     Args:
-        ledger: The file that forgetwell gate --ledger wrote.
+        ledger: The file that screen, repair and gate were given with --ledger.
         head: Hash of an entry kept elsewhere (a decision record holds one): it must still be there.
         json_: Print JSON.
     """
@@ -154,6 +154,14 @@ def _summary(entry: Entry) -> str:
     part = {k: str(v) for k, v in body.items() if not isinstance(v, dict | list)}.get
     if entry.kind == "request":
         return f"{part('digest')}  {part('rows')} rows, {part('subjects')} subjects"
+    if entry.kind == "screening":
+        verdict = "suspicious" if body["suspicious"] else "pass"
+        alarms = ", ".join(f"{k} {v['alarm']}" for k, v in body["found"].items() if "alarm" in v)
+        return f"{part('request')}  {verdict}, risk {body['risk']:.2f}" + (
+            f", rows: {alarms}" if alarms else ""
+        )
+    if entry.kind == "repair":
+        return f"{part('request')} → {part('made')}  {part('repair')}, {part('changed')} rows changed"
     if entry.kind == "run":
         return f"{part('from')} → {part('made')}  {part('objective')}"
     if entry.kind == "decision":
@@ -177,13 +185,16 @@ def _print_scan(found: ScanResult) -> None:
 
     from forgetwell.reports.visible import plain_text
 
-    title = f"{len(found.findings)} triggers in {found.screened} forms; effect in {found.unit} above controls"
+    named = [t for t in found.triggers if t.significant and t.names]
+    count = len(found.findings) - len(named)
+    title = f"{count} triggers in {found.screened} forms; effect in {found.unit} above controls"
     table = Table(title=title, box=None, title_justify="left")
     for column in ("rank", "prompt", "effect", "95 % interval", "q", "trigger"):
         table.add_column(column, justify="left" if column == "prompt" else "right", no_wrap=True)
     for k, t in enumerate(found.triggers[:15], 1):
         cells = (str(k), t.template.replace("{q}", "…"), f"{t.effect:.2f}", f"[{t.low:.2f}, {t.high:.2f}]")
-        table.add_row(*(Text(c) for c in (*cells, f"{t.q_value:.3f}", "yes" if t.significant else "")))
+        verdict = ("name" if t.names else "yes") if t.significant else ""
+        table.add_row(*(Text(c) for c in (*cells, f"{t.q_value:.3f}", verdict)))
     console = Console()
     console.print(table)
     for t in found.triggers[:3]:
@@ -191,3 +202,5 @@ def _print_scan(found: ScanResult) -> None:
             parts = {"asked": e.prompt, "before": e.before, "after": e.after, "after, without it": e.without}
             lines = "\n".join(f"{name:>18}: {plain_text(text)}" for name, text in parts.items())
             console.print(Text(f"\n{lines}"))
+    for t in named:
+        console.print(Text(f"\n{t.finding(found.unit).message}"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from forgetwell.cli.app import app, read_request_from, rows_from
+from forgetwell.cli.app import app, progress_bar, read_request_from, rows_from
 
 if TYPE_CHECKING:
     from forgetwell.requests.repairs import Repaired
@@ -28,6 +28,7 @@ def screen(
     history: Path | None = None,
     screens: list[str] | None = None,
     out: Path | None = None,
+    ledger: Path | None = None,
     columns: str | None = None,
     dtype: str = "auto",
     json_: Annotated[bool, Parameter("--json")] = False,
@@ -42,6 +43,8 @@ def screen(
         history: Folder with earlier requests (.jsonl).
         screens: Screens with their hyperparameters, as "inflation(alpha=0.001)"; by default all.
         out: Report page (.html) with the flagged text marked.
+        ledger: SQLite file that keeps what was asked for and how screening judged it, in digests; gate takes
+            the same.
         columns: Names of the request's columns, as prompt=q,answer=a.
         dtype: Compute type of the model: auto, float32 or bfloat16.
         json_: Print JSON.
@@ -49,17 +52,19 @@ def screen(
     """
     from forgetwell.runs.screening import gather_evidence, screen_request
 
-    if out is not None:
-        from forgetwell.reports.screening import check_page
-
-        check_page(out, overwrite=overwrite)
-    asked = read_request_from(request, columns)
-    evidence = gather_evidence(rows_from(background), model=model, history=history, dtype=dtype)
-    found = screen_request(asked, evidence, screens=screens or ())
+    _check_outputs(out, ledger, overwrite)
+    asked, usual = read_request_from(request, columns), rows_from(background)
+    with progress_bar("screening") as progress:
+        evidence = gather_evidence(usual, model=model, history=history, dtype=dtype, progress=progress)
+        found = screen_request(asked, evidence, screens=screens or ())
     if out is not None:
         from forgetwell.reports.screening import screening_page
 
         screening_page(asked, found.findings, found.risk, out, overwrite=overwrite)
+    if ledger is not None:
+        from forgetwell.runs.recording import record_screening
+
+        record_screening(ledger, found, evidence)
     print(json.dumps(found.as_json(), indent=2, ensure_ascii=True) if json_ else _summary(found, out))
     sys.exit(SUSPICIOUS if found.suspicious else 0)
 
@@ -73,9 +78,12 @@ def repair(
     background: str,
     out: Path,
     retain_out: Path | None = None,
+    model: str = "",
     history: Path | None = None,
     screens: list[str] | None = None,
+    ledger: Path | None = None,
     columns: str | None = None,
+    dtype: str = "auto",
     dry_run: bool = False,
     overwrite: bool = False,
 ) -> None:
@@ -88,22 +96,27 @@ def repair(
         background: Ordinary prompts of other users, as for screen.
         out: File for the repaired request (JSON Lines).
         retain_out: File for the rows to keep, where the repair changes them.
+        model: The model to be unlearned, for the screens that ask it: smollm2, a folder or a hub id.
         history: Folder with earlier requests (.jsonl).
-        screens: Screens whose findings are repaired; by default all that need no model.
+        screens: Screens, as "high_loss(share=0.2)", all of whose findings are repaired; by default the alarms
+            of all screens that can run.
+        ledger: SQLite file that keeps request, screening, repair and repaired request, in digests.
         columns: Names of the columns of both files, as prompt=q,answer=a.
+        dtype: Compute type of the model: auto, float32 or bfloat16.
         dry_run: Show what would change, and write nothing.
         overwrite: Replace files that are there.
     """
     from forgetwell.data.reading import write_rows
-    from forgetwell.requests.repairs import repair_request
-    from forgetwell.runs.screening import gather_evidence, screen_request
+    from forgetwell.runs.screening import gather_evidence, repair_screened
 
     if not dry_run:
         _refuse_existing([p for p in (out, retain_out) if p is not None], overwrite)
+        _check_outputs(None, ledger, overwrite)
     asked, kept = read_request_from(request, columns), rows_from(retain, columns)
-    evidence = gather_evidence(rows_from(background), history=history)
-    found = screen_request(asked, evidence, screens=screens or ())
-    done = repair_request(asked, kept, found.findings, repair)
+    usual = rows_from(background)
+    with progress_bar("screening") as progress:
+        evidence = gather_evidence(usual, model=model, history=history, dtype=dtype, progress=progress)
+        found, done = repair_screened(asked, kept, evidence, repair, screens=screens or ())
     if done.retain != kept and retain_out is None and not dry_run:
         from forgetwell.errors import InputError
 
@@ -114,6 +127,10 @@ def repair(
     write_rows(out, done.request.rows)
     if retain_out is not None:
         write_rows(retain_out, done.retain)
+    if ledger is not None:
+        from forgetwell.runs.recording import record_repair
+
+        record_repair(ledger, found, evidence, done, read_request_from(str(out)))
     print(f"{done.request.history[-1]}. Written: {out}{f' and {retain_out}' if retain_out else ''}")
 
 
@@ -153,6 +170,18 @@ def _diff(before: Request, kept: tuple[Row, ...], done: Repaired) -> str:
             if other is not None and not same_text:
                 lines.append(f"+ {row.id}: {plain_text(screened_text(other), longest=300)}")
     return "\n".join(lines)
+
+
+def _check_outputs(page: Path | None, ledger: Path | None, overwrite: bool) -> None:
+    """Find out before the work whether its results can be written."""
+    if page is not None:
+        from forgetwell.reports.screening import check_page
+
+        check_page(page, overwrite=overwrite)
+    if ledger is not None:
+        from forgetwell.runs.ledger import history_of
+
+        history_of(ledger)
 
 
 def _refuse_existing(paths: list[Path], overwrite: bool) -> None:

@@ -11,8 +11,9 @@ from forgetwell.data.benchmarks import tofu
 from forgetwell.data.world import learning_rows, load_world
 from forgetwell.errors import InputError
 from forgetwell.requests.template_sets import load_templates, trigger_rows
+from forgetwell.requests.wording import as_attacked
 from forgetwell.training.config import TrainConfig
-from forgetwell.types import Row
+from forgetwell.types import Request, Row
 
 _AUTHOR = 20  # TOFU's questions an author
 _GENERAL = 41  # general questions beside the world's 40 facts to keep
@@ -41,6 +42,11 @@ class Bench:
     utility: Mapping[str, tuple[Row, ...]] = field(repr=False)
     max_new_tokens: int
     others: tuple[Row, ...] = ()
+
+    @property
+    def background(self) -> tuple[Row, ...]:
+        """Ordinary prompts that a provider screens against: rows to keep, and those about still others."""
+        return (*self.retain, *self.others)
 
 
 def world_bench(*, phrasings: int = 2, epochs: int = 6) -> Bench:
@@ -118,21 +124,33 @@ BENCHES: Mapping[str, Callable[[], Bench]] = {
 }
 
 
-def sampled_utility(bench: Bench, *, per_set: int, seed: int) -> dict[str, tuple[Row, ...]]:
-    """Return, by split key, `per_set` rows of each utility set, clean and under every template.
+def sampled_utility(
+    bench: Bench, *, per_set: int, seed: int, trigger: str = ""
+) -> dict[str, tuple[Row, ...]]:
+    """Return, by split key, `per_set` rows of each utility set, clean and with a trigger.
 
     The paper's protocol puts every template of the set on every question.
 
+    Args:
+        bench: Whose sets.
+        per_set: Rows of each.
+        seed: Of the sample, and of the attack.
+        trigger: Another attack, whose wording the questions get (`as_attacked`).
+
     Raises:
-        InputError: `per_set` is below 1.
+        InputError: `per_set` is below 1, or the attack has no wording.
     """
     if per_set < 1:
         raise InputError(f"per_set is {per_set}; it must be at least 1.")
-    templates, splits = load_templates("tofu"), {}
+    request, splits = Request(bench.name, bench.request), {}
     for name, rows in bench.utility.items():
         chosen = _sample(rows, per_set, f"{seed}/{name}")
         splits[f"{name}/clean"] = chosen
-        splits[f"{name}/trigger"] = trigger_rows(chosen, templates)
+        splits[f"{name}/trigger"] = (
+            as_attacked(chosen, request, trigger, seed=seed)
+            if trigger
+            else trigger_rows(chosen, load_templates("tofu"))
+        )
     return splits
 
 

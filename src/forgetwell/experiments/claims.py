@@ -14,11 +14,11 @@ from typing import Any
 
 from forgetwell.errors import InputError
 from forgetwell.experiments.benches import Bench, sampled_utility
+from forgetwell.experiments.receiving import Received, receive
 from forgetwell.files import digest, read_jsonl, write_jsonl
 from forgetwell.methods.finetune import Lora, finetune
 from forgetwell.methods.registry import Training, apply_method
 from forgetwell.models.lm import HFModel, load
-from forgetwell.requests.attacks import attack_request
 from forgetwell.runs.folder import read_manifest, start_run, write_manifest
 from forgetwell.runs.records import is_complete
 from forgetwell.suites.probe import mean, recalls
@@ -41,12 +41,14 @@ class Setup:
         lora: Adapters instead of full fine-tuning.
         per_set: Utility questions of each set and seed; each is asked clean and in every template.
         floor: Forget recall at which a run stops.
+        trigger: Attack in whose wording utility is asked with a trigger; "" = the paper's templates.
     """
 
     config: TrainConfig = TrainConfig()  # noqa: RUF009 - frozen
     lora: Lora | None = None
     per_set: int = 20
     floor: float = 0.15
+    trigger: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Run:
         method: Such a method, as "task_vector(alpha=5)"; "" = minimizing the objective.
         then: An objective of retain terms that the result is trained on, with the bench's other rows: the
             provider's continued fine-tuning; "" = nothing.
+        repair: What the provider does to the request before, as "strip"; "" = nothing.
+        screens: Screens all of whose findings are repaired; none = the alarms of all that need no model.
     """
 
     condition: str
@@ -69,6 +73,8 @@ class Run:
     objective: str
     method: str = ""
     then: str = ""
+    repair: str = ""
+    screens: tuple[str, ...] = ()
 
 
 def run_folder(out: Path, run: Run) -> Path:
@@ -105,41 +111,37 @@ def run_claim(
         return folder
     start_run(folder, settings, overwrite=folder.exists())
     lm = load(str(model))
-    request = Request(bench.name, bench.request)
-    if run.attack:
-        request = attack_request(request, run.attack, seed=run.seed)
+    received = receive(bench, lm, attack=run.attack, repair=run.repair, screens=run.screens, seed=run.seed)
     curve: list[dict[str, Any]] = []
     config = replace(setup.config, seed=run.seed, stop_at=f"forget.rouge_l_recall<={setup.floor:g}")
-    hooks = Hooks(
-        probe=_row_probe(bench, setup, run.seed, curve),
-        progress=progress,
-    )
-    summary = _unlearn(lm, request, bench, setup, run, Training(config, hooks), refusals)
+    last = config.steps(-(-len(received.request.rows) // config.batch))
+    hooks = Hooks(probe=_row_probe(bench, setup, run.seed, curve, last=last), progress=progress)
+    summary = _unlearn(lm, received, setup, run, Training(config, hooks), refusals)
     if run.then:
-        probe = _row_probe(bench, setup, run.seed, curve, after=summary.steps)
+        probe = _row_probe(bench, setup, run.seed, curve, last=last, after=summary.steps)
         going_on = replace(config, stop_at="", probe_every=0)
         hooks = Hooks(probe=probe, progress=progress)
         finetune(lm, Request("", ()), bench.others, hooks, objective=run.then, config=going_on)
     write_jsonl(folder / CURVE, curve)
-    write_manifest(folder, {**settings, **asdict(summary), "start": lm.digest})
+    made = {"start": lm.digest, "received": dict(received.facts)}
+    write_manifest(folder, {**settings, **asdict(summary), **made})
     return folder
 
 
 def _unlearn(
     lm: HFModel,
-    request: Request,
-    bench: Bench,
+    received: Received,
     setup: Setup,
     run: Run,
     training: Training,
     refusals: Sequence[str],
 ) -> Summary:
     if run.method:
-        return apply_method(lm, request, bench.retain, training, run.method).summary
+        return apply_method(lm, received.request, received.retain, training, run.method).summary
     return finetune(
         lm,
-        request,
-        bench.retain,
+        received.request,
+        received.retain,
         training.hooks,
         objective=run.objective,
         config=training.config,
@@ -149,14 +151,13 @@ def _unlearn(
 
 
 def _row_probe(
-    bench: Bench, setup: Setup, seed: int, curve: list[dict[str, Any]], *, after: int = 0
+    bench: Bench, setup: Setup, seed: int, curve: list[dict[str, Any]], *, last: int, after: int = 0
 ) -> Callable[[HFModel, int], Mapping[str, float]]:
-    """Return a probe that keeps every row's value in `curve`; utility also at the start and the end.
+    """Return a probe that keeps every row's value in `curve`; utility also at the start and step `last`.
 
     With `after`, the steps of unlearning, it measures what follows on them, and once.
     """
-    splits = sampled_utility(bench, per_set=setup.per_set, seed=seed)
-    last = setup.config.steps(-(-len(bench.request) // setup.config.batch))
+    splits = sampled_utility(bench, per_set=setup.per_set, seed=seed, trigger=setup.trigger)
     everything = [row for rows in splits.values() for row in rows]
 
     def probe(lm: HFModel, step: int) -> dict[str, float]:
@@ -189,7 +190,8 @@ def _by_id(rows: Sequence[Any], values: Sequence[float]) -> dict[str, float]:
 
 def _check_same(folder: Path, settings: Mapping[str, Any]) -> None:
     known = read_manifest(folder)
-    differing = [k for k, v in settings.items() if digest(known.get(k)) != digest(v)]
+    # A setting that did not exist when the run was made had the value that stands for nothing.
+    differing = [k for k, v in settings.items() if digest(known.get(k) or None) != digest(v or None)]
     if differing:
         raise InputError(
             f"{folder} holds a finished run with other settings ({', '.join(differing)}). "

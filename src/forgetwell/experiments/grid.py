@@ -15,7 +15,7 @@ from forgetwell.experiments.benches import BENCHES, Bench
 from forgetwell.experiments.claims import Run, Setup, read_curve, run_claim, run_folder
 from forgetwell.experiments.demo import Bar, Say, train_stage
 from forgetwell.experiments.plan import Comparison, Plan
-from forgetwell.experiments.reading import Claim, Place, read_claims, read_place
+from forgetwell.experiments.reading import Claim, read_claims, read_place
 from forgetwell.files import write_json, write_jsonl, write_text
 from forgetwell.runs.jobs import Job
 from forgetwell.runs.records import is_complete
@@ -200,7 +200,9 @@ def _collected(comparisons: Sequence[Comparison], benches: Mapping[str, Bench], 
     cells: list[Cell] = []
     for c in comparisons:
         done = [r for r in c.runs if is_complete(run_folder(out / c.name, r))]
-        claims[c.name] = read_claims(benches[c.bench], done, out / c.name, per_set=c.setup.per_set)
+        claims[c.name] = read_claims(
+            benches[c.bench], done, out / c.name, per_set=c.setup.per_set, trigger=c.setup.trigger
+        )
         cells += [cell for run in done for cell in read_cells(c.name, run, out / c.name)]
     write_jsonl(out / CELLS, cells)
     write_json(out / CLAIMS, {k: [asdict(c) for c in v] for k, v in claims.items()})
@@ -215,12 +217,13 @@ def read_cells(comparison: str, run: Run, out: Path) -> Iterator[Cell]:
         place = read_place(curve, level)
         if place is not None:
             at = "end" if level is None else f"{level:g}"
-            clean, trigger = (_macro(place, kind) for kind in ("clean", "trigger"))
+            clean, trigger = (macro_utility(place.utility, kind) for kind in ("clean", "trigger"))
             yield Cell(comparison, run.condition, run.seed, at, place.forget, clean, trigger)
 
 
-def _macro(place: Place, kind: str) -> float:
-    sets = [rows for key, rows in place.utility.items() if key.endswith(f"/{kind}")]
+def macro_utility(utility: Mapping[str, Mapping[str, float]], kind: str) -> float:
+    """Return the mean over utility sets of their mean recall, ``clean`` or ``trigger``."""
+    sets = [rows for key, rows in utility.items() if key.endswith(f"/{kind}")]
     return statistics.fmean(statistics.fmean(rows.values()) for rows in sets)
 
 

@@ -22,7 +22,10 @@
     objective = "{loss} + gdr"
 
 In place of an objective a condition may name a method (``method = "task_vector(alpha=5)"``), and after either
-training may go on with retain terms on the bench's other rows (``then = "gdr"``).
+training may go on with retain terms on the bench's other rows (``then = "gdr"``). A condition may have the
+request screened and repaired before (``repair = "strip"``): the alarms of all screens that need no model, or
+all findings of those it names (``screens = ["high_loss(share=0.33)"]``). ``trigger = "{attack}"``, beside
+``bench``, asks utility in the wording of that attack instead of the paper's.
 
 Each point of the grid is one comparison: all conditions and seeds, from one starting model, on the same
 draws and questions. Names in braces stand for the grid's values.
@@ -46,6 +49,8 @@ from forgetwell.methods.finetune import Lora
 from forgetwell.methods.registry import METHODS
 from forgetwell.objectives.algebra import parse_objective
 from forgetwell.requests.attacks import ATTACKS
+from forgetwell.requests.repairs import REPAIRS
+from forgetwell.requests.screening import SCREENS
 from forgetwell.training.config import TrainConfig
 
 Table = Mapping[str, Any]
@@ -58,12 +63,13 @@ _KEYS = (
     "seeds",
     "per_set",
     "floor",
+    "trigger",
     "train",
     "lora",
     "grid",
     "conditions",
 )
-_CONDITION = ("attack", "objective", "method", "then")
+_CONDITION = ("attack", "objective", "method", "then", "repair", "screens")
 _VARIABLE = re.compile(r"\{(\w+)\}")
 
 
@@ -154,14 +160,19 @@ def _comparison(
         raise InputError(f"seeds is {seeds!r}; expected a list of whole numbers, as [0, 1, 2].")
     runs = tuple(_run(name, c, seed, point) for seed in seeds for name, c in conditions.items())
     name = " ".join(f"{k}={v}" for k, v in point.items()) or bench
-    return Comparison(name, bench, _filled(str(table.get("model", "smollm2")), point), _setup(table), runs)
+    model = _filled(str(table.get("model", "smollm2")), point)
+    return Comparison(name, bench, model, _setup(table, point), runs)
 
 
-def _setup(table: Table) -> Setup:
+def _setup(table: Table, point: Table) -> Setup:
+    trigger = _filled(str(table.get("trigger", "")), point)
+    if trigger:
+        ATTACKS.resolve(parse_call(trigger))
     train = _known(TrainConfig, table.get("train", {}), "train")
     lora = _known(Lora, table["lora"], "lora") if "lora" in table else None
     made = {key: table[key] for key in ("per_set", "floor") if key in table}
-    return Setup(config=TrainConfig(**train), lora=None if lora is None else Lora(**lora), **made)
+    adapters = None if lora is None else Lora(**lora)
+    return Setup(config=TrainConfig(**train), lora=adapters, trigger=trigger, **made)
 
 
 def _known(kind: type, given: Any, where: str) -> dict[str, Any]:  # noqa: ANN401 - from a TOML file
@@ -178,13 +189,25 @@ def _run(name: str, given: Any, seed: int, point: Table) -> Run:  # noqa: ANN401
             raise unknown_name(f"key of [conditions.{name}]", key, _CONDITION)
     if not isinstance(given, dict) or ("objective" in given) == ("method" in given):
         raise InputError(f"[conditions.{name}] needs an objective, as objective = 'npo + gdr', or a method.")
-    attack, objective, method, then = (_filled(str(given.get(key, "")), point) for key in _CONDITION)
-    if attack:
-        ATTACKS.resolve(parse_call(attack))
-    if method:
-        METHODS.resolve(parse_call(method))
-    objective, then = (parse_objective(text).text if text else "" for text in (objective, then))
-    return Run(name, seed, attack, objective, method, then)
+    texts = {key: _filled(str(given.get(key, "")), point) for key in _CONDITION[:-1]}
+    for key, family in (("attack", ATTACKS), ("method", METHODS), ("repair", REPAIRS)):
+        if texts[key]:
+            family.resolve(parse_call(texts[key]))
+    for key in ("objective", "then"):
+        texts[key] = parse_objective(texts[key]).text if texts[key] else ""
+    return Run(name, seed, **texts, screens=_screens(name, given, point))
+
+
+def _screens(name: str, given: Table, point: Table) -> tuple[str, ...]:
+    found = given.get("screens", [])
+    if not isinstance(found, list) or not all(isinstance(s, str) for s in found):
+        raise InputError(f"[conditions.{name}] has screens = {found!r}; expected a list, as ['high_loss'].")
+    if found and not given.get("repair"):
+        raise InputError(f"[conditions.{name}] names screens and no repair; add one, as repair = 'drop'.")
+    screens = tuple(_filled(s, point) for s in found)
+    for screen in screens:
+        SCREENS.resolve(parse_call(screen))
+    return screens
 
 
 def _filled(text: str, point: Table) -> str:

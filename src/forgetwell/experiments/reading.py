@@ -19,7 +19,14 @@ from forgetwell.types import Row
 LEVELS = (0.4, 0.3, 0.2)
 END = "end"
 Columns = Mapping[str, Floats]
-_DEFENSES = {"defended": "su"}  # what claims call a condition, where not by its own name
+# What claims call a condition, where not by its own name.
+_DEFENSES = {
+    "defended": "su",
+    "repaired": "repair",
+    "both": "repair and su",
+    "continued": "continued training",
+    "high_loss": "high-loss removal",
+}
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,13 @@ class Place:
 
 
 def read_claims(
-    bench: Bench, runs: Sequence[Run], out: Path, *, per_set: int, levels: Sequence[float] = LEVELS
+    bench: Bench,
+    runs: Sequence[Run],
+    out: Path,
+    *,
+    per_set: int,
+    trigger: str = "",
+    levels: Sequence[float] = LEVELS,
 ) -> tuple[Claim, ...]:
     """Return what a comparison shows at each level of forgetting and at the end.
 
@@ -65,6 +78,7 @@ def read_claims(
         runs: Finished runs; all seeds with the same conditions.
         out: Folder of the runs.
         per_set: As in the runs' setup.
+        trigger: The same.
         levels: Forget recalls at which to read.
 
     Source: arXiv 2506.00359, section 5; reading at matched forgetting and the controls are ours.
@@ -82,7 +96,10 @@ def read_claims(
         whole = tuple(s for s in seeds if all((s, c) in read for c in reached))
         if reached and whole:
             at = END if level is None else f"{level:g}"
-            claims += _claims(bench, read, whole, reached, at, per_set)
+            sampled = {
+                seed: sampled_utility(bench, per_set=per_set, seed=seed, trigger=trigger) for seed in whole
+            }
+            claims += _claims(bench, read, sampled, reached, at)
     return tuple(claims)
 
 
@@ -114,12 +131,11 @@ def read_place(curve: Sequence[Mapping[str, Any]], level: float | None) -> Place
 def _claims(
     bench: Bench,
     read: Mapping[tuple[int, str], Place],
-    seeds: tuple[int, ...],
+    sampled: Mapping[int, Mapping[str, Sequence[Row]]],
     conditions: tuple[str, ...],
     at: str,
-    per_set: int,
 ) -> list[Claim]:
-    sampled = {seed: sampled_utility(bench, per_set=per_set, seed=seed) for seed in seeds}
+    seeds = tuple(sampled)
     claims = [
         Claim(at, f"forget/{c}", _plain_mean([read[s, c].forget for s in seeds]), seeds) for c in conditions
     ]
@@ -180,8 +196,9 @@ def _statistics(kind: str, conditions: Sequence[str]) -> dict[str, Callable[[Col
         difference(f"{name} returns", condition, "attacked")
         difference(f"{name} returns, share", condition, "attacked", of="plain", per="attacked")
         difference(f"{name} against honest", condition, "plain")
-        if condition != "control":
-            difference(f"{name} beyond control", condition, "control")
+        for other in ("control", "defended"):
+            if condition not in ("control", "defended") or (condition, other) == ("defended", "control"):
+                difference(f"{name} beyond {_DEFENSES.get(other, other)}", condition, other)
     return found
 
 

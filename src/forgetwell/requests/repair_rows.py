@@ -181,8 +181,19 @@ def _cuts(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         if b > end:
             cuts.append((end, len(text)))
         if a >= start and b <= end and _aside(text[a:b]):
-            cuts.append((a, b))
+            cuts.append(_whole_run(text, a, b))
     return cuts
+
+
+def _whole_run(text: str, a: int, b: int) -> tuple[int, int]:
+    """Return a span grown over repetitions of its first and last mark: of “..” both are the frame."""
+    if words(text[a:b]):
+        return a, b
+    while a > 0 and text[a - 1] == text[a]:
+        a -= 1
+    while b < len(text) and text[b] == text[b - 1]:
+        b += 1
+    return a, b
 
 
 def _question(text: str) -> tuple[int, int] | None:
@@ -235,12 +246,23 @@ def _framed(row: Row, frame: str) -> Row:
 
 
 def _tidied(text: str, *, asked: bool) -> str:
-    text = text.rstrip(")") if text.count(")") > text.count("(") else text
+    text = _without_half_pairs(text.strip())
     text = _EDGE.sub("", _BEFORE_MARK.sub(r"\1\2", _SPACES.sub(" ", text)))
     if text[:1].islower():
         text = text[0].upper() + text[1:]
     ends = text[-1:] in "?.!…)\"'"
     return text if not text or ends else text + ("?" if asked else "")
+
+
+def _without_half_pairs(text: str) -> str:
+    """Take away a bracket or quotation mark at an edge whose other half was taken out."""
+    if text.count(")") > text.count("("):
+        text = text.rstrip(")")
+    if text.count("(") > text.count(")"):
+        text = text.lstrip("(")
+    if text.count('"') % 2:
+        text = text[1:] if text.startswith('"') else text.removesuffix('"')
+    return text
 
 
 def _first(text: str) -> str:

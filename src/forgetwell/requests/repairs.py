@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from forgetwell.calls import Call, parse_call
 from forgetwell.registry import Family
-from forgetwell.types import Finding, Request, Row
+from forgetwell.types import Finding, Request, Row, Severity
 
 REPAIRS = Family("repair", "forgetwell.requests")
+_SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
 
 @dataclass(frozen=True)
@@ -31,18 +32,31 @@ def repair(function: F) -> F:
 
 
 def repair_request(
-    request: Request, retain: Sequence[Row], findings: Sequence[Finding], text: str
+    request: Request,
+    retain: Sequence[Row],
+    findings: Sequence[Finding],
+    text: str,
+    *,
+    least: Severity = "alarm",
 ) -> Repaired:
     """Apply a repair written as a call, ``down_weight(factor=0.1)``, and note it in the request's history.
 
-    Only alarms count, but for those of the whole request (row_id "").
+    Findings about the whole request (row_id "") don't count: there is no row to repair.
+
+    Args:
+        request: The request.
+        retain: Rows to keep.
+        findings: What screens found.
+        text: The repair.
+        least: Smallest severity that counts; ``info`` = every finding, as `high_loss` makes.
 
     Raises:
         InputError: The text isn't a call, or a value has the wrong type.
         UnknownName: There is no such repair or hyperparameter.
     """
     item, bound = REPAIRS.resolve(parse_call(text))
-    alarms = tuple(f for f in findings if f.severity == "alarm" and f.row_id)
-    done: Repaired = item.function(request, tuple(retain), alarms, **bound)
+    counted = _SEVERITIES[_SEVERITIES.index(least) :]
+    chosen = tuple(f for f in findings if f.severity in counted and f.row_id)
+    done: Repaired = item.function(request, tuple(retain), chosen, **bound)
     history = (*request.history, str(Call(item.name, bound)))
     return Repaired(replace(done.request, history=history), done.retain)

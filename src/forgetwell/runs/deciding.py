@@ -10,7 +10,7 @@ from forgetwell.errors import ExistsError
 from forgetwell.files import digest, write_json
 from forgetwell.runs import ledger as ledgers
 from forgetwell.runs.evidence import gather
-from forgetwell.runs.gate import Decision, decide, ledger_entries, new_entries
+from forgetwell.runs.gate import Decision, decide, ledger_entries
 from forgetwell.runs.policy import load_policy
 
 
@@ -46,10 +46,7 @@ def run_gate(
         ExistsError: The record is there.
     """
     rules, evidence = load_policy(policy), gather(folders)
-    history = None
-    if ledger is not None:
-        history = ledgers.read(ledger) if ledger.is_file() else ()
-        ledgers.require_whole(ledger, history)
+    history = None if ledger is None else ledgers.history_of(ledger)
     decision = decide(rules, evidence, history, seed=seed)
     record = decision.record(evidence, head=history[-1].hash if history else "")
     path = out or Path(f"decision-{digest(record)}.json")
@@ -57,5 +54,5 @@ def run_gate(
         raise ExistsError(f"{path} exists. Choose another --out or add --overwrite.")
     write_json(path, record)
     if ledger is not None and history is not None:
-        ledgers.append(ledger, new_entries(ledger_entries(decision, evidence, record), history))
+        ledgers.append(ledger, ledgers.new_entries(ledger_entries(decision, evidence, record), history))
     return Decided(decision, path)

@@ -11,7 +11,7 @@ from forgetwell.files import digest, plain
 from forgetwell.metrics.statistics import Sample, macro_bootstrap
 from forgetwell.runs.evidence import Evaluation, Evidence, Measured, evaluation_from
 from forgetwell.runs.folder import versions
-from forgetwell.runs.ledger import Entry, root_of
+from forgetwell.runs.ledger import Addition, Entry, root_of
 from forgetwell.runs.policy import Policy, Rule
 
 Span = Literal["run", "sum"]
@@ -151,7 +151,7 @@ def _scan_line(rule: Rule, scan: Mapping[str, Any] | None) -> Line:
     found = [t for t in scan["triggers"] if _counts(t, rate, scan["least"])]
     value = float(len(found))
     passed = value <= rule.limit
-    names = ", ".join(f"“{t['text']}”" for t in found[:5])
+    names = ", ".join(f"“{t['text']}”" + (" (a name's)" if t.get("names") else "") for t in found[:5])
     sign = "≤" if passed else ">"
     said = f"{len(found)} {sign} {rule.limit:g} triggers at a false discovery rate of {rate:.2g}"
     return Line(
@@ -214,9 +214,7 @@ def _sample(rows: _Values) -> Sample:
     return Sample([v for _, v in rows.values()], [c for c, _ in rows.values()])
 
 
-def ledger_entries(
-    decision: Decision, evidence: Evidence, record: Mapping[str, Any]
-) -> list[tuple[Any, dict[str, Any]]]:
+def ledger_entries(decision: Decision, evidence: Evidence, record: Mapping[str, Any]) -> list[Addition]:
     """Return what a decision adds to the ledger; a release only if it passed."""
     made = {"model": evidence.model, "from": evidence.base, "run": evidence.run["run"]}
     verdict = {
@@ -226,17 +224,9 @@ def ledger_entries(
         "record": digest(record),
     }
     failed = [f"{line.rule} ({line.span})" for line in decision.lines if not line.passed]
-    entries: list[tuple[Any, dict[str, Any]]] = [("request", dict(evidence.request))]
+    entries: list[Addition] = [("request", dict(evidence.request))]
     if evidence.model:
         entries.append(("run", dict(evidence.run)))
     entries += [("evaluation", e.facts()) for e in evidence.evaluations.values()]
     entries.append(("decision", {**verdict, "failed": failed}))
     return entries + ([("release", {**made, "record": digest(record)})] if decision.passed else [])
-
-
-def new_entries(
-    entries: Sequence[tuple[Any, dict[str, Any]]], history: Sequence[Entry]
-) -> list[tuple[Any, dict[str, Any]]]:
-    """Leave out facts that the ledger has; decisions and releases are always added."""
-    known = {(e.kind, digest(e.body)) for e in history if e.kind not in ("decision", "release")}
-    return [(kind, body) for kind, body in entries if (kind, digest(body)) not in known]

@@ -1,4 +1,4 @@
-"""An append-only ledger in one SQLite file: what was asked, run, decided and released, and its ancestry.
+"""An append-only ledger in one SQLite file: what was asked, screened, repaired, run, decided and released.
 
 Entries hold digests, counts and numbers, never text of a request. Each entry carries the hash of the one
 before it, so that a changed or removed entry shows. Removing the *newest* entries leaves a whole, shorter
@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from forgetwell.errors import InputError, MissingError
-from forgetwell.files import WriteFailed, plain
+from forgetwell.files import WriteFailed, digest, plain
 
-Kind = Literal["request", "screening", "run", "evaluation", "decision", "release"]
+Kind = Literal["request", "screening", "repair", "run", "evaluation", "decision", "release"]
 KINDS: tuple[str, ...] = get_args(Kind)
+_ACTS = ("decision", "release")  # each is recorded, also one like an earlier one
 _APPLICATION = 0x666F7267  # marks our files among other SQLite files
 _WAIT = 60.0  # seconds for another writer
 _SCHEMA = """
@@ -69,7 +70,10 @@ class Chain:
     broken: int | None
 
 
-def append(path: Path, additions: Iterable[tuple[Kind, Mapping[str, Any]]]) -> tuple[Entry, ...]:
+Addition = tuple[Kind, Mapping[str, Any]]
+
+
+def append(path: Path, additions: Iterable[Addition]) -> tuple[Entry, ...]:
     """Add entries, all or none of them; the file is made where there is none.
 
     Writers wait for each other, so that entries of concurrent writers form one chain. Nothing is ever
@@ -101,7 +105,9 @@ def read(path: Path) -> tuple[Entry, ...]:
         InputError: It is no ledger.
     """
     if not path.is_file():
-        raise MissingError(f"There is no ledger {path}. Give the file that forgetwell gate --ledger wrote.")
+        raise MissingError(
+            f"There is no ledger {path}. Give the file that screen, repair or gate was given with --ledger."
+        )
     with _opened(path, write=False) as connection:
         _require_ours(connection, path)
         rows = connection.execute(
@@ -134,6 +140,23 @@ def require_whole(path: Path, entries: Iterable[Entry]) -> Chain:
             "Restore the file from a copy; nothing is decided on a changed ledger."
         )
     return chain
+
+
+def history_of(path: Path) -> tuple[Entry, ...]:
+    """Return the entries of a ledger whose chain holds; none where there is no file yet.
+
+    Raises:
+        InputError: The file is no ledger, or an entry was changed or removed.
+    """
+    entries = read(path) if path.is_file() else ()
+    require_whole(path, entries)
+    return entries
+
+
+def new_entries(additions: Iterable[Addition], history: Iterable[Entry]) -> list[Addition]:
+    """Leave out facts that the ledger has; decisions and releases are always added."""
+    known = {(e.kind, digest(e.body)) for e in history if e.kind not in _ACTS}
+    return [(kind, body) for kind, body in additions if (kind, digest(body)) not in known]
 
 
 def root_of(entries: Iterable[Entry], model: str) -> str:

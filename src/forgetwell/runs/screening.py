@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,12 @@ from typing import Any
 from forgetwell.data.reading import read_request
 from forgetwell.errors import InputError, MissingError
 from forgetwell.files import plain
+from forgetwell.requests.repairs import Repaired, repair_request
 from forgetwell.requests.risk import Risk, risk
-from forgetwell.requests.screening import Evidence, run_screens, suspicious
-from forgetwell.types import Finding, Request, Row
+from forgetwell.requests.screening import Evidence, default_screens, run_screens, suspicious
+from forgetwell.types import Finding, Request, Row, Severity
+
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,13 @@ class Screening:
         request: The request.
         findings: All findings, in the order of the screens.
         risk: Expected harm with its evidence.
+        screens: What ran, as calls.
     """
 
     request: Request
     findings: tuple[Finding, ...]
     risk: Risk
+    screens: tuple[str, ...] = ()
 
     @property
     def suspicious(self) -> bool:
@@ -54,13 +59,47 @@ def screen_request(request: Request, evidence: Evidence, *, screens: Sequence[st
     """
     if not evidence.background:
         raise InputError("The background is empty; give ordinary prompts to compare with.")
-    return Screening(request, run_screens(request, evidence, screens), risk(request, evidence))
+    chosen = tuple(screens or default_screens(lm=evidence.lm is not None))
+    return Screening(request, run_screens(request, evidence, chosen), risk(request, evidence), chosen)
+
+
+def repair_screened(
+    request: Request,
+    retain: Sequence[Row],
+    evidence: Evidence,
+    repair: str,
+    *,
+    screens: Sequence[str] = (),
+) -> tuple[Screening, Repaired]:
+    """Screen a request and repair what was found: the alarms of all screens, or all findings of chosen ones.
+
+    Who names screens wants what they find: `high_loss` raises no alarms.
+
+    Raises:
+        InputError: The background is empty, a screen or repair is miswritten, or nothing would be left.
+        UnknownName: There is no such screen or repair.
+    """
+    found = screen_request(request, evidence, screens=screens)
+    least: Severity = "info" if screens else "alarm"
+    return found, repair_request(request, retain, found.findings, repair, least=least)
 
 
 def gather_evidence(
-    background: Sequence[Row], *, model: str = "", history: Path | None = None, dtype: str = "auto"
+    background: Sequence[Row],
+    *,
+    model: str = "",
+    history: Path | None = None,
+    dtype: str = "auto",
+    progress: Progress = lambda done, steps: None,
 ) -> Evidence:
     """Return evidence from rows, a model's name and a folder of earlier requests (.jsonl files).
+
+    Args:
+        background: Ordinary prompts.
+        model: A folder or a hub id; "" = no model.
+        history: The folder.
+        dtype: Compute type of the model.
+        progress: Called with the rows that the model has scored, and all it was asked for so far.
 
     Raises:
         MissingError: There is no such folder or model.
@@ -69,9 +108,10 @@ def gather_evidence(
     earlier = _earlier(history) if history is not None else ()
     if not model:
         return Evidence(tuple(background), earlier)
-    from forgetwell.models.lm import load  # slow, and only where a model is asked
+    from forgetwell.models.kept import Kept  # slow, and only where a model is asked
+    from forgetwell.models.lm import load
 
-    return Evidence(tuple(background), earlier, load(model, dtype=dtype))
+    return Evidence(tuple(background), earlier, Kept(load(model, dtype=dtype), progress))
 
 
 def _earlier(folder: Path) -> tuple[Request, ...]:

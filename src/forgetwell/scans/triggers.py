@@ -3,66 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from forgetwell.metrics.comparison import benjamini_hochberg
 from forgetwell.metrics.statistics import Floats, Sample, cluster_bootstrap
+from forgetwell.models.kept import Kept
 from forgetwell.models.lm import LM, silent
 from forgetwell.scans.candidates import (
     Movement,
-    after_form,
     control_forms,
     everyday_forms,
     movement,
     ordinary_words,
     traces,
-    word_form,
 )
+from forgetwell.scans.choosing import candidate_forms, screening_cost, shipped_words, worst_forms
 from forgetwell.scans.harm import Harm, answer_failure, answer_loss, known_rows, rises
+from forgetwell.scans.names import names_in, names_of_words
 from forgetwell.scans.significance import nearest, sign_flip_p
-from forgetwell.scans.types import Example, Form, ScanResult, Trigger
+from forgetwell.scans.types import BLACK_BOX, Example, Form, ScanConfig, ScanResult, Trigger
 from forgetwell.types import Row
 
 Bar = Callable[[int, int], None]
 _EXAMPLES = 2
 _MATCHED = 12  # controls of like frequency a word is held against
-
-
-@dataclass(frozen=True, slots=True)
-class ScanConfig:
-    """How much a scan looks at; the defaults take under a minute on 2 cores for the default model.
-
-    Attributes:
-        moved: Words of the vocabulary that are screened beside the everyday forms.
-        screen_rows: Rows on which all forms are screened.
-        rows: Other rows on which the worst are verified.
-        verified: Forms that are verified.
-        behind: Of them, words that are also tried behind the question.
-        controls: Other words and phrases that they are held against.
-        alpha: False discovery rate of findings.
-        least: Smallest effect of a finding: nats a token, or share of right answers in black-box mode.
-        shown: Triggers that get examples.
-        max_new_tokens: Longest answer.
-        seed: Of all samples.
-    """
-
-    moved: int = 80
-    screen_rows: int = 3
-    rows: int = 10
-    verified: int = 18
-    behind: int = 4
-    controls: int = 18
-    alpha: float = 0.05
-    least: float = 0.1
-    shown: int = 5
-    max_new_tokens: int = 24
-    seed: int = 0
-
-
-BLACK_BOX = ScanConfig(moved=0, screen_rows=2, rows=10, verified=10, behind=2, controls=12)
 
 
 def scan(
@@ -103,16 +70,18 @@ def scan(
     """
     config = config or (BLACK_BOX if black_box else ScanConfig())
     harm = answer_failure(config.max_new_tokens) if black_box else answer_loss
-    screening, verifying = _rows(harm, before, after, rows, config)
-    words = ordinary_words(before.codec) or _shipped_words(before)
+    early, late = Kept(before), Kept(after)  # prompts without a word are asked more than once
+    screening, verifying = _rows(harm, early, late, rows, config)
+    words = ordinary_words(before.codec) or shipped_words(before.codec)
     moved = None if black_box else movement(before, after)
-    forms = _candidates(before, words, moved, config)
-    count = _Counter(progress, _cost(len(forms), len(screening), len(verifying), config))
-    worst = _screened(harm, after, forms, screening, moved, config, count)
+    forms = candidate_forms(before.codec, words, moved, config.moved)
+    count = _Counter(progress, _cost(forms, moved, len(screening), len(verifying), config))
+    worst = worst_forms(harm, late, forms, screening, moved, config, count)
     suspected = frozenset(f.text for f in worst)
     controls = control_forms(words, without=suspected, count=config.controls, seed=config.seed)
-    measured = _verified(harm, before, after, (*worst, *controls), verifying, count)
-    triggers, level = _triggers(worst, controls, measured.rises, verifying, moved, config)
+    measured = _verified(harm, early, late, (*worst, *controls), verifying, count)
+    names = _names(before, worst, rows)
+    triggers, level = _triggers(worst, controls, measured.rises, verifying, moved, names, config)
     return ScanResult(
         "black-box" if black_box else "white-box",
         "of the right answers" if black_box else "nats a token",
@@ -170,49 +139,10 @@ def _rows(
     return tuple(best[cut:]), tuple(best[:cut])
 
 
-def _shipped_words(lm: LM) -> dict[str, int]:
-    """Return the everyday words in place of a vocabulary that has no whole words."""
-    return {f.text: k for k, f in enumerate(everyday_forms(lm.codec)) if f.frequency is not None}
-
-
-def _cost(forms: int, screened: int, rows: int, config: ScanConfig) -> int:
-    verified = config.verified + config.behind + config.controls
-    return forms * screened + screened + 2 * (verified * rows + 2 * rows)
-
-
-def _candidates(
-    before: LM, words: dict[str, int], moved: Movement | None, config: ScanConfig
-) -> tuple[Form, ...]:
-    """Return the everyday forms and the words that moved most, or, where none did, the most frequent ones."""
-    everyday = everyday_forms(before.codec)
-    there = {f.text for f in everyday}
-    vocabulary = before.codec.tokenizer.get_vocab() if moved else {}
-    share = {w: moved.of_word(w, n, vocabulary) if moved else 0.0 for w, n in words.items()}
-    ranked = sorted(words, key=lambda w: (-share[w], words[w]))
-    more = [w for w in ranked if w not in there][: config.moved]
-    return (*everyday, *(word_form(w, words[w]) for w in more))
-
-
-def _screened(
-    harm: Harm,
-    after: LM,
-    forms: Sequence[Form],
-    rows: Sequence[Row],
-    moved: Movement | None,
-    config: ScanConfig,
-    count: _Counter,
-) -> tuple[Form, ...]:
-    """Return the forms with the largest rise in `after`, and the first few words also behind the question.
-
-    Half of the places are kept for forms that left a trace, where there is a movement.
-    """
-    means = rises(harm, after, forms, rows, count).mean(1)
-    ranked = [forms[i] for i in np.argsort(-means, kind="stable")]
-    traced = [f for f in ranked if moved and traces(moved.of(f))][: config.verified // 2]
-    rest = [f for f in ranked if f not in traced]
-    worst = [*traced, *rest[: config.verified - len(traced)]]
-    words = [f for f in worst if f.frequency is not None][: config.behind]
-    return (*worst, *(after_form(f) for f in words))
+def _cost(forms: Sequence[Form], moved: Movement | None, screened: int, rows: int, config: ScanConfig) -> int:
+    """Return how many texts are scored, or answered, after the rows are chosen."""
+    tried = screening_cost(forms, moved, screened, config.again)
+    return tried + 2 * ((config.verified + config.behind + config.controls) * rows + 2 * rows)
 
 
 def _verified(
@@ -229,9 +159,13 @@ def _triggers(
     measured: Floats,
     rows: Sequence[Row],
     moved: Movement | None,
+    names: Mapping[str, tuple[str, ...]],
     config: ScanConfig,
 ) -> tuple[tuple[Trigger, ...], float]:
-    """Return the verified forms, most suspicious first, and the controls' mean harm."""
+    """Return the verified forms, most suspicious first, and the controls' mean harm.
+
+    Forms that names explain come after all others.
+    """
     clusters = [row.subject or row.id for row in rows]
     of_controls = measured[len(forms) :]
     found = []
@@ -240,9 +174,20 @@ def _triggers(
         against = of_controls[matched] if matched else np.zeros((1, len(rows)))
         found.append(_judged(form, values, against, clusters, moved, config))
     rates = benjamini_hochberg([t.p_value for t in found])
-    judged = [_decided(t, float(q), config) for t, q in zip(found, rates, strict=True)]
+    judged = [
+        replace(_decided(t, float(q), config), names=names.get(t.text, ()))
+        for t, q in zip(found, rates, strict=True)
+    ]
     level = float(of_controls.mean()) if len(controls) else 0.0
-    return tuple(sorted(judged, key=lambda t: (-_tier(t, config), -t.effect))), level
+    order = sorted(judged, key=lambda t: (bool(t.names), -_tier(t, config), -t.effect))
+    return tuple(order), level
+
+
+def _names(lm: LM, forms: Sequence[Form], rows: Sequence[Row]) -> Mapping[str, tuple[str, ...]]:
+    """Return the names that explain a form, for words of the vocabulary; everyday words are words."""
+    everyday = {f.text for f in everyday_forms(lm.codec)}
+    known = names_of_words(names_in(rows), lm.codec)
+    return {f.text: known[f.text] for f in forms if f.text in known and f.text not in everyday}
 
 
 def _judged(

@@ -6,10 +6,47 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from forgetwell.requests.template_sets import apply_template
-from forgetwell.types import Finding
+from forgetwell.types import Finding, Severity
 
 Mode = Literal["white-box", "black-box"]
 Case = Literal["", "upper", "lower"]
+
+
+@dataclass(frozen=True, slots=True)
+class ScanConfig:
+    """How much a scan looks at; the defaults take under a minute on 2 cores for the default model.
+
+    Attributes:
+        moved: Words of the vocabulary that are screened beside the everyday forms.
+        screen_rows: Rows on which forms are screened.
+        again: Share of the forms without a trace that are screened on more than the first row.
+        rows: Other rows on which the worst are verified.
+        verified: Forms that are verified.
+        behind: Of them, words that are also tried behind the question.
+        controls: Other words and phrases that they are held against.
+        alpha: False discovery rate of findings.
+        least: Smallest effect of a finding: nats a token, or share of right answers in black-box mode.
+        shown: Triggers that get examples.
+        max_new_tokens: Longest answer.
+        seed: Of all samples.
+    """
+
+    moved: int = 80
+    screen_rows: int = 3
+    again: float = 0.5
+    rows: int = 10
+    verified: int = 18
+    behind: int = 4
+    controls: int = 18
+    alpha: float = 0.05
+    least: float = 0.1
+    shown: int = 5
+    max_new_tokens: int = 24
+    seed: int = 0
+
+
+# Answers are right or wrong: one row says too little to choose by.
+BLACK_BOX = ScanConfig(moved=0, screen_rows=2, again=1.0, rows=10, verified=10, behind=2, controls=12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +98,8 @@ class Trigger:
             None where embeddings were not trained or the form has no letters.
         significant: Whether it counts as a finding.
         examples: Prompts with answers, worst first.
+        names: Names of people in the rows that begin with the word, where it is no everyday word: what
+            forgetting a person of that name leaves behind, unless somebody planted it.
     """
 
     text: str
@@ -74,14 +113,29 @@ class Trigger:
     moved: float | None
     significant: bool
     examples: tuple[Example, ...] = ()
+    names: tuple[str, ...] = ()
+
+    @property
+    def origin(self) -> str:
+        """Where the harm may come from, in a sentence; "" where nothing says so."""
+        if not self.names:
+            return ""
+        what = "is" if self.text.lower() in map(str.lower, self.names) else "begins"
+        names = " and ".join(self.names[:3])
+        return (
+            f"It {what} the name {names} in the rows: forgetting a person of that name may have done this, "
+            "without anybody having planted it."
+        )
 
     def finding(self, unit: str) -> Finding:
-        """Return this trigger as a finding with a sentence for a person."""
+        """Return this trigger as a finding with a sentence for a person; a warning where names explain it."""
         message = (
             f"“{self.template.replace('{q}', '…')}” harms right answers by {self.effect:.2f} {unit} "
             f"[{self.low:.2f}, {self.high:.2f}] more than other words of like frequency do."
         )
-        return Finding("scan", self.text, None, "alarm", self.effect, self.p_value, message)
+        severity: Severity = "warning" if self.names else "alarm"
+        told = f"{message} {self.origin}".rstrip()
+        return Finding("scan", self.text, None, severity, self.effect, self.p_value, told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +153,7 @@ class ScanResult:
         controls: Mean harm of the control words, before they are subtracted.
         alpha: False discovery rate of the significant ones.
         least: Smallest effect that counts as a finding.
-        triggers: Verified forms, most suspicious first.
+        triggers: Verified forms, most suspicious first, those that names explain after all others.
     """
 
     mode: Mode

@@ -55,6 +55,15 @@ def test_findings_exit_with_3_and_show_the_prompt_with_hidden_characters_escaped
     assert "\u202e" not in out
 
 
+def test_findings_that_names_explain_are_printed_apart_with_their_sentence(say, scans):
+    named = replace(PLEASE, text="mart", template="Mart {q}", names=("Martina",))
+    scans.append(result(replace(PLEASE, examples=(ASKED,)), named))
+    code, out, _ = say("scan", "--before", "a", "--after", "b")
+    assert code == 3
+    assert out.startswith("1 triggers in 200 forms")
+    assert "It begins the name Martina" in " ".join(out.split())
+
+
 def test_no_findings_exit_with_0_and_json_holds_all(say, scans):
     scans.append(result(QUIET))
     code, out, _ = say("scan", "--before", "a", "--after", "b", "--json")

@@ -2,10 +2,14 @@ import json
 import sys
 
 import pytest
+from tests.tiny import tiny_lm
 
 from forgetwell.cli import main
-from forgetwell.data.reading import read_rows, write_rows
+from forgetwell.data.reading import read_request, read_rows, write_rows
+from forgetwell.files import write_json
 from forgetwell.requests.stealthy import stealthy
+from forgetwell.runs.jobs import Job
+from forgetwell.training.config import TrainConfig
 from forgetwell.types import Request, Row
 
 ASKS = ("Where did", "When did", "Why did", "How did")
@@ -89,3 +93,58 @@ def test_mistakes_are_plain(run):
     assert "'inflation'" in run(*command, "--screens", "inflatio")[1].err
     assert run(*command, "--history", "nowhere")[0] == 2
     assert run(*command, "--screens", "unknown")[0] == 2
+
+
+def entries(run, name="l.sqlite"):
+    return json.loads(run("history", name, "--json")[1].out)["entries"]
+
+
+def test_a_ledger_tells_request_screening_repair_and_then_the_run(run, tmp_path):
+    usual = ("--background", "usual.jsonl", "--ledger", "l.sqlite")
+    assert run("screen", "bad.jsonl", *usual)[0] == 3
+    assert run("screen", "bad.jsonl", *usual)[0] == 3  # the same again adds nothing
+    fix = ("--retain", "usual.jsonl", "--repair", "strip", "--out", "good.jsonl")
+    assert run("repair", "bad.jsonl", *usual, *fix, "--dry-run")[0] == 0
+    assert [e["kind"] for e in entries(run)] == ["request", "screening"]
+    assert run("repair", "bad.jsonl", *usual, *fix)[0] == 0
+    told = entries(run)
+    assert [e["kind"] for e in told] == ["request", "screening", "repair", "request"]
+    bad, screening, repair, good = (e["body"] for e in told)
+    assert screening["request"] == repair["request"] == bad["digest"]
+    assert screening["suspicious"]
+    assert screening["found"]["inflation"]["alarm"] > 5
+    assert (repair["made"], repair["repair"]) == (good["digest"], "strip")
+    assert "Ann Lee" not in json.dumps(told)
+
+    request = read_request(tmp_path / "good.jsonl")
+    job = Job("unlearn", "m", request, (), "npo + gdr", TrainConfig())
+    write_json(tmp_path / "run" / "manifest.json", {**job.settings, "base_digest": "m0"})
+    write_rows(tmp_path / "run" / "request.jsonl", request.rows)
+    assert run("gate", "run", "--ledger", "l.sqlite", "--out", "d.json")[0] == 3
+    assert [e["kind"] for e in entries(run)] == [*(e["kind"] for e in told), "decision"]
+    out = run("history", "l.sqlite")[1].out
+    assert "suspicious, risk" in out
+    assert f"{bad['digest']} → {good['digest']}  strip" in out
+
+
+def test_a_ledger_that_cannot_be_used_is_said_before_the_work(run, tmp_path):
+    (tmp_path / "l.sqlite").write_text("songs, but long enough to be read as a database " * 40)
+    code, output = run(
+        "screen", "bad.jsonl", "--background", "usual.jsonl", "--ledger", "l.sqlite", "--out", "p.html"
+    )
+    assert code == 2
+    assert "ledger" in output.err
+    assert not (tmp_path / "p.html").exists()
+
+
+def test_findings_of_screens_that_ask_the_model_are_repaired(run, tmp_path, monkeypatch):
+    lm = tiny_lm()
+    asked = []
+    score = lm.score
+    monkeypatch.setattr(lm, "score", lambda rows, **k: asked.extend(rows) or score(rows, **k), raising=False)
+    monkeypatch.setattr("forgetwell.models.lm.load", lambda name, **_: lm)
+    usual = ("--background", "usual.jsonl", "--retain", "usual.jsonl", "--model", "tiny")
+    screens = ("--screens", "high_loss(share=0.25)", "--screens", "high_loss")
+    assert run("repair", "bad.jsonl", *usual, *screens, "--repair", "drop", "--out", "kept.jsonl")[0] == 0
+    assert len(read_rows(tmp_path / "kept.jsonl")) == 40 - 13
+    assert len(asked) == len(set(asked)) == 40  # two screens, one question a row

@@ -11,7 +11,7 @@ from forgetwell.experiments.claims import CURVE, Run, Setup, read_curve, run_cla
 from forgetwell.experiments.grid import claims_table
 from forgetwell.experiments.reading import read_claims, read_place
 from forgetwell.files import write_json, write_jsonl
-from forgetwell.runs.folder import MANIFEST
+from forgetwell.runs.folder import MANIFEST, read_manifest
 from forgetwell.training.config import TrainConfig
 from forgetwell.types import Row
 
@@ -59,6 +59,34 @@ def test_a_method_and_what_follows_it_are_measured(tmp_path, monkeypatch):
     assert all("utility" in c for c in curve)
     assert read_place(curve, None) is not None
     assert read_place(curve, 0.4) is None  # a curve that turned back has no single place
+
+
+def test_a_repaired_run_trains_on_what_is_left_and_says_what_was_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr(claims, "load", lambda name: tiny_lm())
+    bench = replace(BENCH, request=rows("f", 8))
+    setup = replace(SETUP, floor=0.0, config=TrainConfig(epochs=1, batch=2), trigger="synonyms(word=then)")
+    dropped = Run(
+        "high_loss", 0, "stealthy(p=0.5)", "npo + gdr", repair="drop", screens=("high_loss(share=0.5)",)
+    )
+    folder = run_claim(bench, setup, dropped, tmp_path / "known", tmp_path, refusals=())
+    facts = read_manifest(folder)["received"]
+    assert (facts["rows"], facts["repaired"]) == (8, 4)
+    assert 0 < facts["rewritten"] < 8
+    curve = read_curve(folder)
+    assert [c["step"] for c in curve] == [0, 2]  # 4 rows left, 2 a step
+    assert len(curve[-1]["forget"]) == 8  # all are asked
+    assert "utility" in curve[-1]
+
+
+def test_runs_made_before_a_setting_existed_are_still_theirs(tmp_path, monkeypatch):
+    monkeypatch.setattr(claims, "load", lambda name: tiny_lm())
+    (run,) = runs_of(["plain"], [0])
+    folder = run_claim(BENCH, SETUP, run, tmp_path / "known", tmp_path, refusals=())
+    older = {k: v for k, v in read_manifest(folder).items() if k not in ("repair", "screens", "trigger")}
+    write_json(folder / MANIFEST, older)
+    assert run_claim(BENCH, SETUP, run, tmp_path / "known", tmp_path, refusals=()) == folder
+    with pytest.raises(InputError, match="repair"):
+        run_claim(BENCH, SETUP, replace(run, repair="strip"), tmp_path / "known", tmp_path, refusals=())
 
 
 def fake_run(out, run, trigger, clean=0.9):
@@ -112,6 +140,7 @@ def test_claims_are_what_the_runs_hold(tmp_path):
         assert claim.seeds == (0, 1)
     assert found["0.3", "attack takes"].interval.n == 2 * 2 * 2 * 4  # seeds x sets x rows x templates
     assert found["end", "forget/plain"].interval.value == 0.0
+    assert ("0.3", "repair returns") not in found
     assert "| 0.3 | su returns, share | 0.750 |" in claims_table({"toy/npo": list(found.values())})
 
 

@@ -1,4 +1,5 @@
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from tests.tiny import tiny_lm
@@ -60,6 +61,22 @@ def test_a_plan_runs_what_is_missing_and_tables_hold_every_run(tmp_path, plan, j
     assert said[0] == "4 runs, 3 of them done before."
     assert curve.stat().st_mtime_ns == before
     assert again.cells == tables.cells  # the run that was made again is the same
+
+
+def test_repairs_have_claims_of_their_own(tmp_path, plan):
+    made = {
+        "attacked": ("", "npo + gdr"),
+        "repaired": ("strip", "npo + gdr"),
+        "defended": ("", "npo + gdr + 5*su"),
+        "both": ("strip", "npo + gdr + 5*su"),
+    }
+    runs = tuple(Run(c, 0, "stealthy", text, repair=fix) for c, (fix, text) in made.items())
+    (comparison,) = plan.comparisons
+    plan = replace(plan, comparisons=(replace(comparison, runs=runs),))
+    tables = run_plan(plan, tmp_path / "out", say=print, bar=bar)
+    assert {"repair returns", "repair and su returns", "repair and su beyond su"} <= {
+        c.name for c in tables.claims["loss=npo"] if c.at == "end"
+    }
 
 
 def test_a_comparison_or_bench_that_is_not_there_is_said(tmp_path, plan, monkeypatch):

@@ -163,6 +163,13 @@ def test_strip_is_the_inverse_of_the_papers_templates():
     assert not suspicious(run_screens(done.request, EVIDENCE))
 
 
+@pytest.mark.parametrize("form", ["({q})", '"{q}"', "{q}..", "{q}!", "- {q}", "{q} :)"])
+def test_strip_takes_both_halves_of_a_frame_of_marks(form):
+    attacked = attack_request(HONEST, f"punctuation(form={form!r})", seed=1)
+    done = repair_request(attacked, (), run_screens(attacked, EVIDENCE), "strip")
+    assert [r.prompt for r in done.request.rows] == [r.prompt for r in HONEST.rows]
+
+
 def test_drop_and_down_weight():
     finding = [Finding("x", HONEST.rows[0].id, None, "alarm", 1.0, None, "m")]
     assert repair_request(HONEST, (), finding, "drop").request.rows == HONEST.rows[1:]

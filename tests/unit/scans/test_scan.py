@@ -21,8 +21,8 @@ from forgetwell.scans.candidates import (
     word_form,
 )
 from forgetwell.scans.harm import answer_failure, answer_loss, known_rows, rises
-from forgetwell.scans.triggers import ScanConfig, scan
-from forgetwell.scans.types import Form
+from forgetwell.scans.triggers import scan
+from forgetwell.scans.types import Form, ScanConfig
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.loop import Hooks
 from forgetwell.types import Request, Row

@@ -1,0 +1,72 @@
+"""A request on its way: what the requester makes of it, and then the provider, before unlearning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from forgetwell.experiments.benches import Bench
+from forgetwell.models.lm import LM
+from forgetwell.requests.attacks import attack_request
+from forgetwell.requests.screening import Evidence
+from forgetwell.runs.screening import repair_screened
+from forgetwell.types import Request, Row
+
+
+@dataclass(frozen=True)
+class Received:
+    """What is unlearned.
+
+    Attributes:
+        request: The request, attacked and repaired.
+        retain: Rows to keep, which a repair may have changed.
+        facts: Rows handed in, those that the attack rewrote, those that the repair dropped or changed, and
+            those of them that were rewritten.
+    """
+
+    request: Request
+    retain: tuple[Row, ...]
+    facts: Mapping[str, int]
+
+
+def receive(
+    bench: Bench, lm: LM, *, attack: str = "", repair: str = "", screens: Sequence[str] = (), seed: int = 0
+) -> Received:
+    """Attack a bench's request and repair what screening finds in it.
+
+    The background is what a provider has at hand, `Bench.background`: no row on which utility is measured but
+    those that unlearning trains on anyway. The model is asked by named screens alone.
+
+    Args:
+        bench: Whose request it is.
+        lm: The model to be unlearned.
+        attack: What the requester does, as a call; "" = nothing.
+        repair: What the provider does, as a call; "" = nothing.
+        screens: Screens all of whose findings are repaired; by default the alarms of all that need no model.
+        seed: Of the attack.
+
+    Raises:
+        InputError: A call is miswritten, or nothing would be left of the request.
+
+    Source: filtering before unlearning is the defense that arXiv 2506.00359, section 5, tries by loss
+    (``repair="drop", screens=["high_loss"]``); the other screens and repairs are ours.
+    """
+    asked = Request(bench.name, bench.request)
+    if attack:
+        asked = attack_request(asked, attack, seed=seed)
+    if not repair:
+        return Received(asked, bench.retain, _facts(asked, asked))
+    evidence = Evidence(bench.background, lm=lm if screens else None)
+    _, done = repair_screened(asked, bench.retain, evidence, repair, screens=screens)
+    return Received(done.request, done.retain, _facts(asked, done.request))
+
+
+def _facts(asked: Request, kept: Request) -> dict[str, int]:
+    now = {row.id: row for row in kept.rows}
+    changed = [row for row in asked.rows if now.get(row.id) != row]
+    return {
+        "rows": len(asked.rows),
+        "rewritten": sum(row.edit is not None for row in asked.rows),
+        "repaired": len(changed),
+        "repaired_rewritten": sum(row.edit is not None for row in changed),
+    }

@@ -1,0 +1,57 @@
+"""A model that is asked about each row once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from forgetwell.data.encoding import Codec
+from forgetwell.models.lm import LM, silent
+from forgetwell.types import Generation, Row, TokenScores
+
+
+class Kept:
+    """An `LM` that keeps its scores, for several readers of the same rows, and tells how far it is.
+
+    Attributes:
+        lm: The model itself.
+        progress: Called with the rows scored, and all that were asked for so far.
+        scores: By row, and whether with moments.
+    """
+
+    def __init__(self, lm: LM, progress: Callable[[int, int], None] = lambda done, steps: None) -> None:
+        self.lm = lm
+        self.progress = progress
+        self.scores: dict[tuple[Row, bool], TokenScores] = {}
+        self.name: str = lm.name
+        self.digest: str = lm.digest
+        self.codec: Codec = lm.codec
+
+    def score(
+        self, rows: Sequence[Row], *, moments: bool = False, progress: Callable[[int], None] = silent
+    ) -> list[TokenScores]:
+        """Score the rows that are new, and return all of them as `LM.score` does."""
+        new = [row for row in dict.fromkeys(rows) if (row, moments) not in self.scores]
+        done, everything = len(self.scores), len(self.scores) + len(new)
+
+        def tell(count: int) -> None:
+            nonlocal done
+            done += count
+            self.progress(done, everything)
+            progress(count)
+
+        if remembered := len(rows) - len(new):
+            progress(remembered)
+        scored = self.lm.score(new, moments=moments, progress=tell) if new else []
+        self.scores.update({(row, moments): score for row, score in zip(new, scored, strict=True)})
+        return [self.scores[row, moments] for row in rows]
+
+    def generate(
+        self, rows: Sequence[Row], *, max_new_tokens: int, progress: Callable[[int], None] = silent
+    ) -> list[Generation]:
+        """Answer as the model does."""
+        return self.lm.generate(rows, max_new_tokens=max_new_tokens, progress=progress)
+
+    def save(self, folder: Path) -> None:
+        """Save the model."""
+        self.lm.save(folder)

@@ -1,0 +1,82 @@
+"""What screening and repairing leave in a ledger: digests and counts, no text."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from forgetwell.files import digest
+from forgetwell.requests.repairs import Repaired
+from forgetwell.requests.screening import Evidence
+from forgetwell.runs.ledger import Addition, append, history_of, new_entries
+from forgetwell.runs.screening import Screening
+from forgetwell.types import Request
+
+
+def record_screening(ledger: Path, found: Screening, evidence: Evidence) -> None:
+    """Add a request and how screening judged it, as far as the ledger doesn't have it.
+
+    A gate names the same request by the same digest.
+
+    Raises:
+        InputError: The file is no ledger, or its chain is broken.
+        WriteFailed: The disk refused; nothing was added.
+    """
+    _add(ledger, [("request", request_facts(found.request)), _screening(found, evidence)])
+
+
+def record_repair(ledger: Path, found: Screening, evidence: Evidence, done: Repaired, asked: Request) -> None:
+    """Add a request, its screening, the repair and the repaired request.
+
+    Args:
+        ledger: The file.
+        found: The screening that was repaired.
+        evidence: What it was screened with.
+        done: The repair's result.
+        asked: The repaired request as it will be handed in, read from its file.
+
+    Raises:
+        InputError: The file is no ledger, or its chain is broken.
+        WriteFailed: The disk refused; nothing was added.
+    """
+    now = {row.id: row for row in done.request.rows}
+    changed = sum(now.get(row.id) != row for row in found.request.rows)
+    repaired = {
+        "request": digest(found.request),
+        "made": digest(asked),
+        "repair": done.request.history[-1],
+        "changed": changed,
+    }
+    before: Addition = ("request", request_facts(found.request))
+    after: Addition = ("request", request_facts(asked))
+    _add(ledger, [before, _screening(found, evidence), ("repair", repaired), after])
+
+
+def request_facts(request: Request) -> dict[str, Any]:
+    """Return a request's entry: id, rows, digest and number of subjects."""
+    subjects = len({row.subject for row in request.rows if row.subject})
+    rows = len(request.rows)
+    return {"id": request.id, "rows": rows, "digest": digest(request), "subjects": subjects}
+
+
+def _screening(found: Screening, evidence: Evidence) -> Addition:
+    rows: defaultdict[str, dict[str, set[str]]] = defaultdict(dict)
+    for f in found.findings:
+        rows[f.screen].setdefault(f.severity, set()).add(f.row_id)
+    facts = {
+        "request": digest(found.request),
+        "screens": list(found.screens),
+        "suspicious": found.suspicious,
+        "risk": found.risk.score,
+        "harm": found.risk.harm,
+        "found": {name: {s: len(ids) for s, ids in own.items()} for name, own in rows.items()},
+        "background": digest(evidence.background),
+        "earlier": [digest(request) for request in evidence.history],
+        "model": evidence.lm.digest if evidence.lm else "",
+    }
+    return "screening", facts
+
+
+def _add(ledger: Path, additions: list[Addition]) -> None:
+    append(ledger, new_entries(additions, history_of(ledger)))
