@@ -117,11 +117,11 @@ def measure(who: str, objective: str, options: argparse.Namespace) -> Measured:
     lm = load("smollm2")
     idle = _memory()
     draws = Draws(bench.request, bench.retain, (), options.batch, 0)
-    step = (_ours if who == "ours" else _plain)(lm, parse_objective(objective), draws, options.steps)
+    run = (_ours if who == "ours" else _plain)(lm, parse_objective(objective), draws, options.steps)
     seconds, work = [], []
     for k in range(options.steps):
         started = time.perf_counter()
-        step(k)
+        next(run)  # the first also prepares; it is not counted
         seconds.append(time.perf_counter() - started)
         work.append(executed(who, lm, parse_objective(objective), draws, k))
     parameters = sum(p.numel() for p in lm.module.parameters())
@@ -145,10 +145,12 @@ def _ours(lm, objective, draws, steps):
     from forgetwell.training import loop
     from forgetwell.training.config import TrainConfig
 
-    state = loop._prepare(
-        lm, objective, draws, TrainConfig(lr=1e-5, batch=draws.batch, max_steps=steps), None
-    )
-    return lambda k: loop._step(state, k)
+    config = TrainConfig(lr=1e-5, batch=draws.batch, max_steps=steps)
+    state = loop._prepare(lm, objective, draws, config, None)
+
+    with loop.running(lm, config):
+        for k in range(steps):
+            yield loop._step(state, k)
 
 
 def _plain(lm, objective, draws, steps):
@@ -159,15 +161,13 @@ def _plain(lm, objective, draws, steps):
     plain = make_plain(lm.module.network, lm.compute)
     optimizer = torch.optim.AdamW(plain.network.parameters(), 1e-5, weight_decay=0.01)
 
-    def step(k: int) -> None:
+    for k in range(steps):
         rows = _views(lm, objective, draws, k)
         loss = plain_loss(plain, rows["forget"], rows["retain"], rows.get("scope", ()))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(plain.network.parameters(), 1.0)
         optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
-    return step
+        yield optimizer.zero_grad(set_to_none=True)
 
 
 def _views(lm, objective, draws, k):

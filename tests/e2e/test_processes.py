@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.tiny import tiny_lm
 
 from forgetwell.files import write_jsonl
 from forgetwell.runs.folder import read_manifest
-from tests.tiny import tiny_lm
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "examples" / "accelerate"

@@ -1,4 +1,4 @@
-"""Several processes at one evaluation or training run, as ``accelerate launch`` and ``torchrun`` start them."""
+"""Several processes at one evaluation or training run, started by ``accelerate launch`` or ``torchrun``."""
 
 from __future__ import annotations
 

@@ -16,7 +16,6 @@ from forgetwell.errors import InputError
 from forgetwell.files import digest, write_jsonl
 from forgetwell.methods.finetune import Lora, check_disjoint, finetune, merged, with_lora
 from forgetwell.metrics.registry import ROW_METRICS
-from forgetwell.models.hidden import recomputing_layers
 from forgetwell.models.lm import HFModel, load
 from forgetwell.models.processes import started_processes
 from forgetwell.models.saving import ModelCard
@@ -27,7 +26,7 @@ from forgetwell.suites.probe import PROBED, request_probe
 from forgetwell.training.best import parse_best_rule
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.draws import Draws
-from forgetwell.training.loop import Hooks, Summary
+from forgetwell.training.loop import Hooks, Summary, running
 from forgetwell.training.memory import estimate_memory
 from forgetwell.training.parallel import asked_kind
 from forgetwell.training.rules import STEP_RULES
@@ -311,7 +310,7 @@ def plan_job(job: Job) -> Plan:
     packed = pack([r for v in views.values() for r in v.rows])
     counts = count(views)
     trained = with_lora(lm, job.lora, seed=job.config.seed) if job.lora else lm
-    with recomputing_layers(trained.module.decoder, active=job.config.checkpointing):
+    with running(trained, job.config):
         rows = [r for v in part.values() for r in v.rows]
         several = job.config.accumulate > 1
         memory = estimate_memory(trained, rows, logits=reads_logits(objective), accumulates=several)

@@ -49,7 +49,7 @@ class Gradient:
         parts = divided(pairs, self.parallel.processes, self.accumulate)
         for k, part in enumerate(parts):
             with self.parallel.micro_step(last=k == len(parts) - 1):
-                chosen = part or pairs[:1]
+                chosen = part or parts[0] or pairs[:1]
                 shares = self._backward(objective, keys, chosen, counts, weights, real=bool(part))
             totals = {label: totals[label] + shares[label] for label in totals}
         return self.parallel.total(totals)

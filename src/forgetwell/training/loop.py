@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,8 @@ from torch import nn
 
 from forgetwell.calls import parse_call
 from forgetwell.errors import Diverged
-from forgetwell.models.hidden import recomputing_layers
+from forgetwell.models.allocator import keeping_memory
+from forgetwell.models.hidden import casting_norms, recomputing_layers
 from forgetwell.models.lm import HFModel
 from forgetwell.models.processes import started_processes
 from forgetwell.objectives.algebra import Objective
@@ -109,12 +111,24 @@ def train(
     """
     with only_updated(lm, objective):
         state = _prepare(lm, objective, draws, config, Best(hooks.keep_best) if hooks.keep_best else None)
-        with recomputing_layers(state.parallel.lm.module.decoder, active=config.checkpointing):
+        with running(state.parallel.lm, config):
             step, stopped, seconds = _train(state, hooks, resume)
     state.parallel.gather()
     lm.module.eval()
     kept = state.best.restore(lm.module, step) if state.best else step
     return Summary(step, stopped, seconds, kept)
+
+
+@contextlib.contextmanager
+def running(lm: HFModel, config: TrainConfig) -> Iterator[None]:
+    """Run steps as fast as they go, or with less memory (`config.checkpointing`), for the time inside."""
+    decoder = lm.module.decoder
+    with (
+        recomputing_layers(decoder, active=config.checkpointing),
+        casting_norms(decoder, lm.compute),
+        keeping_memory(active=lm.device.type == "cpu"),
+    ):
+        yield
 
 
 def _train(state: _State, hooks: Hooks, resume: bool) -> tuple[int, str, float]:

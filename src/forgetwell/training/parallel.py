@@ -85,7 +85,9 @@ def asked_kind() -> Kind:
         return "single"
     for name in ("DEEPSPEED", "MEGATRON_LM"):
         if _flag(f"ACCELERATE_USE_{name}"):
-            raise InputError(f"The launcher asks for {name}; expected DDP or FSDP2 (see examples/accelerate/).")
+            raise InputError(
+                f"The launcher asks for {name}; expected DDP or FSDP2, as in examples/accelerate/."
+            )
     if not _flag("ACCELERATE_USE_FSDP"):
         return "ddp"
     if os.environ.get("FSDP_VERSION") != "2":
@@ -129,7 +131,7 @@ def sharded(lm: HFModel, count: int) -> HFModel:
     from torch.distributed.fsdp import fully_shard
 
     if any(not p.is_floating_point() for p in lm.module.parameters()):
-        raise InputError("A model in 4 bits can't be divided among processes; use DDP, or leave out --four-bit.")
+        raise InputError("A model in 4 bits can't be divided among processes: use DDP, or drop --four-bit.")
     device = lm.device
     lm.module.to("cpu")
     mine = replace(lm, module=copy.deepcopy(lm.module))
