@@ -52,7 +52,8 @@ def stop(done, steps):
         raise InterruptedError
 
 for name, (objective, rule, settings, adapters) in scenarios.items():
-    config = TrainConfig(**{"lr": 1e-3, "epochs": 2, "probe_every": 1, "batch": 4, "step_rule": rule} | settings)
+    common = {"lr": 1e-3, "epochs": 2, "probe_every": 1, "batch": 4, "step_rule": rule}
+    config = TrainConfig(**common | settings)
     draws = Draws(forget, retain, (), config.batch, 0)
     def run(hooks, resume=False):
         lm = with_lora(tiny_lm(), Lora(rank=2), seed=0) if adapters else tiny_lm()
