@@ -128,7 +128,7 @@ def rows(name: str, count: int, words: int) -> Sequence:
 
     from forgetwell.types import Row
 
-    pool = "river stone lamp garden winter copper letter harbor violin market shadow engine".split()
+    pool = ("river", "stone", "lamp", "garden", "winter", "copper", "letter", "harbor", "violin", "market")
     stream = random.Random(f"{name}/{words}")
     texts = [" ".join(stream.choices(pool, k=words)) for _ in range(count)]
     return tuple(Row(f"{name}{i}", f"What is written in {name} {i}?", text) for i, text in enumerate(texts))

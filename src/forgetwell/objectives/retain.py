@@ -90,7 +90,8 @@ def pdu_retain(retain: Scored, *, epsilon: float = 0.3, eta: float = 1.0, start:
         eta: Step size η ≥ 0 of the dual variable; 0 = fixed weight.
         start: λ before the first step.
 
-    Source: Entesari et al., arXiv 2506.05314.
+    Source: Entesari et al., arXiv 2506.05314 (the paper itself not read); loss and update of λ as in
+    open-unlearning (2506.12618).
     Defaults: ε = .3, η = 1 and λ = 1 at the start, as in open-unlearning (2506.12618), without its warm-up
     of 5 epochs.
     Tested: SmolLM2-135M, built-in world, 20 steps of batch 4, seed 0: ``pdu + pdu_retain`` at 5e-5 takes
