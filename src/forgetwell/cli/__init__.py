@@ -16,7 +16,7 @@ def main() -> None:
         training,
         tuning,
     )
-    from forgetwell.cli.app import app
+    from forgetwell.cli.app import app, is_first_process
     from forgetwell.cli.config import expand
     from forgetwell.errors import ForgetwellError
     from forgetwell.models.processes import end_processes
@@ -24,7 +24,8 @@ def main() -> None:
     try:
         app(expand(sys.argv[1:]))
     except ForgetwellError as error:
-        print(f"forgetwell: {error}", file=sys.stderr)
+        if is_first_process():
+            print(f"forgetwell: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("\nStopped. A run with checkpoints goes on with --resume.", file=sys.stderr)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from forgetwell.cli.app import app, progress_bar, read_request_from, rows_from
+from forgetwell.cli.app import app, is_first_process, progress_bar, read_request_from, rows_from
 from forgetwell.errors import ExistsError, InputError
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def learn(
     job = make_job("learn", model, Request("", ()), rows, "gdr", training)
     with progress_bar("learning") as progress:
         summary = jobs.run_job(job, out, progress=progress, resume=resume, overwrite=overwrite)
-    print(f"{summary.steps} steps in {summary.seconds:.0f} s, {summary.stopped}. Run folder: {out}")
+    _say(f"{summary.steps} steps in {summary.seconds:.0f} s, {summary.stopped}. Run folder: {out}")
 
 
 @app.command(name="attack-request")
@@ -244,13 +244,19 @@ def unlearn(
         job, config=config, redact=redact, probe=measured if every else (), keep_best=keep_best
     )
     if dry_run:
-        print(json.dumps({**job.settings, "plan": dataclasses.asdict(jobs.plan_job(job))}, indent=2))
+        _say(json.dumps({**job.settings, "plan": dataclasses.asdict(jobs.plan_job(job))}, indent=2))
         return
     with progress_bar("unlearning") as progress:
         summary = jobs.run_job(job, out, progress=progress, resume=resume, overwrite=overwrite)
-    print(f"{summary.steps} steps in {summary.seconds:.0f} s, {summary.stopped}. Run folder: {out}")
+    _say(f"{summary.steps} steps in {summary.seconds:.0f} s, {summary.stopped}. Run folder: {out}")
     if keep_best and summary.kept < summary.steps:
-        print(f"Saved are the weights of step {summary.kept}, the best by {keep_best}.")
+        _say(f"Saved are the weights of step {summary.kept}, the best by {keep_best}.")
+
+
+def _say(text: str) -> None:
+    """Print once, however many processes train."""
+    if is_first_process():
+        print(text)
 
 
 def make_job(

@@ -1,4 +1,4 @@
-"""The layers of a decoder: reading their outputs, and recomputing them instead of keeping them."""
+"""The layers of a decoder: reading their outputs, recomputing instead of keeping them, casting norms once."""
 
 from __future__ import annotations
 
@@ -83,3 +83,27 @@ def _recomputed(forward: Callable[..., Any]) -> Callable[..., Any]:
         return checkpoint(forward, *arguments, use_reentrant=False, preserve_rng_state=False, **named)
 
     return run
+
+
+@contextlib.contextmanager
+def casting_norms(decoder: Decoder, compute: torch.dtype) -> Iterator[None]:
+    """Give the outputs of each layer's norms in the compute type, for the time inside.
+
+    The projections that read a norm's output then share one cast of it, where autocast makes and keeps one
+    for each. Their products are the same; gradients of the several are summed in the compute type.
+    """
+    layers = [] if compute is torch.float32 else decoder_layers(decoder)
+    norms = [m for layer in layers for m in layer.children() if type(m).__name__.endswith("Norm")]
+    handles = [norm.register_forward_hook(_cast(compute)) for norm in norms]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _cast(compute: torch.dtype) -> Callable[[nn.Module, Any, Any], Tensor]:
+    def hook(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:  # noqa: ANN401 - any norm's
+        return output.to(compute)
+
+    return hook

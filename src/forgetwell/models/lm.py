@@ -83,9 +83,8 @@ class ScoringModule(nn.Module):
             return values if logits else -cross_entropy(values.float(), batch.labels, reduction="none")
         kind = states.device.type
         compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else states.dtype
-        bias = None if head.bias is None else head.bias.to(compute)
         with torch.autocast(kind, enabled=False):
-            return label_logps(states.to(compute), head.weight.to(compute), bias, batch.labels)
+            return label_logps(states.to(compute), head.weight, head.bias, batch.labels)
 
     def hidden(self, batch: Packed) -> Tensor:
         """Return the last hidden state (N, D) before each scored token."""

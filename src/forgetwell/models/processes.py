@@ -1,10 +1,13 @@
-"""Several processes at one evaluation, as ``accelerate launch`` and ``torchrun`` start them."""
+"""Several processes at one evaluation or training run, started by ``accelerate launch`` or ``torchrun``."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
+
+from forgetwell.errors import ForgetwellError
 
 T = TypeVar("T")
 
@@ -45,15 +48,32 @@ class Processes:
         broadcast_object_list(box, from_process=0)
         return box[0]
 
+    def by_first(self, action: Callable[[], T]) -> T:
+        """Let the first process act; all get its value, or raise its error. Every process must call it."""
+        if self.count == 1:
+            return action()
+        value: T | None = None
+        error: ForgetwellError | None = None
+        if self.first:
+            try:
+                value = action()
+            except ForgetwellError as found:
+                error = found
+        value, error = self.same((value, error))
+        if error is not None:
+            raise error
+        return cast("T", value)
+
 
 def started_processes() -> Processes:
     """Return this process's place; without a launcher it is alone. On GPUs each gets its own."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Processes()
-    import torch
     from accelerate import PartialState
 
-    state = PartialState(cpu=not torch.cuda.is_available())
+    from forgetwell.models.hardware import pick_device
+
+    state = PartialState(cpu=pick_device() == "cpu")
     return Processes(state.process_index, state.num_processes)
 
 

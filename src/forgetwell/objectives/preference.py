@@ -136,9 +136,10 @@ def flat(refusal: Scored, forget: Scored, *, divergence: Divergence = "total_var
         forget: Forget rows under the policy.
         divergence: Which f-divergence.
 
-    Source: Wang et al., arXiv 2410.11143, with g* and f* read from the authors' code. That code averages over
-    prompt and padding positions as zeros and over the batch before g*, so that its value depends on the
-    batch; we follow the definition, row by row.
+    Source: Wang et al., arXiv 2410.11143, read in its abstract and in the authors' code (UCSC-REAL/FLAT),
+    from which g* and f* are; the paper's own equations weren't read. That code averages over prompt and
+    padding positions as zeros and over the batch before g*, so that its value depends on the batch; ours is
+    one value per row.
     Defaults: total variation, as in the authors' code.
     Tested: SmolLM2-135M, built-in world, 20 steps of batch 4, seed 0: ``flat + gdr`` at 5e-5 takes forget
     recall from .95 to .77, retain recall from 1.00 to 1.00. The refusal is not learned in that time: its

@@ -63,8 +63,8 @@ def rmu_retain(retain: Scored, retain_ref: Scored, *, layer: int = 7) -> Tensor:
         retain_ref: The same under the starting model.
         layer: That layer, from 0; the one of `rmu`.
 
-    Source: Li et al. (WMDP), arXiv 2403.03218; the authors weigh it by 100 to
-    1200. open-unlearning (2506.12618) calls it EMBED_DIFF.
+    Source: Li et al. (WMDP), arXiv 2403.03218 (the paper itself not read); the formula is that of
+    open-unlearning (2506.12618), which calls it EMBED_DIFF. The authors' code weighs it by about 100 to 1200.
     Tested: see `rmu`.
     Fails when: its weight is that of `rmu`: squared distances to the start are small against the distance to
     c u, so it hardly pulls.

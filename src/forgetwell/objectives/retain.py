@@ -70,7 +70,8 @@ def ap(retain: Scored, retain_refusal: Scored, *, beta: float = 0.1) -> Tensor:
 
     Source: Yuan et al., arXiv 2410.08109, read from the authors' code.
     Defaults: β = 0.1, as in the authors' code.
-    Tested: not yet on the default model.
+    Tested: SmolLM2-135M, built-in world, 20 steps of batch 4, seed 0: ``idk + ap`` at 3e-5 takes forget
+    recall from .95 to .18, retain recall from 1.00 to .85, with an everyday word before the question .69.
     Fails when: answers are much longer than refusals: summed log-probabilities then compare lengths.
     """
     return -(1 / beta) * logsigmoid(beta * (retain.row_logps() - retain_refusal.row_logps()))
@@ -90,7 +91,8 @@ def pdu_retain(retain: Scored, *, epsilon: float = 0.3, eta: float = 1.0, start:
         eta: Step size η ≥ 0 of the dual variable; 0 = fixed weight.
         start: λ before the first step.
 
-    Source: Entesari et al., arXiv 2506.05314.
+    Source: Entesari et al., arXiv 2506.05314 (the paper itself not read); loss and update of λ as in
+    open-unlearning (2506.12618).
     Defaults: ε = .3, η = 1 and λ = 1 at the start, as in open-unlearning (2506.12618), without its warm-up
     of 5 epochs.
     Tested: SmolLM2-135M, built-in world, 20 steps of batch 4, seed 0: ``pdu + pdu_retain`` at 5e-5 takes

@@ -16,8 +16,8 @@ from forgetwell.errors import InputError
 from forgetwell.files import digest, write_jsonl
 from forgetwell.methods.finetune import Lora, check_disjoint, finetune, merged, with_lora
 from forgetwell.metrics.registry import ROW_METRICS
-from forgetwell.models.hidden import recomputing_layers
 from forgetwell.models.lm import HFModel, load
+from forgetwell.models.processes import started_processes
 from forgetwell.models.saving import ModelCard
 from forgetwell.objectives.algebra import parse_objective
 from forgetwell.runs.folder import append_log, start_run, trim_log, write_manifest
@@ -26,14 +26,16 @@ from forgetwell.suites.probe import PROBED, request_probe
 from forgetwell.training.best import parse_best_rule
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.draws import Draws
-from forgetwell.training.loop import Hooks, Summary
+from forgetwell.training.loop import Hooks, Summary, running
 from forgetwell.training.memory import estimate_memory
+from forgetwell.training.parallel import asked_kind
 from forgetwell.training.rules import STEP_RULES
 from forgetwell.training.step import count, make_views, reads_logits, view_keys
 from forgetwell.training.stopping import parse_stop_rule
 from forgetwell.types import Request, Row
 
 Progress = Callable[[int, int], None]
+CHECKPOINT = "checkpoint.pt"
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,8 @@ def run_job(
 ) -> Summary:
     """Run a job into the folder `out`: request.jsonl, train.jsonl, model/ (if `save`), then manifest.json.
 
+    Under ``accelerate launch`` all processes train, and the first writes.
+
     Raises:
         ExistsError: `out` holds something.
         InputError: Rows, objective or settings can't be used; nothing was written.
@@ -182,14 +186,10 @@ def run_job(
         raise InputError(f"The rule {job.keep_best!r} needs a probe; give rows to keep that it can ask.")
     metrics = _probe_metrics(job)
     check_disjoint(job.request.rows, job.retain)
+    processes = started_processes()  # before a model loads: on GPUs each process has its own
     lm = lm or _load(job)
     request, retain = _fitting(job, lm)
-    start_run(out, job.settings, overwrite=overwrite, resume=resume)
-    if job.request.rows:
-        rows = lean_rows(job.request.rows)
-        write_jsonl(out / "request.jsonl", redact(rows) if job.redact else rows)
-    checkpoint = out / "checkpoint.pt"
-    trim_log(out, _finished(checkpoint) if resume else -1)
+    processes.by_first(lambda: _start(job, out, overwrite=overwrite, resume=resume))
     outcome = finetune(
         lm,
         request,
@@ -201,14 +201,30 @@ def run_job(
         lora=job.lora,
         resume=resume,
     )
+    facts = {**job.settings, "base_digest": lm.digest, **_ending(job, outcome.summary)}
+    if processes.count > 1:
+        facts["processes"] = {"count": processes.count, "kind": asked_kind()}
+    processes.by_first(lambda: _finish(job, out, outcome.lm if save else None, facts))
+    return outcome.summary
+
+
+def _start(job: Job, out: Path, *, overwrite: bool, resume: bool) -> None:
+    start_run(out, job.settings, overwrite=overwrite, resume=resume)
+    if job.request.rows:
+        rows = lean_rows(job.request.rows)
+        write_jsonl(out / "request.jsonl", redact(rows) if job.redact else rows)
+    trim_log(out, _finished(out / CHECKPOINT) if resume else -1)
+
+
+def _finish(job: Job, out: Path, lm: HFModel | None, facts: dict[str, Any]) -> None:
+    """Save the model, if there is one to save, and the manifest."""
     # Left by a run that was killed after saving and before its manifest.
     shutil.rmtree(out / "model", ignore_errors=True)
-    if save:
-        made = merged(outcome.lm) if job.lora and job.lora.merge else outcome.lm
-        made.save(out / "model", _card(job, lm))
-    write_manifest(out, {**job.settings, "base_digest": lm.digest, **_ending(job, outcome.summary)})
-    checkpoint.unlink(missing_ok=True)
-    return outcome.summary
+    if lm is not None:
+        made = merged(lm) if job.lora and job.lora.merge else lm
+        made.save(out / "model", _card(job, facts["base_digest"]))
+    write_manifest(out, facts)
+    (out / CHECKPOINT).unlink(missing_ok=True)
 
 
 def _load(job: Job) -> HFModel:
@@ -224,7 +240,7 @@ def _hooks(job: Job, out: Path, lm: HFModel, metrics: Sequence[str], progress: P
         log=lambda record: append_log(out, record),
         probe=probe,
         keep_best=parse_best_rule(job.keep_best) if job.keep_best else None,
-        checkpoint=out / "checkpoint.pt",
+        checkpoint=out / CHECKPOINT,
         key=digest([job.settings, lm.digest]),
         progress=progress,
     )
@@ -271,10 +287,10 @@ def _fitting(job: Job, lm: HFModel) -> tuple[Request, tuple[Row, ...]]:
     return request, retain
 
 
-def _card(job: Job, lm: HFModel) -> ModelCard:
+def _card(job: Job, base_digest: str) -> ModelCard:
     shown = ("kind", "config", "lora", "dtype", "max_length")
     settings = {k: v for k, v in job.settings.items() if k in shown}
-    digests = {"base": lm.digest, "retain": digest(job.retain)}
+    digests = {"base": base_digest, "retain": digest(job.retain)}
     if job.request.rows:
         digests["request"] = digest(job.request)
     return ModelCard(job.model, job.settings["objective"], settings, digests)
@@ -294,7 +310,7 @@ def plan_job(job: Job) -> Plan:
     packed = pack([r for v in views.values() for r in v.rows])
     counts = count(views)
     trained = with_lora(lm, job.lora, seed=job.config.seed) if job.lora else lm
-    with recomputing_layers(trained.module.decoder, active=job.config.checkpointing):
+    with running(trained, job.config):
         rows = [r for v in part.values() for r in v.rows]
         several = job.config.accumulate > 1
         memory = estimate_memory(trained, rows, logits=reads_logits(objective), accumulates=several)

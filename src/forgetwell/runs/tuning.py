@@ -16,6 +16,7 @@ from forgetwell.metrics.matched import read_at
 from forgetwell.objectives.registry import TERMS
 from forgetwell.runs.folder import LOG, STARTED, is_done, is_run, start_run
 from forgetwell.runs.jobs import Job, Progress, run_job
+from forgetwell.training.parallel import asked_kind
 
 TRIALS = "trials.json"
 FORGET, _CLEAN, _TRIGGER = (f"{part}.rouge_l_recall" for part in ("forget", "utility", "trigger"))
@@ -100,11 +101,14 @@ def tune(
         overwrite: Replace a search of other settings.
 
     Raises:
-        InputError: The job has no probe, or forgets as much as asked for before the first step.
+        InputError: The job has no probe, forgets as much as asked for before the first step, or several
+            processes were started.
         ExistsError: `out` holds something else.
 
     Source: successive halving, Jamieson and Talwalkar, arXiv 1502.07943; the score is ours.
     """
+    if asked_kind() != "single":
+        raise InputError("Tuning runs in one process; start it without a launcher.")
     if not job.probe:
         raise InputError("Tuning reads the probe; give rows to keep that it asks.")
     _start(out, {"kind": "tune", "job": job.settings, "search": asdict(search)}, overwrite=overwrite)

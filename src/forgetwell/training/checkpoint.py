@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from forgetwell.errors import InputError
 from forgetwell.files import atomic_path
 from forgetwell.training.best import Best
+from forgetwell.training.parallel import fill, full
 
 
 def save_checkpoint(
@@ -22,15 +24,28 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     duals: Mapping[str, float],
     best: Best | None = None,
+    *,
+    first: bool = True,
 ) -> None:
-    """Write weights in training, optimizer, duals, finished steps and best probe, whole or not at all."""
-    weights = {n: p.detach() for n, p in module.named_parameters() if p.requires_grad}
-    state = {"key": key, "step": step, "weights": weights, "optimizer": optimizer.state_dict()}
-    state["duals"] = dict(duals)
+    """Write weights in training, optimizer, duals, finished steps and best probe, whole or not at all.
+
+    Every process must call it; the first one writes. Tensors that are divided among processes are written as
+    a whole, so that a run may go on with another number of them.
+    """
+    weights = {n: full(p.detach()) for n, p in module.named_parameters() if p.requires_grad}
+    moments = optimizer.state_dict()
+    moments["state"] = {i: _each(full, values) for i, values in moments["state"].items()}
+    if not first:
+        return
+    state = {"key": key, "step": step, "weights": weights, "optimizer": moments, "duals": dict(duals)}
     if best is not None:
         state["best"] = best.state()
     with atomic_path(path) as temporary:
         torch.save(state, temporary)
+
+
+def _each(change: Callable[[Tensor], Tensor], values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: change(v) if isinstance(v, Tensor) else v for name, v in values.items()}
 
 
 def load_checkpoint(
@@ -59,12 +74,27 @@ def load_checkpoint(
             f"The checkpoint {path} is from a run with other rows or settings; resume with the same "
             "command, or start anew with --overwrite."
         )
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            if parameter.requires_grad:
-                parameter.copy_(weights[name])
-    optimizer.load_state_dict(state["optimizer"])
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            fill(parameter, weights[name])
+    _load_moments(optimizer, state["optimizer"])
     duals.update(kept)
     if best is not None:
         best.load(state["best"])
     return step
+
+
+def _load_moments(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load an optimizer's state, divided among processes as its parameters are."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for i, values in state["state"].items():
+        state["state"][i] = _each(partial(_like, parameters[i]), values)
+    optimizer.load_state_dict(state)
+
+
+def _like(parameter: Tensor, values: Tensor) -> Tensor:
+    if values.shape != parameter.shape:
+        return values  # the count of steps
+    made = torch.zeros_like(parameter)
+    fill(made, values)
+    return made

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from forgetwell.models.lm import HFModel
+from forgetwell.models.processes import Processes
 from forgetwell.objectives.algebra import Objective, WeightedTerm
+from forgetwell.training.parallel import Parallel
 from forgetwell.training.reference import Reference
 from forgetwell.training.step import Counts, ViewKey, count, make_views, term_values, view_keys
 from forgetwell.training.views import Pair
@@ -22,17 +21,13 @@ class Gradient:
     """What is needed to differentiate the objective on a step's pairs.
 
     Attributes:
-        lm: The model.
-        module: The same as accelerate prepared it.
-        accelerator: Of accelerate.
+        parallel: The model, as the processes of the run train it.
         objective: All terms.
         reference: Values of the starting model.
         accumulate: Micro-batches a step is divided into.
     """
 
-    lm: HFModel
-    module: nn.Module
-    accelerator: Any
+    parallel: Parallel
     objective: Objective
     reference: Reference
     accumulate: int
@@ -48,17 +43,16 @@ class Gradient:
             terms: Those of the objective's terms that count; only their views are run.
         """
         objective = Objective(self.objective.text, tuple(t for t in self.objective.terms if t in terms))
-        keys = view_keys(objective)
-        counts = count(make_views(keys, pairs, self.lm.codec))
-        mine = pairs[self.accelerator.process_index :: self.accelerator.num_processes]
-        totals = {t.label: torch.zeros((), device=self.lm.device) for t in objective.terms}
-        parts = _divide(mine, self.accumulate) or [()]
+        keys, lm = view_keys(objective), self.parallel.lm
+        counts = count(make_views(keys, pairs, lm.codec))
+        totals = {t.label: torch.zeros((), device=lm.device) for t in objective.terms}
+        parts = divided(pairs, self.parallel.processes, self.accumulate)
         for k, part in enumerate(parts):
-            with self._synchronize(last=k == len(parts) - 1):
-                chosen = part or pairs[:1]
+            with self.parallel.micro_step(last=k == len(parts) - 1):
+                chosen = part or parts[0] or pairs[:1]
                 shares = self._backward(objective, keys, chosen, counts, weights, real=bool(part))
             totals = {label: totals[label] + shares[label] for label in totals}
-        return {k: float(v) for k, v in self.accelerator.reduce(totals, reduction="sum").items()}
+        return self.parallel.total(totals)
 
     def _backward(
         self,
@@ -71,18 +65,18 @@ class Gradient:
         real: bool,
     ) -> dict[str, Tensor]:
         """Add this micro-batch's gradient; a process without rows takes part with a loss of zero."""
-        views = make_views(keys, part, self.lm.codec)
-        shares = term_values(self.lm, self.module, objective, views, counts, self.reference)
+        lm = self.parallel.lm
+        views = make_views(keys, part, lm.codec)
+        shares = term_values(lm, self.parallel.module, objective, views, counts, self.reference)
         loss = torch.stack([weights[label] * share for label, share in shares.items()]).sum()
-        # Data-parallel training averages gradients over processes; shares are parts of a sum.
-        self.accelerator.backward(loss * self.accelerator.num_processes * real)
+        self.parallel.backward(loss * real)
         return {label: share.detach() * real for label, share in shares.items()}
 
-    def _synchronize(self, *, last: bool) -> contextlib.AbstractContextManager[Any]:
-        if last:
-            return contextlib.nullcontext()
-        waiting: contextlib.AbstractContextManager[Any] = self.accelerator.no_sync(self.module)
-        return waiting
+
+def divided(pairs: tuple[Pair, ...], processes: Processes, parts: int) -> list[tuple[Pair, ...]]:
+    """Return the micro-batches of this process, as many as every process has; some may be empty."""
+    largest, mine = (_divide(pairs[i :: processes.count], parts) for i in (0, processes.index))
+    return [*mine, *[()] * (len(largest) - len(mine))]
 
 
 def _divide(pairs: tuple[Pair, ...], parts: int) -> list[tuple[Pair, ...]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,14 +15,17 @@ from torch import nn
 
 from forgetwell.calls import parse_call
 from forgetwell.errors import Diverged
-from forgetwell.models.hidden import recomputing_layers
+from forgetwell.models.allocator import keeping_memory
+from forgetwell.models.hidden import casting_norms, recomputing_layers
 from forgetwell.models.lm import HFModel
+from forgetwell.models.processes import started_processes
 from forgetwell.objectives.algebra import Objective
 from forgetwell.training.best import Best, BestRule
 from forgetwell.training.checkpoint import load_checkpoint, save_checkpoint
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.draws import Draws
 from forgetwell.training.gradient import Gradient
+from forgetwell.training.parallel import Parallel, full, parallel
 from forgetwell.training.reference import make_reference
 from forgetwell.training.rules import STEP_RULES, Descent, StepRule
 from forgetwell.training.step import make_views, read_layers, view_key
@@ -75,9 +79,8 @@ class Summary:
 class _State:
     """What the steps of one run share."""
 
-    lm: HFModel
-    optimizer: Any
-    accelerator: Any
+    parallel: Parallel
+    optimizer: torch.optim.Optimizer
     objective: Objective
     draws: Draws
     config: TrainConfig
@@ -97,7 +100,7 @@ def train(
     *,
     resume: bool = False,
 ) -> Summary:
-    """Minimize `objective` over `draws`; `lm` is changed in place.
+    """Minimize `objective` over `draws`; `lm` is changed in place, on every process.
 
     With a divergence (a loss or gradient that is not finite) the weights of the step before are kept. With a
     best rule (``hooks.keep_best``) those of the best probe are, if one met its condition.
@@ -106,20 +109,33 @@ def train(
         InputError: Rows are missing or too long, or a checkpoint does not fit.
         Diverged: The very first step was not finite.
     """
-    recomputing = recomputing_layers(lm.module.decoder, active=config.checkpointing)
-    with only_updated(lm, objective), recomputing:
-        return _train(lm, objective, draws, config, hooks, resume)
+    with only_updated(lm, objective):
+        state = _prepare(lm, objective, draws, config, Best(hooks.keep_best) if hooks.keep_best else None)
+        with running(state.parallel.lm, config):
+            step, stopped, seconds = _train(state, hooks, resume)
+    state.parallel.gather()
+    lm.module.eval()
+    kept = state.best.restore(lm.module, step) if state.best else step
+    return Summary(step, stopped, seconds, kept)
 
 
-def _train(
-    lm: HFModel, objective: Objective, draws: Draws, config: TrainConfig, hooks: Hooks, resume: bool
-) -> Summary:
-    state = _prepare(lm, objective, draws, config, Best(hooks.keep_best) if hooks.keep_best else None)
+@contextlib.contextmanager
+def running(lm: HFModel, config: TrainConfig) -> Iterator[None]:
+    """Run steps as fast as they go, or with less memory (`config.checkpointing`), for the time inside."""
+    decoder = lm.module.decoder
+    with (
+        recomputing_layers(decoder, active=config.checkpointing),
+        casting_norms(decoder, lm.compute),
+        keeping_memory(active=lm.device.type == "cpu"),
+    ):
+        yield
+
+
+def _train(state: _State, hooks: Hooks, resume: bool) -> tuple[int, str, float]:
+    """Take the steps; return how many there are now, why they ended, and the seconds spent."""
+    config = state.config
     rule = parse_stop_rule(config.stop_at) if config.stop_at else None
-    first = 0
-    if resume and hooks.checkpoint is not None:
-        key, duals, best = hooks.key, state.duals, state.best
-        first = load_checkpoint(hooks.checkpoint, key, lm.module, state.optimizer, duals, best)
+    first = _resumed(state, hooks) if resume else 0
     if first == 0:
         _probe(state, hooks, rule, 0)
     started, stopped, step = time.monotonic(), "finished", first
@@ -129,7 +145,7 @@ def _train(
             stopped = f"diverged at step {step + 1}; the weights of step {step} were kept"
             break
         step += 1
-        if state.accelerator.is_main_process:
+        if state.parallel.processes.first:
             hooks.log(record)
         hooks.progress(step, state.steps)
         if _due(config.probe_every, step, state.steps) and _probe(state, hooks, rule, step):
@@ -138,42 +154,40 @@ def _train(
             _checkpoint(state, hooks, step)
     if step == 0 and stopped.startswith("diverged"):
         raise Diverged("The first step was not finite. Lower the learning rate or check the rows.")
-    lm.module.eval()
-    kept = state.best.restore(lm.module, step) if state.best else step
-    return Summary(step, stopped, time.monotonic() - started, kept)
+    return step, stopped, time.monotonic() - started
 
 
 def _prepare(
     lm: HFModel, objective: Objective, draws: Draws, config: TrainConfig, best: Best | None
 ) -> _State:
-    from accelerate import Accelerator
-
     steps = config.steps(draws.steps_per_epoch)
     item, settings = STEP_RULES.resolve(parse_call(config.step_rule))
+    # Dropout would make the loss depend on batching, and the reference has none: models stay in eval.
+    lm.module.eval()
     reference = make_reference(
         lm,
         _reference_rows(lm, objective, draws, steps),
         logits=any(t.item.facts["logits"] and t.references for t in objective.terms),
         layers=read_layers(objective),
     )
-    parameters = list(lm.trainable())
+    spread = parallel(lm)
+    parameters = list(spread.lm.trainable())
     optimizer = torch.optim.AdamW(parameters, config.lr, weight_decay=config.weight_decay, fused=True)
-    accelerator = Accelerator(cpu=lm.device.type == "cpu")
-    module, prepared = accelerator.prepare(lm.module, optimizer)
-    # Dropout would make the loss depend on batching, and the reference has none: models stay in eval.
-    module.eval()
-    gradient = Gradient(lm, module, accelerator, objective, reference, config.accumulate)
+    gradient = Gradient(spread, objective, reference, config.accumulate)
     rule = partial(item.function, **settings)
     duals = starting_duals(objective)
-    return _State(lm, prepared, accelerator, objective, draws, config, gradient, rule, steps, duals, best)
+    return _State(spread, optimizer, objective, draws, config, gradient, rule, steps, duals, best)
 
 
 def _reference_rows(lm: HFModel, objective: Objective, draws: Draws, steps: int) -> list[Encoded]:
-    """Return every row on which some term will ask for the starting model."""
+    """Return every row on which some term will ask this process for the starting model."""
     wanted = dict.fromkeys(view_key(t, n) for t in objective.terms for n in t.references)
     rows: list[Encoded] = []
+    processes = started_processes()
     for step in range(steps if wanted else 0):
-        made = make_views(tuple(wanted), draws.pairs(step), lm.codec)
+        pairs = draws.pairs(step)
+        mine = pairs[processes.index :: processes.count] or pairs[:1]
+        made = make_views(tuple(wanted), mine, lm.codec)
         rows.extend(r for v in made.values() for r in v.rows)
     return rows
 
@@ -184,7 +198,8 @@ def _step(state: _State, step: int) -> dict[str, Any] | None:
     factors = weights(state.objective, state.duals)
     values = state.rule(_descent(state, step, factors))
     loss = sum(factors[label] * value for label, value in values.items())
-    norm = float(nn.utils.clip_grad_norm_(state.lm.trainable(), config.clip or float("inf")))
+    parameters = state.parallel.lm.trainable()
+    norm = float(full(nn.utils.clip_grad_norm_(parameters, config.clip or float("inf"))))
     lr = config.lr * config.factor(step, state.steps)
     finite = all(map(torch.isfinite, (torch.tensor(loss), torch.tensor(norm))))
     if finite:
@@ -215,7 +230,7 @@ def _descent(state: _State, step: int, factors: Mapping[str, float]) -> Descent:
     forget = tuple(t for t in terms if t.item.facts["side"] == "forget")
     keep = tuple(t for t in terms if t not in forget)
     return Descent(
-        list(state.lm.trainable()),
+        list(state.parallel.lm.trainable()),
         partial(state.gradient.add, pairs, factors, forget) if forget else None,
         partial(state.gradient.add, pairs, factors, keep) if keep else None,
         partial(state.gradient.add, pairs, factors, terms),
@@ -228,20 +243,30 @@ def _due(every: int, step: int, steps: int) -> bool:
 
 def _probe(state: _State, hooks: Hooks, rule: StopRule | None, step: int) -> bool:
     """Measure and log the model; say whether the stop rule is reached."""
-    from accelerate.utils import broadcast_object_list
-
     if hooks.probe is None:
         return False
+    lm = state.parallel.gather()
     # All processes must stop at the same step and keep the same weights: the first one's values count.
-    values: dict[str, float] = broadcast_object_list([dict(hooks.probe(state.lm, step))])[0]
+    values = state.parallel.processes.same(dict(hooks.probe(lm, step)))
     if state.best is not None:
-        state.best.consider(step, values, state.lm.module)
-    if state.accelerator.is_main_process:
+        state.best.consider(step, values, lm.module)
+    state.parallel.leave()
+    if state.parallel.processes.first:
         hooks.log({"step": step, "probe": values})
     return rule is not None and rule.reached(values)
 
 
+def _resumed(state: _State, hooks: Hooks) -> int:
+    """Go on from the checkpoint, if there is one; return the finished steps."""
+    if hooks.checkpoint is None:
+        return 0
+    module = state.parallel.lm.module
+    return load_checkpoint(hooks.checkpoint, hooks.key, module, state.optimizer, state.duals, state.best)
+
+
 def _checkpoint(state: _State, hooks: Hooks, step: int) -> None:
-    if hooks.checkpoint is not None and state.accelerator.is_main_process:
-        inner = getattr(state.optimizer, "optimizer", state.optimizer)
-        save_checkpoint(hooks.checkpoint, hooks.key, step, state.lm.module, inner, state.duals, state.best)
+    if hooks.checkpoint is None:
+        return
+    module, first = state.parallel.lm.module, state.parallel.processes.first
+    path, key, best = hooks.checkpoint, hooks.key, state.best
+    save_checkpoint(path, key, step, module, state.optimizer, state.duals, best, first=first)

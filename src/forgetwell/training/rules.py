@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from forgetwell.errors import InputError
 from forgetwell.registry import Family
+from forgetwell.training.parallel import full
 
 STEP_RULES = Family("step rule", "forgetwell.training")
 Values = dict[str, float]
@@ -136,7 +137,7 @@ def _taken(parameters: Sequence[nn.Parameter]) -> list[Tensor]:
 
 
 def _dot(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
-    products = [(x.double() * y.double()).sum() for x, y in zip(a, b, strict=True)]
+    products = [full((x.double() * y.double()).sum()) for x, y in zip(a, b, strict=True)]
     return float(torch.stack(products).sum())
 
 

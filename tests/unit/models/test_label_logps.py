@@ -48,3 +48,19 @@ def test_extreme_logits_stay_finite():
     weight = torch.tensor([[1.0], [-1.0], [0.0]])
     values = label_logps(hidden, weight, None, torch.tensor([0, 1]))
     assert values.tolist() == [0.0, -2e4]
+
+
+def test_a_weight_of_wider_type_is_cast_in_chunks_to_the_same_result(monkeypatch):
+    """In bfloat16 the result is that of a weight that was cast as a whole; its gradient has its own type."""
+    monkeypatch.setattr(module, "CHUNK", 4)
+    hidden, weight, offset, labels, upstream = _case(13, bias=True)
+    hidden, weight, offset = (t.detach().float().requires_grad_() for t in (hidden, weight, offset))
+    states = hidden.bfloat16()
+    ours = label_logps(states, weight, offset, labels)
+    whole = label_logps(states, weight.bfloat16(), offset.bfloat16(), labels)
+    assert torch.equal(ours, whole)
+    got = torch.autograd.grad((ours * upstream).sum(), (hidden, weight, offset), retain_graph=True)
+    wanted = torch.autograd.grad((whole * upstream).sum(), (hidden, weight, offset))
+    assert {g.dtype for g in got} == {torch.float32}
+    for a, b in zip(got, wanted, strict=True):
+        torch.testing.assert_close(a, b, atol=2e-2, rtol=2e-2)
