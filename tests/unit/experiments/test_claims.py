@@ -69,6 +69,7 @@ def test_a_repaired_run_trains_on_what_is_left_and_says_what_was_taken(tmp_path,
         "high_loss", 0, "stealthy(p=0.5)", "npo + gdr", repair="drop", screens=("high_loss(share=0.5)",)
     )
     folder = run_claim(bench, setup, dropped, tmp_path / "known", tmp_path, refusals=())
+    assert run_claim(bench, setup, dropped, tmp_path / "known", tmp_path, refusals=()) == folder  # reused
     facts = read_manifest(folder)["received"]
     assert (facts["rows"], facts["repaired"]) == (8, 4)
     assert 0 < facts["rewritten"] < 8

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from tests.tiny import tiny_lm
 
-from forgetwell.runs.gate import _counts
+from forgetwell.runs.gate import _scan_line
+from forgetwell.runs.policy import load_policy
 from forgetwell.scans.candidates import word_form
 from forgetwell.scans.names import names_in, names_of_words
 from forgetwell.scans.triggers import _names
@@ -62,7 +63,10 @@ def test_harm_that_a_name_explains_is_told_apart_and_still_told(text, verb):
     (finding,) = result.findings
     assert finding.severity == "warning"
     assert f"It {verb} the name Martina in the rows" in finding.message
-    assert _counts(result.facts()["triggers"][0], 0.05, 0.1)  # a gate counts it
+    rule = next(r for r in load_policy("default").rules if r.measure == "scan/findings")
+    line = _scan_line(rule, result.facts())  # a gate counts it, and says what it is
+    assert line.value == 1.0
+    assert f"“{text}” (a name's)" in line.evidence
 
 
 def test_other_findings_stay_alarms():
