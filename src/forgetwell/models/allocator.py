@@ -18,8 +18,8 @@ def keeping_memory(*, active: bool = True) -> Iterator[None]:
     """Let freed blocks wait for the next step, for the time inside; afterwards the system gets them back.
 
     By default glibc returns large blocks at once, and the system hands them out again page by page, each
-    filled with zeros: a sixth of a training step on a CPU. Values don't change. Other C libraries and GPUs
-    are left alone.
+    filled with zeros: 5 % of a training step on a CPU, more where memory is short. Values don't change. Other
+    C libraries and GPUs are left alone.
     """
     if not active or platform.libc_ver()[0] != "glibc":
         yield

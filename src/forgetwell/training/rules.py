@@ -78,7 +78,9 @@ def sam(descent: Descent, *, rho: float = 0.01) -> Values:
 
     Source: Foret et al., arXiv 2010.01412, eq. 2 and 3; for unlearning Fan et al., arXiv 2502.05374 (read in
     abstract and title, not in its equations).
-    Tested: not yet on the default model.
+    Tested: SmolLM2-135M, built-in world, 20 steps of batch 4, seed 0: ``npo + gdr`` at 3e-5 takes forget
+    recall from .95 to .68 and retain recall from 1.00 to .68 (`plain`: .55 and .72). Relearning afterwards,
+    which it is for, wasn't measured.
     Fails when: ρ is large against the weights' own changes: the gradient is then taken at a model that says
     nothing sensible. An objective without forget terms gives `plain`.
     """

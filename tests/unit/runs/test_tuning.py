@@ -149,3 +149,10 @@ def test_only_flags_that_are_not_default_are_printed():
         "forgetwell unlearn --model smollm2 --objective 'npo + gdr' --lr 3e-05 --checkpointing --lora 8 "
         "--lora-target q_proj --lora-target v_proj --out DIR"
     )
+
+
+def test_several_processes_are_refused_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match="without a launcher"):
+        tune(JOB, SEARCH, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
