@@ -24,6 +24,8 @@
 In place of an objective a condition may name a method (``method = "task_vector(alpha=5)"``), and after either
 training may go on with retain terms on the bench's other rows (``then = "gdr"``).
 
+A bench is world, tofu, tofu05, tofu10 or rwku; options go in parentheses: ``bench = "rwku(triple=2)"``.
+
 Each point of the grid is one comparison: all conditions and seeds, from one starting model, on the same
 draws and questions. Names in braces stand for the grid's values.
 """

@@ -2,6 +2,11 @@
 
 python -m forgetwell.experiments.rwku_choice --model smollm2 --out choice.json
 
+Two stages cost less: a few probes of everyone, then all probes of the best.
+
+python -m forgetwell.experiments.rwku_choice --model smollm2 --per-level 4 --out screened.json
+python -m forgetwell.experiments.rwku_choice --model smollm2 --among screened.json --best 30 --out choice.json
+
 **The rule.** Every target is asked its blanks (level 1) and questions (level 2); its figure is the mean
 ROUGE-L recall of the greedy answers, the mean of both levels' means, so that neither counts more for having
 more rows. Targets are ranked by it, ties by number. Nothing of a later run enters. Of five triples the k-th
@@ -173,13 +178,24 @@ app = App(name="python -m forgetwell.experiments.rwku_choice", help=__doc__)
 
 
 @app.default
-def main(*, model: str, out: Path, per_level: int = 0, dtype: str = "auto", overwrite: bool = False) -> None:
-    """Ask a model about every target of RWKU and write the ranking with its figures.
+def main(
+    *,
+    model: str,
+    out: Path,
+    per_level: int = 0,
+    among: str = "",
+    best: int = 30,
+    dtype: str = "auto",
+    overwrite: bool = False,
+) -> None:
+    """Ask a model about targets of RWKU and write the ranking with its figures.
 
     Args:
         model: smollm2, a folder or a hub id.
         out: The ranking (.json), which plans name as rwku(choice=FILE).
         per_level: Probes of each level asked of a target at most; 0 = all (6,147 in sum).
+        among: An earlier ranking, of which only the best are asked; by default all 200 targets are.
+        best: How many of those.
         dtype: Compute type: auto, float32 or bfloat16.
         overwrite: Replace a file that is there.
     """
@@ -188,9 +204,11 @@ def main(*, model: str, out: Path, per_level: int = 0, dtype: str = "auto", over
 
     if out.exists() and not overwrite:
         raise ExistsError(f"{out} exists. Choose another --out or add --overwrite.")
+    targets = tuple(k.target for k in read_choice(among)[:best]) if among else ()
     lm = load(model, dtype=dtype)
-    ranking = rank_targets(lm, per_level=per_level, progress=_say)
+    ranking = rank_targets(lm, per_level=per_level, targets=targets, progress=_say)
     made: dict[str, Any] = {"model": model, "digest": lm.digest, "dtype": dtype, "per_level": per_level}
+    made |= {"among": [among, best]} if among else {}
     made |= {"max_new_tokens": MAX_NEW_TOKENS, "versions": versions()}
     write_json(out, {**made, "ranking": [asdict(k) for k in ranking]})
     for k in ranking[: 3 * TRIPLES]:
