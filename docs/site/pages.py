@@ -65,6 +65,7 @@ def project_pages() -> None:
     """Put the repository's pages and those of docs/ into one folder."""
     for path in sorted((ROOT / "docs").glob("*.md")):
         write(path.name, site_links(path.read_text(encoding="utf-8")))
+    write("site.css", (ROOT / "docs" / "site" / "site.css").read_text(encoding="utf-8"))
     for source, page in PAGES.items():
         write(page, site_links((ROOT / source).read_text(encoding="utf-8")))
 
