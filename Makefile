@@ -45,7 +45,7 @@ docs: $(READY)
 	@$(BIN)/pip install --quiet --disable-pip-version-check -e ".[docs]"
 	@$(BIN)/python docs/site/pages.py build/docs
 	@NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet
-	@echo "Open build/site/index.html"
+	@echo "Open build/site/index.html (search needs a server: python -m http.server -d build/site)"
 
 fmt: $(READY)
 	$(BIN)/ruff check --fix src tests benchmarks docs

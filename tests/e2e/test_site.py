@@ -38,4 +38,5 @@ def test_the_site_builds_strictly(tmp_path):
     subprocess.run(command, cwd=tmp_path, env=environment, check=True)
     term = (site / "items" / "term.html").read_text(encoding="utf-8")
     assert 'id="su"' in term
+    assert 'src="http' not in term  # nothing is loaded from elsewhere
     assert "forgetwell.objectives.scope.su" in (site / "api" / "objectives.html").read_text(encoding="utf-8")
