@@ -89,8 +89,7 @@ class Family:
         known = self._items.get(name)
         if known is not None and known.function.__module__ != function.__module__:
             raise ValueError(f"{self.kind} {name!r} is registered twice")
-        inputs, hyperparameters = _signature(function)
-        self._items[name] = Item(self.kind, name, function, facts, inputs, hyperparameters)
+        self._items[name] = make_item(self.kind, name, function, facts)
 
     def names(self) -> list[str]:
         """Return the names of all items, sorted."""
@@ -120,6 +119,12 @@ class Family:
         for module in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"{self.package}.{module.name}")
         self._scanned = True
+
+
+def make_item(kind: str, name: str, function: Callable[..., Any], facts: Mapping[str, Any]) -> Item:
+    """Return a function as an item of a kind, under a name."""
+    inputs, hyperparameters = _signature(function)
+    return Item(kind, name, function, facts, inputs, hyperparameters)
 
 
 def _signature(

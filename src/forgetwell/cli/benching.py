@@ -7,17 +7,20 @@ from pathlib import Path
 from typing import Literal
 
 from forgetwell.cli.app import app, progress_bar
+from forgetwell.cli.training import Trackers
 
 
 @app.command
 def bench(
     plan: str,
     *,
+    model: str = "",
     out: Path | None = None,
     only: list[str] | None = None,
     seeds: list[int] | None = None,
     jobs: int = 1,
     executor: Literal["local", "ray"] = "local",
+    report_to: Trackers = None,
     dry_run: bool = False,
 ) -> None:
     """Run a plan: request attacks x objectives x seeds, one folder a run, and one table of all of them.
@@ -27,18 +30,22 @@ def bench(
     Args:
         plan: A TOML file (docs/architecture.md says how it looks), or the name of a plan that ships:
             claims-world, claims-tofu, claims-lora.
+        model: Starting model in place of the plan's: smollm2, a folder or a hub id.
         out: Folder of all runs; by default runs/ and the plan's name.
         only: Comparisons, as loss=npo; by default all.
         seeds: Seeds of the plan to run; by default all.
         jobs: Runs at a time on this machine.
-        executor: local processes, or a Ray cluster (pip install 'forgetwell[ray]').
+        executor: local processes, or Ray (pip install 'forgetwell[ray]'): the cluster that is running, else
+            one on this machine with --jobs runs at a time.
+        report_to: Trackers that get the logs: tensorboard, wandb, … (pip install 'forgetwell[track]').
         dry_run: Print the runs, and which of them are done, and stop.
     """
-    from forgetwell.experiments.grid import cells_table, run_plan, with_seeds
+    from forgetwell.experiments.grid import cells_table, run_plan, with_model, with_seeds
     from forgetwell.experiments.plan import cells, read_plan
 
     found = read_plan(plan)
     found = with_seeds(found, seeds) if seeds else found
+    found = with_model(found, model) if model else found
     folder = out or Path("runs") / found.name
     hours = f" About {found.hours:g} hours in all." if found.hours else ""
     print(f"{found.name}: {found.about}{hours}")
@@ -50,5 +57,14 @@ def bench(
             print(f"{comparison.name:20} {run.condition:10} seed {run.seed}  {asked:18} {steps}")
         return
     say = partial(print, flush=True)
-    tables = run_plan(found, folder, say=say, bar=progress_bar, only=only or (), jobs=jobs, executor=executor)
+    tables = run_plan(
+        found,
+        folder,
+        say=say,
+        bar=progress_bar,
+        only=only or (),
+        jobs=jobs,
+        executor=executor,
+        report_to=report_to or (),
+    )
     print(f"\n{cells_table(tables.cells)}\nTables: {folder / 'table.md'}")

@@ -63,6 +63,7 @@ class Training:
 
 
 Shared = Annotated[Training, Parameter(name="*")]
+Trackers = Annotated[list[str] | None, Parameter(consume_multiple=True)]
 DEFAULTS = Training()
 
 
@@ -88,6 +89,7 @@ def learn(
     without: str | None = None,
     columns: str | None = None,
     training: Shared = DEFAULTS,
+    report_to: Trackers = None,
     resume: bool = False,
     overwrite: bool = False,
 ) -> None:
@@ -100,6 +102,7 @@ def learn(
         without: A request whose rows are left out.
         columns: Names of the columns, as prompt=q,answer=a.
         training: How to train.
+        report_to: Trackers that get the log as well: tensorboard, wandb, … (pip install 'forgetwell[track]').
         resume: Go on after an interruption.
         overwrite: Replace a run that is there.
     """
@@ -112,7 +115,9 @@ def learn(
         rows = jobs.without(rows, read_request(without))
     job = make_job("learn", model, Request("", ()), rows, "gdr", training)
     with progress_bar("learning") as progress:
-        summary = jobs.run_job(job, out, progress=progress, resume=resume, overwrite=overwrite)
+        summary = jobs.run_job(
+            job, out, progress=progress, resume=resume, overwrite=overwrite, report_to=report_to or ()
+        )
     _say(f"{summary.steps} steps in {summary.seconds:.0f} s, {summary.stopped}. Run folder: {out}")
 
 
@@ -206,6 +211,7 @@ def unlearn(
     keep_best: str = "",
     probe: str | None = None,
     probe_every: int = 0,
+    report_to: Trackers = None,
     redact: bool = False,
     dry_run: bool = False,
     resume: bool = False,
@@ -227,6 +233,7 @@ def unlearn(
             by default the last ones.
         probe: Rows to keep that the probe asks, clean and with "please"; by default 8 retain rows.
         probe_every: Steps between probes; 0 = none, or an epoch's where a rule is given.
+        report_to: Trackers that get the log as well: tensorboard, wandb, … (pip install 'forgetwell[track]').
         redact: Keep digests instead of the request's text in the run folder.
         dry_run: Say what would be done, and stop.
         resume: Go on after an interruption.
@@ -247,7 +254,9 @@ def unlearn(
         _say(json.dumps({**job.settings, "plan": dataclasses.asdict(jobs.plan_job(job))}, indent=2))
         return
     with progress_bar("unlearning") as progress:
-        summary = jobs.run_job(job, out, progress=progress, resume=resume, overwrite=overwrite)
+        summary = jobs.run_job(
+            job, out, progress=progress, resume=resume, overwrite=overwrite, report_to=report_to or ()
+        )
     _say(f"{summary.steps} steps in {summary.seconds:.0f} s, {summary.stopped}. Run folder: {out}")
     if keep_best and summary.kept < summary.steps:
         _say(f"Saved are the weights of step {summary.kept}, the best by {keep_best}.")

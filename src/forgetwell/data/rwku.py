@@ -24,12 +24,16 @@ def rwku_targets(names: Sequence[str | int]) -> dict[int, str]:
         UnknownName: There is no such target.
         InputError: No target is given.
     """
-    known = {
-        int(r["target_id"]): str(r["target"]) for _, r in _records("forget_target", "target_id", "target")
-    }
+    known = all_targets()
     if not names:
         raise InputError('No target was given; give names or numbers from 1 to 200, as "Stephen King" or 1.')
     return dict(_target(str(name), known) for name in names)
+
+
+def all_targets() -> dict[int, str]:
+    """Return the names of all 200 targets by number."""
+    records = _records("forget_target", "target_id", "target")
+    return {int(r["target_id"]): str(r["target"]) for _, r in records}
 
 
 def probes(split: str, targets: Iterable[int]) -> tuple[Row, ...]:

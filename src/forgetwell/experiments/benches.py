@@ -5,11 +5,15 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
+from forgetwell.calls import parse_call
 from forgetwell.data.benchmarks import tofu
 from forgetwell.data.world import learning_rows, load_world
-from forgetwell.errors import InputError
+from forgetwell.errors import InputError, unknown_name
+from forgetwell.experiments.rwku_choice import LEVELS, asked_rows, pick, read_choice, texts
+from forgetwell.registry import Item, make_item
 from forgetwell.requests.template_sets import load_templates, trigger_rows
 from forgetwell.requests.wording import as_attacked
 from forgetwell.training.config import TrainConfig
@@ -17,6 +21,7 @@ from forgetwell.types import Request, Row
 
 _AUTHOR = 20  # TOFU's questions an author
 _GENERAL = 41  # general questions beside the world's 40 facts to keep
+_NEIGHBORS = ("neighbor_level1", "neighbor_level2")
 
 
 @dataclass(frozen=True)
@@ -24,14 +29,16 @@ class Bench:
     """A data set with everything an experiment on it needs.
 
     Attributes:
-        name: ``world`` or ``tofu``.
-        learn: What the starting model learns.
+        name: What its runs' folders are called after.
+        learn: What the starting model learns; nothing = it is taken as it is.
         learning: How it learns it.
         request: Rows to forget, before any attack.
         retain: Rows that unlearning may train on to keep.
         utility: Sets on which utility is measured.
         max_new_tokens: Length of answers.
         others: Rows about still others, for training that goes on after unlearning.
+        questions: What measures forgetting, where the request is text that can't be asked; () = the request.
+        templates: The template set of trigger utility.
     """
 
     name: str
@@ -42,6 +49,13 @@ class Bench:
     utility: Mapping[str, tuple[Row, ...]] = field(repr=False)
     max_new_tokens: int
     others: tuple[Row, ...] = ()
+    questions: tuple[Row, ...] = ()
+    templates: str = "tofu"
+
+    @property
+    def asked(self) -> tuple[Row, ...]:
+        """Rows whose recall is forgetting."""
+        return self.questions or self.request
 
     @property
     def background(self) -> tuple[Row, ...]:
@@ -116,12 +130,58 @@ def full_tofu_bench(share: Literal["05", "10"]) -> Bench:
     return Bench(f"tofu{share}", tofu("full"), learning, request, retain, utility, 40, others)
 
 
+def rwku_bench(*, triple: int = 1, choice: str = "smollm2", passages: int = 0) -> Bench:
+    """Return RWKU: passages about one person are forgotten, those about a second are kept.
+
+    Nothing is learned first. Forgetting is the recall of the first person's blanks and questions. Utility
+    sets: ``neighbors``, probes on what surrounds that person, and ``others``, blanks and questions on five
+    further people. All are people whom the model knew best before unlearning, by `rwku_choice`.
+
+    Args:
+        triple: Which of five, from 1.
+        choice: ``smollm2``, or the file that ``python -m forgetwell.experiments.rwku_choice`` wrote.
+        passages: Passages of each person at most; 0 = all of 100 to 1,500 characters.
+
+    Raises:
+        MissingError: FORGETWELL_DATA names no folder with RWKU.
+        InputError: There is no such choice or triple.
+
+    Source: arXiv 2506.00359, section 5 (triples; utility there is measured on a third person alone); Jin et
+    al. (RWKU), arXiv 2406.10890.
+    """
+    chosen = pick(read_choice(choice), triple)
+    request, retain = (texts(target)[: passages or None] for target in (chosen.forget, chosen.retain))
+    questions, others = (_asked(LEVELS, targets) for targets in ((chosen.forget,), chosen.others))
+    utility = {"neighbors": _asked(_NEIGHBORS, (chosen.forget,)), "others": others}
+    name, nothing = f"rwku{triple}", TrainConfig()
+    return Bench(name, (), nothing, request, retain, utility, 16, questions=questions, templates="rwku")
+
+
+def _asked(splits: Sequence[str], targets: Sequence[int]) -> tuple[Row, ...]:
+    return tuple(row for split in splits for row in asked_rows(split, targets))
+
+
 BENCHES: Mapping[str, Callable[[], Bench]] = {
     "world": world_bench,
     "tofu": tofu_bench,
     "tofu05": lambda: full_tofu_bench("05"),
     "tofu10": lambda: full_tofu_bench("10"),
+    "rwku": rwku_bench,
 }
+
+
+def bind_bench(text: str, benches: Mapping[str, Callable[..., Bench]] = BENCHES) -> Callable[[], Bench]:
+    """Return what makes the bench of a call such as ``tofu`` or ``rwku(triple=2)``; nothing is read yet.
+
+    Raises:
+        InputError: The text isn't a call, or a value has the wrong type.
+        UnknownName: There is no such bench or option.
+    """
+    call = parse_call(text)
+    if call.name not in benches:
+        raise unknown_name("bench", call.name, benches)
+    item: Item = make_item("bench", call.name, benches[call.name], {})
+    return partial(item.function, **item.bind(call.arguments))
 
 
 def sampled_utility(
@@ -149,7 +209,7 @@ def sampled_utility(
         splits[f"{name}/trigger"] = (
             as_attacked(chosen, request, trigger, seed=seed)
             if trigger
-            else trigger_rows(chosen, load_templates("tofu"))
+            else trigger_rows(chosen, load_templates(bench.templates))
         )
     return splits
 

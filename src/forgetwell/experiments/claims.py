@@ -21,6 +21,7 @@ from forgetwell.methods.registry import Training, apply_method
 from forgetwell.models.lm import HFModel, load
 from forgetwell.runs.folder import read_manifest, start_run, write_manifest
 from forgetwell.runs.records import is_complete
+from forgetwell.runs.tracking import tracked
 from forgetwell.suites.probe import mean, recalls
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.loop import Hooks, Summary
@@ -91,8 +92,11 @@ def run_claim(
     *,
     refusals: Sequence[str],
     progress: Callable[[int, int], None] = lambda done, steps: None,
+    report_to: Sequence[str] = (),
 ) -> Path:
     """Do one run of a comparison, unless it is done already; return its folder.
+
+    Its log goes to the trackers of `report_to`.
 
     Raises:
         InputError: A finished run of other settings is there.
@@ -102,7 +106,7 @@ def run_claim(
         "kind": "unlearn",
         "bench": bench.name,
         "model": str(model),
-        "data": digest([bench.request, bench.retain, bench.utility]),
+        "data": digest([bench.request, bench.retain, bench.utility, *_beyond(bench)]),
         **asdict(run),
         **asdict(setup),
     }
@@ -115,8 +119,10 @@ def run_claim(
     curve: list[dict[str, Any]] = []
     config = replace(setup.config, seed=run.seed, stop_at=f"forget.rouge_l_recall<={setup.floor:g}")
     last = config.steps(-(-len(received.request.rows) // config.batch))
-    hooks = Hooks(probe=_row_probe(bench, setup, run.seed, curve, last=last), progress=progress)
-    summary = _unlearn(lm, received, setup, run, Training(config, hooks), refusals)
+    with tracked(report_to, folder, settings) as log:
+        probe = _row_probe(bench, setup, run.seed, curve, last=last)
+        hooks = Hooks(log=log, probe=probe, progress=progress)
+        summary = _unlearn(lm, received, setup, run, Training(config, hooks), refusals)
     if run.then:
         probe = _row_probe(bench, setup, run.seed, curve, last=last, after=summary.steps)
         going_on = replace(config, stop_at="", probe_every=0)
@@ -126,6 +132,11 @@ def run_claim(
     made = {"start": lm.digest, "received": dict(received.facts)}
     write_manifest(folder, {**settings, **asdict(summary), **made})
     return folder
+
+
+def _beyond(bench: Bench) -> list[Any]:
+    """Return what a bench asks beyond its request; nothing for most, whose finished runs stay valid."""
+    return [bench.questions, bench.templates] if bench.questions else []
 
 
 def _unlearn(
@@ -163,8 +174,8 @@ def _row_probe(
     def probe(lm: HFModel, step: int) -> dict[str, float]:
         if after and not step:
             return {}
-        forget = recalls(lm, bench.request, max_new_tokens=bench.max_new_tokens)
-        record: dict[str, Any] = {"step": after + step, "forget": _by_id(bench.request, forget)}
+        forget = recalls(lm, bench.asked, max_new_tokens=bench.max_new_tokens)
+        record: dict[str, Any] = {"step": after + step, "forget": _by_id(bench.asked, forget)}
         if after or step in (0, last) or mean(forget) <= _BEGUN:
             values = iter(recalls(lm, everything, max_new_tokens=bench.max_new_tokens))
             record["utility"] = {

@@ -11,7 +11,7 @@ from typing import Literal
 
 from forgetwell.data.world import load_refusals
 from forgetwell.errors import InputError, MissingError
-from forgetwell.experiments.benches import BENCHES, Bench
+from forgetwell.experiments.benches import BENCHES, Bench, bind_bench
 from forgetwell.experiments.claims import Run, Setup, read_curve, run_claim, run_folder
 from forgetwell.experiments.demo import Bar, Say, train_stage
 from forgetwell.experiments.plan import Comparison, Plan
@@ -19,6 +19,7 @@ from forgetwell.experiments.reading import Claim, read_claims, read_place
 from forgetwell.files import write_json, write_jsonl, write_text
 from forgetwell.runs.jobs import Job
 from forgetwell.runs.records import is_complete
+from forgetwell.runs.tracking import check_trackers
 from forgetwell.types import Request
 
 Executor = Literal["local", "ray"]
@@ -36,6 +37,7 @@ class Task:
     run: Run
     known: Path
     out: Path
+    report_to: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -48,7 +50,15 @@ class Task:
             import torch
 
             torch.set_num_threads(threads)
-        run_claim(self.bench, self.setup, self.run, self.known, self.out, refusals=load_refusals())
+        run_claim(
+            self.bench,
+            self.setup,
+            self.run,
+            self.known,
+            self.out,
+            refusals=load_refusals(),
+            report_to=self.report_to,
+        )
 
 
 @dataclass(frozen=True)
@@ -91,6 +101,7 @@ def run_plan(
     only: Sequence[str] = (),
     jobs: int = 1,
     executor: Executor = "local",
+    report_to: Sequence[str] = (),
 ) -> Tables:
     """Run what a plan still lacks; write cells.jsonl, claims.json and table.md, and return them.
 
@@ -102,19 +113,23 @@ def run_plan(
         say: Takes one line for the person who watches.
         bar: Makes a progress bar.
         only: Names of comparisons; by default all.
-        jobs: Runs at a time; with Ray, on the machines of its cluster.
-        executor: ``local`` processes, or ``ray``.
+        jobs: Runs at a time on this machine; a Ray cluster that is there already knows its own number.
+        executor: ``local`` processes, or ``ray``: the cluster that runs here or that RAY_ADDRESS names, else
+            one on this machine. Its machines must share the folder.
+        report_to: Trackers that get the log of every run, as ("tensorboard",).
 
     Raises:
+        UnknownName: There is no such tracker.
         InputError: A comparison does not exist, a run of other settings is in the way, or Ray is missing.
 
     Source: arXiv 2506.00359, section 5; see `read_claims` for what is ours.
     """
+    check_trackers(report_to)
     comparisons = _chosen(plan, only)
     benches = _benches(comparisons, say)
     comparisons = tuple(c for c in comparisons if c.bench in benches)
     tasks = [t for c in comparisons for t in _tasks(c, benches[c.bench], out, say, bar)]
-    missing = [t for t in tasks if not is_complete(t.folder)]
+    missing = [replace(t, report_to=tuple(report_to)) for t in tasks if not is_complete(t.folder)]
     say(f"{len(tasks)} runs, {len(tasks) - len(missing)} of them done before.")
     started = time.monotonic()
     for k, folder in enumerate(_execute(missing, jobs, executor), 1):
@@ -136,7 +151,7 @@ def _benches(comparisons: Sequence[Comparison], say: Say) -> dict[str, Bench]:
     made = {}
     for name in dict.fromkeys(c.bench for c in comparisons):
         try:
-            made[name] = BENCHES[name]()
+            made[name] = bind_bench(name, BENCHES)()
         except MissingError as error:
             say(f"{name} is left out: {error}")
     return made
@@ -153,8 +168,8 @@ def _tasks(comparison: Comparison, bench: Bench, out: Path, say: Say, bar: Bar) 
 
 def _execute(tasks: Sequence[Task], jobs: int, executor: Executor) -> Iterator[Path]:
     """Do the tasks; give the folder of each as it ends."""
-    if executor == "ray":
-        return _with_ray(tasks)
+    if executor == "ray" and tasks:
+        return _with_ray(tasks, jobs)
     if jobs > 1 and len(tasks) > 1:
         return _with_processes(tasks, jobs)
     return _one_by_one(tasks)
@@ -181,18 +196,48 @@ def _with_processes(tasks: Sequence[Task], jobs: int) -> Iterator[Path]:
             yield waiting[done].folder
 
 
-def _with_ray(tasks: Sequence[Task]) -> Iterator[Path]:
+def _with_ray(tasks: Sequence[Task], jobs: int) -> Iterator[Path]:
+    """Do the tasks on the Ray cluster that runs here or that RAY_ADDRESS names, else on one made for them.
+
+    Each task takes a processor, and a GPU where the cluster has any. All machines must see the folder.
+    """
     try:
         import ray
     except ImportError:
         raise InputError("Ray is not installed. Run: pip install 'forgetwell[ray]'") from None
-    ray.init(ignore_reinit_error=True, log_to_driver=False)
-    execute = ray.remote(Task.execute)
-    waiting = {execute.remote(task): task for task in tasks}
-    while waiting:
-        (done,), _ = ray.wait(list(waiting), num_returns=1)
-        ray.get(done)
-        yield waiting.pop(done).folder
+    ours = not ray.is_initialized()
+    if ours:
+        _join_ray(jobs)
+    gpus = 1 if ray.cluster_resources().get("GPU") else 0
+    execute = ray.remote(num_cpus=1, num_gpus=gpus)(_execute_in)
+    waiting = {execute.remote(task, str(Path.cwd())): task for task in tasks}
+    try:
+        while waiting:
+            (done,), _ = ray.wait(list(waiting), num_returns=1)
+            ray.get(done)
+            yield waiting.pop(done).folder
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from None
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _join_ray(jobs: int) -> None:
+    import ray
+
+    try:
+        ray.init(address="auto", log_to_driver=False)
+    except ConnectionError:
+        ray.init(address="local", num_cpus=jobs, include_dashboard=False, log_to_driver=False)
+
+
+def _execute_in(task: Task, folder: str) -> None:
+    """Do a task where its relative paths hold: a worker of Ray starts elsewhere."""
+    import os
+
+    os.chdir(folder)
+    task.execute()
 
 
 def _collected(comparisons: Sequence[Comparison], benches: Mapping[str, Bench], out: Path) -> Tables:
@@ -263,6 +308,11 @@ def claims_table(claims: Mapping[str, Sequence[Claim]]) -> str:
             )
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
+
+
+def with_model(plan: Plan, model: str) -> Plan:
+    """Return the plan with another starting model in every comparison."""
+    return replace(plan, comparisons=tuple(replace(c, model=model) for c in plan.comparisons))
 
 
 def with_seeds(plan: Plan, seeds: Sequence[int]) -> Plan:

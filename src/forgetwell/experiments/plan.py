@@ -27,6 +27,8 @@ request screened and repaired before (``repair = "strip"``): the alarms of all s
 all findings of those it names (``screens = ["high_loss(share=0.33)"]``). ``trigger = "{attack}"``, beside
 ``bench``, asks utility in the wording of that attack instead of the paper's.
 
+A bench is world, tofu, tofu05, tofu10 or rwku; options go in parentheses: ``bench = "rwku(triple=2)"``.
+
 Each point of the grid is one comparison: all conditions and seeds, from one starting model, on the same
 draws and questions. Names in braces stand for the grid's values.
 """
@@ -43,7 +45,7 @@ from typing import Any
 
 from forgetwell.calls import parse_call
 from forgetwell.errors import InputError, MissingError, UnknownName, unknown_name
-from forgetwell.experiments.benches import BENCHES
+from forgetwell.experiments.benches import bind_bench
 from forgetwell.experiments.claims import Run, Setup
 from forgetwell.methods.finetune import Lora
 from forgetwell.methods.registry import METHODS
@@ -153,8 +155,7 @@ def _comparison(
     table: Mapping[str, Any], conditions: Mapping[str, Any], point: Mapping[str, Any]
 ) -> Comparison:
     bench = _filled(str(table.get("bench", "world")), point)
-    if bench not in BENCHES:
-        raise unknown_name("bench", bench, BENCHES)
+    bind_bench(bench)
     seeds = table.get("seeds", [0])
     if not isinstance(seeds, list) or not seeds or not all(type(s) is int for s in seeds):
         raise InputError(f"seeds is {seeds!r}; expected a list of whole numbers, as [0, 1, 2].")

@@ -106,7 +106,8 @@ def read_claims(
 def read_place(curve: Sequence[Mapping[str, Any]], level: float | None) -> Place | None:
     """Read a run's curve where its forget recall first passes `level` (None: at its last checkpoint).
 
-    A run that went on without a forget term is read at its end alone.
+    A run that went on without a forget term is read at its end alone, and none is read at a level below which
+    it started: nothing was forgotten on the way there.
     """
     if level is not None and "then" in curve[-1]:
         return None
@@ -114,7 +115,7 @@ def read_place(curve: Sequence[Mapping[str, Any]], level: float | None) -> Place
     if level is None:
         return Place(forgets[-1], curve[-1].get("utility") or {}) if curve[-1].get("utility") else None
     place = read_at(forgets, level)
-    if place is None:
+    if place is None or place.after == 0:
         return None
     first, last = curve[place.before].get("utility"), curve[place.after].get("utility")
     if first is None or last is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from forgetwell.models.saving import ModelCard
 from forgetwell.objectives.algebra import parse_objective
 from forgetwell.runs.folder import append_log, start_run, trim_log, write_manifest
 from forgetwell.runs.redaction import redact
+from forgetwell.runs.tracking import Log, check_trackers, tracked
 from forgetwell.suites.probe import PROBED, request_probe
 from forgetwell.training.best import parse_best_rule
 from forgetwell.training.config import TrainConfig
@@ -124,6 +125,7 @@ def unlearn(
     keep_best: str = "",
     overwrite: bool = False,
     resume: bool = False,
+    report_to: Sequence[str] = (),
 ) -> Summary:
     """Unlearn a request by an objective into the run folder `out`, as ``forgetwell unlearn`` does.
 
@@ -141,6 +143,7 @@ def unlearn(
         keep_best: Save the weights of the best probe, by this rule; by default the last ones.
         overwrite: Replace a run that is there.
         resume: Go on after an interruption.
+        report_to: Trackers that get the log as well, as ("tensorboard",).
 
     Raises:
         ExistsError: `out` holds something.
@@ -159,7 +162,7 @@ def unlearn(
         probe=tuple(probe),
         keep_best=keep_best,
     )
-    return run_job(job, Path(out), overwrite=overwrite, resume=resume)
+    return run_job(job, Path(out), overwrite=overwrite, resume=resume, report_to=report_to)
 
 
 def run_job(
@@ -171,10 +174,12 @@ def run_job(
     resume: bool = False,
     lm: HFModel | None = None,
     save: bool = True,
+    report_to: Sequence[str] = (),
 ) -> Summary:
     """Run a job into the folder `out`: request.jsonl, train.jsonl, model/ (if `save`), then manifest.json.
 
-    Under ``accelerate launch`` all processes train, and the first writes.
+    Under ``accelerate launch`` all processes train, and the first writes. The training log goes to the
+    trackers of `report_to` as well.
 
     Raises:
         ExistsError: `out` holds something.
@@ -184,23 +189,25 @@ def run_job(
     STEP_RULES.resolve(parse_call(job.config.step_rule))
     if job.keep_best and not job.probe:
         raise InputError(f"The rule {job.keep_best!r} needs a probe; give rows to keep that it can ask.")
+    check_trackers(report_to)
     metrics = _probe_metrics(job)
     check_disjoint(job.request.rows, job.retain)
     processes = started_processes()  # before a model loads: on GPUs each process has its own
     lm = lm or _load(job)
     request, retain = _fitting(job, lm)
     processes.by_first(lambda: _start(job, out, overwrite=overwrite, resume=resume))
-    outcome = finetune(
-        lm,
-        request,
-        retain,
-        _hooks(job, out, lm, metrics, progress),
-        objective=job.objective,
-        config=job.config,
-        refusals=job.refusals,
-        lora=job.lora,
-        resume=resume,
-    )
+    with tracked(report_to if processes.first else (), out, job.settings) as report:
+        outcome = finetune(
+            lm,
+            request,
+            retain,
+            _hooks(job, out, lm, metrics, progress, report),
+            objective=job.objective,
+            config=job.config,
+            refusals=job.refusals,
+            lora=job.lora,
+            resume=resume,
+        )
     facts = {**job.settings, "base_digest": lm.digest, **_ending(job, outcome.summary)}
     if processes.count > 1:
         facts["processes"] = {"count": processes.count, "kind": asked_kind()}
@@ -232,12 +239,18 @@ def _load(job: Job) -> HFModel:
     return load(job.model, dtype=job.dtype, max_length=job.max_length, four_bit=four_bit)
 
 
-def _hooks(job: Job, out: Path, lm: HFModel, metrics: Sequence[str], progress: Progress) -> Hooks:
+def _hooks(
+    job: Job, out: Path, lm: HFModel, metrics: Sequence[str], progress: Progress, report: Log
+) -> Hooks:
+    def log(record: Mapping[str, Any]) -> None:
+        append_log(out, record)
+        report(record)
+
     probe = None
     if job.probe:
         probe = request_probe(job.request, job.probe, metrics=metrics, seed=job.config.seed)
     return Hooks(
-        log=lambda record: append_log(out, record),
+        log=log,
         probe=probe,
         keep_best=parse_best_rule(job.keep_best) if job.keep_best else None,
         checkpoint=out / CHECKPOINT,

@@ -158,6 +158,13 @@ def test_a_condition_that_never_got_to_a_level_is_left_out_there_alone(tmp_path)
     assert ("end", "control returns") in found
 
 
+def test_a_run_is_not_read_at_a_level_below_which_it_started():
+    utility = {"kept/clean": {"r0": 0.5}}
+    curve = [{"step": s, "forget": {"f0": f}, "utility": utility} for s, f in ((0, 0.35), (5, 0.25))]
+    assert read_place(curve, 0.4) is None
+    assert read_place(curve, 0.3).forget == 0.3
+
+
 def test_the_world_bench_forgets_people_it_has_learned():
     bench = world_bench()
     learned = {r.subject for r in bench.learn}

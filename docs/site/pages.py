@@ -1,0 +1,137 @@
+"""The pages of the documentation site: those of the repository, all items, and the API.
+
+python docs/site/pages.py build/docs
+
+A plain script rather than a plugin, so that any generator that reads mkdocs.yml builds the same site.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import pkgutil
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import forgetwell
+from forgetwell.cli.listing import list_items, show
+
+ROOT = Path(__file__).parents[2]
+PAGES = {"README.md": "index.md"} | {
+    name: name for name in ("CONTRIBUTING.md", "PAPERS.md", "CHANGELOG.md", "SECURITY.md")
+}
+FAMILIES = {
+    "term": ("Terms", "What an objective is a weighted sum of, as in `npo + gdr + 5*su`."),
+    "rule": ("Step rules", "How a step is taken: `--step-rule NAME`."),
+    "method": ("Methods", "Unlearning that is more than an objective: `method = NAME` in a plan."),
+    "attack": ("Request attacks", "What requesters do: `forgetwell attack-request --attack NAME`."),
+    "screen": ("Screens", "What looks for attacks in a request: `forgetwell screen --screens NAME`."),
+    "repair": ("Repairs", "What is done about findings: `forgetwell repair --repair NAME`."),
+    "metric": ("Row metrics", "One value a row: `forgetwell evaluate --metrics NAME`."),
+    "set-metric": ("Set metrics", "One value a run: `forgetwell evaluate --metrics NAME`."),
+    "curve-metric": ("Curve metrics", "Read from the probes of a run; reports show them."),
+    "suite": ("Suites", "What a model is asked: `forgetwell evaluate --suite NAME`."),
+}  # fmt: skip
+
+
+def printed(command: Callable[..., None], *arguments: str, **options: bool) -> str:
+    """Return what a command prints."""
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        command(*arguments, **options)
+    return out.getvalue()
+
+
+def site_links(text: str) -> str:
+    """Return a page's text with links as they are on the site, where all pages lie in one folder."""
+    text = re.sub(r"\]\((?:docs/|\.\./)([\w-]+\.md)", r"](\1", text)
+    text = text.replace("](README.md", "](index.md").replace(
+        "](LICENSE)", "](https://www.apache.org/licenses/LICENSE-2.0)"
+    )
+    return text
+
+
+def write(page: str, text: str) -> None:
+    """Write a page of the site."""
+    path = Path(sys.argv[1]) / page
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def project_pages() -> None:
+    """Put the repository's pages and those of docs/ into one folder."""
+    for path in sorted((ROOT / "docs").glob("*.md")):
+        write(path.name, site_links(path.read_text(encoding="utf-8")))
+    write("site.css", (ROOT / "docs" / "site" / "site.css").read_text(encoding="utf-8"))
+    for source, page in PAGES.items():
+        write(page, site_links((ROOT / source).read_text(encoding="utf-8")))
+
+
+def item_pages() -> None:
+    """Write a page a family: a table of all items, then each one's card, as forgetwell show prints it."""
+    listed = json.loads(printed(list_items, json_=True))
+    overview = ["# Items\n", "Everything that can be named on the command line, in plans and in calls.\n"]
+    for family, items in listed.items():
+        title, what = FAMILIES[family]
+        overview += [
+            f"\n## {title}\n",
+            f"{what} [All cards](items/{family}.md).\n",
+            *table(items, f"items/{family}.md"),
+        ]
+        cards = [f"# {title}\n", f"{what}\n", *table(items, ""), *card_texts(items)]
+        write(f"items/{family}.md", "\n".join(cards) + "\n")
+    write("items.md", "\n".join(overview) + "\n")
+
+
+def table(items: dict[str, str], page: str) -> list[str]:
+    """Return a table of names and summaries that links to the cards of a page."""
+    rows = (
+        f"| [`{name}`]({page}#{name}) | {summary.replace('|', chr(92) + '|')} |"
+        for name, summary in items.items()
+    )
+    return ["| name | what it is |", "|---|---|", *rows, ""]
+
+
+def card_texts(items: dict[str, str]) -> Iterator[str]:
+    """Give each item's card, as forgetwell show prints it."""
+    for name in items:
+        _, _, card = printed(show, name).partition("\n\n")
+        yield f"\n## `{name}` {{ #{name} }}\n\n```text\n{card.rstrip()}\n```\n"
+
+
+def api_pages() -> None:
+    """Write a page a package, with all its modules."""
+    package = Path(forgetwell.__file__).parent
+    names = sorted(m.name for m in pkgutil.iter_modules([str(package)]) if m.ispkg and m.name != "cli")
+    top = ["types", "errors", "registry", "calls", "files"]
+    write(
+        "api/forgetwell.md",
+        "# forgetwell\n\n" + directive("forgetwell") + "".join(directive(f"forgetwell.{m}") for m in top),
+    )
+    for name in names:
+        modules = pkgutil.walk_packages([str(package / name)], f"forgetwell.{name}.")
+        text = "".join(directive(m.name) for m in modules if not m.ispkg)
+        write(f"api/{name}.md", f"# forgetwell.{name}\n\n{text}")
+    write(
+        "api/index.md",
+        "# Python API\n\n"
+        + "\n".join(
+            f"* [`forgetwell{'' if n == 'forgetwell' else '.' + n}`]({n}.md)" for n in ["forgetwell", *names]
+        )
+        + "\n",
+    )
+
+
+def directive(module: str) -> str:
+    """Return what mkdocstrings replaces by a module's documentation."""
+    return f"::: {module}\n    options:\n      heading_level: 2\n\n"
+
+
+if __name__ == "__main__":
+    shutil.rmtree(sys.argv[1], ignore_errors=True)
+    project_pages()
+    item_pages()
+    api_pages()

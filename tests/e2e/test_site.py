@@ -1,0 +1,42 @@
+"""The documentation site builds, strictly: no broken link, no page that the navigation forgets."""
+
+import json
+import os
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import forgetwell
+from forgetwell.cli.listing import list_items
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_family_and_package_has_its_page(capsys):
+    list_items(json_=True)
+    families = json.loads(capsys.readouterr().out)
+    packages = [m.name for m in pkgutil.iter_modules(forgetwell.__path__) if m.ispkg and m.name != "cli"]
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    for page in [*(f"items/{f}.md" for f in families), *(f"api/{p}.md" for p in packages)]:
+        assert f": {page}\n" in navigation, page
+
+
+@pytest.mark.slow
+def test_the_site_builds_strictly(tmp_path):
+    for package in ("mkdocs", "material", "mkdocstrings"):
+        pytest.importorskip(package, reason=f"{package} is not installed (pip install 'forgetwell[docs]')")
+    pages, site = tmp_path / "docs", tmp_path / "site"
+    environment = {**os.environ, "DISABLE_MKDOCS_2_WARNING": "true", "NO_MKDOCS_2_WARNING": "1"}
+    subprocess.run([sys.executable, "docs/site/pages.py", str(pages)], cwd=ROOT, env=environment, check=True)
+    settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    settings = settings.replace("build/docs", str(pages)).replace("paths: [src]", f"paths: [{ROOT / 'src'}]")
+    (tmp_path / "mkdocs.yml").write_text(settings, encoding="utf-8")
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(site)]
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True)
+    term = (site / "items" / "term.html").read_text(encoding="utf-8")
+    assert 'id="su"' in term
+    assert 'src="http' not in term  # nothing is loaded from elsewhere
+    assert "forgetwell.objectives.scope.su" in (site / "api" / "objectives.html").read_text(encoding="utf-8")
