@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -27,6 +28,9 @@ def main() -> None:
         if is_first_process():
             print(f"forgetwell: {error}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:  # who reads the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except KeyboardInterrupt:
         print("\nStopped. A run with checkpoints goes on with --resume.", file=sys.stderr)
         sys.exit(130)
