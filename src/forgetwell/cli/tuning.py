@@ -68,7 +68,13 @@ def tune(
     optional = {"columns": columns, "refusals": refusals, "probe": probe}
     flags |= {k: str(v) for k, v in optional.items() if v is not None}
     best = dataclasses.replace(training, lr=found[0].lr, max_steps=found[0].steps)
-    print(f'Add --stop-at "{FORGET}<={level:g}" to stop at the level.')
+    if found[0].utility is None:
+        print(
+            f"No setting forgot down to {level:g} in {best.max_steps} steps: the first one forgot most. "
+            "Give more --max-steps or --epochs, a higher --lr or a higher --level."
+        )
+    else:
+        print(f'Add --stop-at "{FORGET}<={level:g}" to stop at the level.')
     print(f"\nBest:\n{command(flags, best)}")
 
 

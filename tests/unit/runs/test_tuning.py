@@ -156,3 +156,28 @@ def test_several_processes_are_refused_before_anything_is_written(tmp_path, monk
     with pytest.raises(InputError, match="without a launcher"):
         tune(JOB, SEARCH, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_it_says_when_no_setting_reached_the_level(tmp_path, monkeypatch, capsys):
+    for name, rows in (("forget", FORGET), ("retain", RETAIN)):
+        write_jsonl(tmp_path / f"{name}.jsonl", rows)
+    files = ["--request", str(tmp_path / "forget.jsonl"), "--retain", str(tmp_path / "retain.jsonl")]
+    flags = [
+        "--objective",
+        "npo + gdr",
+        "--max-steps",
+        "2",
+        "--lr",
+        "1e-9",
+        "--trials",
+        "2",
+        "--level",
+        "0.01",
+    ]
+    monkeypatch.setattr(
+        sys, "argv", ["forgetwell", "tune", "--model", "tiny", *files, *flags, "--out", str(tmp_path / "t")]
+    )
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    assert "No setting forgot down to 0.01 in 2 steps" in capsys.readouterr().out
