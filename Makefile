@@ -44,7 +44,7 @@ check-slow: $(READY)
 docs: $(READY)
 	@$(BIN)/pip install --quiet --disable-pip-version-check -e ".[docs]"
 	@$(BIN)/python docs/site/pages.py build/docs
-	@NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet
+	@NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build
 	@echo "Open build/site/index.html (search needs a server: python -m http.server -d build/site)"
 
 fmt: $(READY)

@@ -34,9 +34,14 @@ def test_the_site_builds_strictly(tmp_path):
     settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     settings = settings.replace("build/docs", str(pages)).replace("paths: [src]", f"paths: [{ROOT / 'src'}]")
     (tmp_path / "mkdocs.yml").write_text(settings, encoding="utf-8")
-    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(site)]
+    command = [sys.executable, "-m", "mkdocs", "build", "--site-dir", str(site)]
     subprocess.run(command, cwd=tmp_path, env=environment, check=True)
     term = (site / "items" / "term.html").read_text(encoding="utf-8")
     assert 'id="su"' in term
     assert 'src="http' not in term  # nothing is loaded from elsewhere
     assert "forgetwell.objectives.scope.su" in (site / "api" / "objectives.html").read_text(encoding="utf-8")
+
+    (pages / "results.md").write_text("[a](nowhere.md)", encoding="utf-8")
+    broken = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert broken.returncode != 0  # with --quiet mkdocs would not count its warnings
+    assert "nowhere.md" in broken.stderr
