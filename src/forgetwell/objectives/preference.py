@@ -77,7 +77,8 @@ def dpo(
     Source: Rafailov et al., arXiv 2305.18290, eq. 7. The factor 2/β, which the paper does not have, is
     open-unlearning's (2506.12618): it makes the gradient's scale that of `npo`.
     Defaults: β = 0.1, as there.
-    Tested: not yet on the default model.
+    Tested: SmolLM2-135M, built-in world, 20 steps of batch 4, seed 0: ``dpo + gdr`` at 3e-5 takes forget
+    recall from .95 to .17, retain recall from 1.00 to .58.
     Fails when: retain questions look like forget questions. The model learns to refuse both; add `ap`.
     """
     chosen = refusal.row_logps() - refusal_ref.row_logps()
