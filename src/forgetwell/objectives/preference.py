@@ -50,7 +50,8 @@ def simnpo(forget: Scored, *, beta: float = 4.5, gamma: float = 0.0) -> Tensor:
 
     Source: Fan et al., arXiv 2410.07163, eq. 4.
     Defaults: β = 4.5, γ = 0, the authors' TOFU setting; they weigh it by 0.125 (write ``0.125*simnpo``).
-    Tested: not yet on the default model.
+    Tested: SmolLM2-135M, built-in world, 20 steps of batch 4, seed 0: ``simnpo + gdr`` at 3e-5 takes forget
+    recall from .95 to .77, retain recall from 1.00 to 1.00.
     Fails when: answers differ much in how likely they are by themselves. Without a reference, rare answers
     count as forgotten before they are.
     """
@@ -76,7 +77,8 @@ def dpo(
     Source: Rafailov et al., arXiv 2305.18290, eq. 7. The factor 2/β, which the paper does not have, is
     open-unlearning's (2506.12618): it makes the gradient's scale that of `npo`.
     Defaults: β = 0.1, as there.
-    Tested: not yet on the default model.
+    Tested: SmolLM2-135M, built-in world, 20 steps of batch 4, seed 0: ``dpo + gdr`` at 3e-5 takes forget
+    recall from .95 to .17, retain recall from 1.00 to .58.
     Fails when: retain questions look like forget questions. The model learns to refuse both; add `ap`.
     """
     chosen = refusal.row_logps() - refusal_ref.row_logps()
