@@ -28,8 +28,8 @@ def su(scope: Scored, *, order: Order = "forget_first", separator: str = " ") ->
     Source: Ren et al., arXiv 2506.00359, section 4, eq. 5. The paper leaves the separator open.
     Defaults: the paper's order, joined by one space.
     Tested: SmolLM2-135M, built-in world, ``idk + gdr`` at 1.5e-5, batch 4, two thirds of the request
-    rewritten, seed 0, at forget recall .3: ``2*su`` takes trigger utility from .51 to .68 (honest request .74),
-    clean utility from .84 to .78 (.81); ``3*gdr`` instead leaves .51 (docs/experiments.md).
+    rewritten, seed 0, at forget recall .3: ``2*su`` takes trigger utility from .51 to .68 (honest request
+    .74), clean utility from .84 to .78 (.81); ``3*gdr`` instead leaves .51 (docs/experiments.md).
     Fails when: steps are large: at batch 8 and 2.5e-5 or more the default model breaks around step 12 to 18
     and recovers in part (docs/experiments.md).
     """
@@ -50,8 +50,8 @@ def su_parts(scope_part: Scored, *, longest: int = 4) -> Tensor:
 
     Source: Ren et al., arXiv 2506.00359, eq. 5, with parts of x_f instead of all of it: ours.
     Defaults: 4 words, the longest trigger frame of the TOFU and RWKU template sets.
-    Tested: SmolLM2-135M, as `su`: ``2*su_parts`` takes trigger utility from .51 to .65, clean utility from .84
-    to .81, and forgets more slowly; ``su + su_parts`` gives .71 and .81 (docs/experiments.md).
+    Tested: SmolLM2-135M, as `su`: ``2*su_parts`` takes trigger utility from .51 to .65, clean utility from
+    .84 to .81, and forgets more slowly; ``su + su_parts`` gives .71 and .81 (docs/experiments.md).
     Fails when: a name alone decides what is to be forgotten: a part that is a name stands before a retain
     question too, and teaches that this name changes nothing there.
     """
