@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
@@ -36,6 +37,11 @@ def sampled(temperature: float, seeds: Sequence[int]) -> Choose:
     return choose
 
 
+def _cache_name(decoder: nn.Module) -> str:
+    """Return what a decoder calls its cache: transformers renamed it model by model (5.24)."""
+    return "cache" if "cache" in signature(decoder.forward).parameters else "past_key_values"
+
+
 @dataclass(frozen=True)
 class Decoder:
     """A causal language model taken apart into body and head."""
@@ -60,12 +66,13 @@ class Decoder:
         if mask is not None:
             low = torch.finfo(torch.float32).min
             additive = torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, low)[:, None]
-        output = self.plain.get_decoder()(
+        decoder = self.plain.get_decoder()
+        output = decoder(
             input_ids=ids,
             attention_mask=additive,
             position_ids=positions,
-            past_key_values=cache,
             use_cache=cache is not None,
+            **{_cache_name(decoder): cache},
         )
         states: Tensor = output.last_hidden_state
         return states
