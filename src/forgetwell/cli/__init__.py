@@ -8,6 +8,16 @@ import sys
 
 def main() -> None:
     """Run the command line; user errors print one plain message and exit with 2."""
+    from forgetwell.models.processes import end_processes
+
+    try:
+        _run()
+    except SystemExit as ending:
+        end_processes(ending.code if isinstance(ending.code, int) else int(ending.code is not None))
+        raise
+
+
+def _run() -> None:
     from forgetwell.cli import (  # noqa: F401 - they add their commands
         benching,
         judging,
@@ -20,7 +30,6 @@ def main() -> None:
     from forgetwell.cli.app import app, is_first_process
     from forgetwell.cli.config import expand
     from forgetwell.errors import ForgetwellError
-    from forgetwell.models.processes import end_processes
 
     try:
         app(expand(sys.argv[1:]))
@@ -34,5 +43,3 @@ def main() -> None:
     except KeyboardInterrupt:
         print("\nStopped. A run with checkpoints goes on with --resume.", file=sys.stderr)
         sys.exit(130)
-    finally:
-        end_processes()

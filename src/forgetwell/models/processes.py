@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar, cast
@@ -77,12 +79,15 @@ def started_processes() -> Processes:
     return Processes(state.process_index, state.num_processes)
 
 
-def end_processes() -> None:
-    """Leave the processes that work together; the last call of each, once its work is done.
+def end_processes(code: int = 0) -> None:
+    """Leave the processes that work together and end this one; alone, do nothing.
 
-    The group's threads must end before the interpreter does: a process that exits with an open group is
-    sometimes aborted by its runtime ("terminate called without an active exception"), and its launcher then
-    calls the whole run failed.
+    The last call of each process, once its files are closed. The interpreter's own ending is left out: threads
+    that are still there then abort the process now and then ("terminate called without an active
+    exception"), and the launcher calls a finished run failed.
+
+    Args:
+        code: Exit code.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return
@@ -90,3 +95,7 @@ def end_processes() -> None:
 
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
