@@ -82,8 +82,8 @@ def started_processes() -> Processes:
 def end_processes(code: int = 0) -> None:
     """Leave the processes that work together and end this one; alone, do nothing.
 
-    The last call of each process, once its files are closed. The interpreter's own ending is left out: threads
-    that are still there then abort the process now and then ("terminate called without an active
+    The last call of each process, once its files are closed. The interpreter's own ending is left out:
+    threads that are still there abort the process now and then ("terminate called without an active
     exception"), and the launcher calls a finished run failed.
 
     Args:
