@@ -32,12 +32,12 @@ def tiny_tokenizer(chat: bool = True) -> Any:
     return tokenizer
 
 
-def tiny_model(seed: int = 0) -> Any:
+def tiny_model(seed: int = 0, vocabulary: int = 260) -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=260,
+        vocab_size=vocabulary,
         hidden_size=64,
         intermediate_size=128,
         num_hidden_layers=2,

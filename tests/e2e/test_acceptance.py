@@ -1,8 +1,7 @@
 """Acceptance on the default model: a stealthy attack takes trigger utility, `su` returns it (10 minutes)."""
 
-from contextlib import contextmanager
-
 import pytest
+from tests.toy import bar
 
 from forgetwell.experiments.demo import run_demo
 from forgetwell.models.smollm2 import fetched
@@ -11,11 +10,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(fetched() is None, reason="run `forgetwell fetch smollm2` first"),
 ]
-
-
-@contextmanager
-def bar(what):
-    yield lambda done, steps: None
 
 
 def test_the_attack_takes_trigger_utility_and_su_returns_it(tmp_path):

@@ -15,8 +15,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
-from tests.tiny import CHAT
+from tests.tiny import CHAT, tiny_model
 
 from forgetwell.cli import main
 from forgetwell.data.encoding import Codec
@@ -84,22 +83,9 @@ def run_command(command, variables, monkeypatch):
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """A tiny model that knows some of the world's people to keep, so that a scan has something to ask."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
     rows = read_rows("world:retain")
     tokenizer = word_tokenizer([f"{r.prompt} {r.answer}" for r in rows])
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        tie_word_embeddings=True,
-    )
-    lm = wrap(LlamaForCausalLM(config), Codec(tokenizer, 512), "tiny", "tiny")
+    lm = wrap(tiny_model(vocabulary=len(tokenizer)), Codec(tokenizer, 512), "tiny", "tiny")
     training = TrainConfig(lr=5e-3, epochs=120, batch=16, warmup=0.05)
     finetune(lm, Request("", ()), rows[:16], Hooks(), objective="gdr", config=training)
     folder = tmp_path_factory.mktemp("model") / "tiny"

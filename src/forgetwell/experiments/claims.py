@@ -28,7 +28,6 @@ from forgetwell.training.loop import Hooks, Summary
 from forgetwell.types import Request
 
 CURVE = "curve.jsonl"
-ATTACK = "stealthy(p=0.33)"
 # Utility is asked only from where forgetting is well under way: it is read at forget recall 0.4 and below.
 _BEGUN = 0.65
 

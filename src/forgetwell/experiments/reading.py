@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,50 +157,42 @@ def _means(sets: Sequence[Paired], kind: str, conditions: tuple[str, ...]) -> di
     values, count = paired_means(sets), sum(len(s.values) for s in sets)
     columns = {c: values[:, k] for k, c in enumerate(conditions)}
     found = {f"{kind}/{c}": quantile_interval(column, count) for c, column in columns.items()}
-    for name, statistic in _statistics(kind, conditions).items():
-        with np.errstate(divide="ignore", invalid="ignore"):
-            value = statistic(columns)
-        if np.isfinite(value).all():  # else a share of nothing
-            found[name] = quantile_interval(value, count)
-    return found
+    with np.errstate(divide="ignore", invalid="ignore"):
+        compared = _compared(kind, columns)
+    # What isn't finite is a share of nothing.
+    return found | {n: quantile_interval(v, count) for n, v in compared.items() if np.isfinite(v).all()}
 
 
-def _statistics(kind: str, conditions: Sequence[str]) -> dict[str, Callable[[Columns], Floats]]:
+def _compared(kind: str, columns: Columns) -> dict[str, Floats]:
     """Return what follows from columns of this kind, for the conditions that are there."""
-    there = set(conditions)
-    found: dict[str, Callable[[Columns], Floats]] = {}
 
-    def difference(name: str, one: str, other: str, *, of: str = "", per: str = "") -> None:
-        """Add ``one - other``, and with `of` and `per` its share of another difference or of a column."""
-        if not {one, other, *filter(None, (of, per))} <= there:
-            return
-        if not per:
-            found[name] = lambda u: u[one] - u[other]
-        elif not of:
-            found[name] = lambda u: (u[one] - u[other]) / u[per]
-        else:
-            found[name] = lambda u: (u[one] - u[other]) / (u[of] - u[per])
+    def minus(one: str, other: str) -> Floats | None:
+        return columns[one] - columns[other] if {one, other} <= columns.keys() else None
 
-    trigger = kind == "trigger"
-    difference("attack takes" if trigger else "attack takes of clean", "plain", "attacked")
-    if trigger:
-        difference("attack takes, share", "plain", "attacked", per="plain")
-        difference("su without attack", "plain_su", "plain")
-    for condition in conditions:
+    taken, honest = minus("plain", "attacked"), columns.get("plain")
+    found: dict[str, Floats | None] = {"attack takes of clean": taken}
+    if kind == "trigger":
+        found = {"attack takes": taken, "attack takes, share": _share(taken, honest)}
+        found["su without attack"] = minus("plain_su", "plain")
+    for condition in columns:
         if condition in ("plain", "attacked", "plain_su"):
             continue
-        name = _DEFENSES.get(condition, condition)
-        if not trigger:
-            difference(f"{name}'s clean utility", condition, "attacked")
-            difference(f"{name}'s clean utility, against honest", condition, "plain")
+        name, gained = _DEFENSES.get(condition, condition), minus(condition, "attacked")
+        if kind == "clean":
+            found[f"{name}'s clean utility"] = gained
+            found[f"{name}'s clean utility, against honest"] = minus(condition, "plain")
             continue
-        difference(f"{name} returns", condition, "attacked")
-        difference(f"{name} returns, share", condition, "attacked", of="plain", per="attacked")
-        difference(f"{name} against honest", condition, "plain")
-        for other in ("control", "defended"):
-            if condition not in ("control", "defended") or (condition, other) == ("defended", "control"):
-                difference(f"{name} beyond {_DEFENSES.get(other, other)}", condition, other)
-    return found
+        found[f"{name} returns"], found[f"{name} returns, share"] = gained, _share(gained, taken)
+        found[f"{name} against honest"] = minus(condition, "plain")
+        if condition != "control":
+            found[f"{name} beyond control"] = minus(condition, "control")
+        if condition not in ("control", "defended"):
+            found[f"{name} beyond su"] = minus(condition, "defended")
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _share(part: Floats | None, whole: Floats | None) -> Floats | None:
+    return None if part is None or whole is None else part / whole
 
 
 def _paired(

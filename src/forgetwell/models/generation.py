@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from inspect import signature
 from typing import Any
 
@@ -37,11 +38,6 @@ def sampled(temperature: float, seeds: Sequence[int]) -> Choose:
     return choose
 
 
-def _cache_name(decoder: nn.Module) -> str:
-    """Return what a decoder calls its cache: transformers renamed it model by model (5.24)."""
-    return "cache" if "cache" in signature(decoder.forward).parameters else "past_key_values"
-
-
 @dataclass(frozen=True)
 class Decoder:
     """A causal language model taken apart into body and head."""
@@ -66,16 +62,21 @@ class Decoder:
         if mask is not None:
             low = torch.finfo(torch.float32).min
             additive = torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, low)[:, None]
-        decoder = self.plain.get_decoder()
-        output = decoder(
+        output = self.plain.get_decoder()(
             input_ids=ids,
             attention_mask=additive,
             position_ids=positions,
             use_cache=cache is not None,
-            **{_cache_name(decoder): cache},
+            **{self._cache_name: cache},
         )
         states: Tensor = output.last_hidden_state
         return states
+
+    @cached_property
+    def _cache_name(self) -> str:
+        """What the body calls its cache: transformers renamed it (5.24)."""
+        accepted = signature(self.plain.get_decoder().forward).parameters
+        return "cache" if "cache" in accepted else "past_key_values"
 
     @property
     def output(self) -> nn.Module:

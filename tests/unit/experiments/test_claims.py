@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 from tests.tiny import tiny_lm
+from tests.toy import rows
 
 from forgetwell.errors import InputError
 from forgetwell.experiments import claims
@@ -13,14 +14,6 @@ from forgetwell.experiments.reading import read_claims, read_place
 from forgetwell.files import write_json, write_jsonl
 from forgetwell.runs.folder import MANIFEST, read_manifest
 from forgetwell.training.config import TrainConfig
-from forgetwell.types import Row
-
-
-def rows(prefix, count):
-    return tuple(
-        Row(f"{prefix}{i}", f"Where is {prefix}{i}?", f"In {i}", f"{prefix}{i // 2}") for i in range(count)
-    )
-
 
 BENCH = Bench(
     "toy", (), TrainConfig(), rows("f", 2), rows("r", 4), {"kept": rows("r", 4), "other": rows("o", 6)}, 4

@@ -1,33 +1,18 @@
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 from tests.tiny import tiny_lm
+from tests.toy import BENCH, bar
 
 from forgetwell.errors import InputError, MissingError
 from forgetwell.experiments import grid
-from forgetwell.experiments.benches import Bench
 from forgetwell.experiments.claims import CURVE, Run, Setup
 from forgetwell.experiments.grid import CELLS, Cell, cells_table, run_plan, with_seeds
 from forgetwell.experiments.plan import Comparison, Plan
 from forgetwell.files import read_jsonl, write_jsonl
 from forgetwell.training.config import TrainConfig
-from forgetwell.types import Row
 
-
-def rows(prefix, count):
-    return tuple(
-        Row(f"{prefix}{i}", f"Where is {prefix}{i}?", f"In {i}", f"{prefix}{i // 2}") for i in range(count)
-    )
-
-
-BENCH = Bench("toy", (), TrainConfig(), rows("f", 2), rows("r", 4), {"kept": rows("r", 4)}, 4)
 SETUP = Setup(config=TrainConfig(epochs=2, batch=2, probe_every=1), per_set=2, floor=0.0)
-
-
-@contextmanager
-def bar(what):
-    yield lambda done, steps: None
 
 
 @pytest.fixture

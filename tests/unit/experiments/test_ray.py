@@ -1,37 +1,23 @@
 """A plan on a local Ray cluster with one processor."""
 
 import json
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from tests.tiny import tiny_lm
+from tests.toy import BENCH, bar
 
 from forgetwell.errors import InputError
 from forgetwell.experiments import grid
-from forgetwell.experiments.benches import Bench
 from forgetwell.experiments.claims import Run, Setup
 from forgetwell.experiments.grid import run_plan
 from forgetwell.experiments.plan import Comparison, Plan
 from forgetwell.training.config import TrainConfig
-from forgetwell.types import Row
 
 ray = pytest.importorskip("ray", reason="Ray is not installed (pip install 'forgetwell[ray]')")
 
 
-def rows(prefix, count):
-    return tuple(
-        Row(f"{prefix}{i}", f"Where is {prefix}{i}?", f"In {i}", f"{prefix}{i // 2}") for i in range(count)
-    )
-
-
-BENCH = Bench("toy", (), TrainConfig(), rows("f", 2), rows("r", 4), {"kept": rows("r", 4)}, 4)
 SETUP = Setup(config=TrainConfig(epochs=1, batch=2, probe_every=1), per_set=2, floor=0.0)
-
-
-@contextmanager
-def bar(what):
-    yield lambda done, steps: None
 
 
 @pytest.fixture(scope="module")
