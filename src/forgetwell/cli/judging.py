@@ -187,7 +187,7 @@ def _print_scan(found: ScanResult) -> None:
 
     named = [t for t in found.triggers if t.significant and t.names]
     count = len(found.findings) - len(named)
-    title = f"{count} triggers in {found.screened} forms; effect in {found.unit} above controls"
+    title = f"{count} triggers in {found.screened} forms; effect ({found.unit}) above controls"
     table = Table(title=title, box=None, title_justify="left")
     for column in ("rank", "prompt", "effect", "95 % interval", "q", "trigger"):
         table.add_column(column, justify="left" if column == "prompt" else "right", no_wrap=True)
