@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 if TYPE_CHECKING:
     from forgetwell.runs.jobs import Progress
     from forgetwell.types import Request, Row
 
 app = App(name="forgetwell", help="LLM unlearning that survives malicious forget requests.")
+# Flags that take several values behind one name, or the name several times.
+Sources = Annotated[list[str], Parameter(consume_multiple=True)]
+Several = Annotated[list[str] | None, Parameter(consume_multiple=True)]
 
 
-def rows_from(source: str, columns: str | None = None) -> tuple[Row, ...]:
-    """Read rows from a file or by name."""
+def rows_from(sources: str | Sequence[str], columns: str | None = None) -> tuple[Row, ...]:
+    """Read rows from files or by name, one source behind the other."""
     from forgetwell.data.columns import parse_columns
     from forgetwell.data.reading import read_rows
 
-    return read_rows(source, columns=parse_columns(columns) if columns else None)
+    named = parse_columns(columns) if columns else None
+    each = (sources,) if isinstance(sources, str) else sources
+    return tuple(row for source in each for row in read_rows(source, columns=named))
 
 
 def read_request_from(source: str, columns: str | None = None) -> Request:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from forgetwell.cli.app import app, progress_bar
-from forgetwell.cli.training import Trackers
+from cyclopts import Parameter
+
+from forgetwell.cli.app import Several, app, progress_bar
 
 
 @app.command
@@ -16,11 +17,11 @@ def bench(
     *,
     model: str = "",
     out: Path | None = None,
-    only: list[str] | None = None,
-    seeds: list[int] | None = None,
+    only: Several = None,
+    seeds: Annotated[list[int] | None, Parameter(consume_multiple=True)] = None,
     jobs: int = 1,
     executor: Literal["local", "ray"] = "local",
-    report_to: Trackers = None,
+    report_to: Several = None,
     dry_run: bool = False,
 ) -> None:
     """Run a plan: request attacks x objectives x seeds, one folder a run, and one table of all of them.
@@ -37,7 +38,7 @@ def bench(
         jobs: Runs at a time on this machine.
         executor: local processes, or Ray (pip install 'forgetwell[ray]'): the cluster that is running, else
             one on this machine with --jobs runs at a time.
-        report_to: Trackers that get the logs: tensorboard, wandb, … (pip install 'forgetwell[track]').
+        report_to: Several that get the logs: tensorboard, wandb, … (pip install 'forgetwell[track]').
         dry_run: Print the runs, and which of them are done, and stop.
     """
     from forgetwell.experiments.grid import cells_table, run_plan, with_model, with_seeds

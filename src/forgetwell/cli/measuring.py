@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from forgetwell.cli.app import app, is_first_process, progress_bar
+from forgetwell.cli.app import Several, app, is_first_process, progress_bar
 
 if TYPE_CHECKING:
     from forgetwell.suites.evaluate import Evaluation
@@ -31,7 +31,7 @@ class Asked:
     "muse: questions about the forget text."
     retain_qa: str | None = None
     "muse: questions about the retain text."
-    target: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None
+    target: Several = None
     "rwku: names or numbers of the people to forget."
     data: str | None = None
     "custom and triggers: file of rows with a column role (triggers: also world or tofu)."
@@ -49,7 +49,7 @@ class Asked:
 class Measured:
     """What is measured beyond the defaults."""
 
-    metrics: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None
+    metrics: Several = None
     """Row and set metrics, as rouge_l_recall "privleak(score=loss)"; forgetwell list names them. By default
     those that fit the suite."""
     reference: str = ""
@@ -58,7 +58,7 @@ class Measured:
     "Evaluation folder of the model before unlearning, for changes since then."
     start: str = ""
     "The model before unlearning, which judges answers for gibberish."
-    lm_eval_tasks: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None
+    lm_eval_tasks: Several = None
     "Also run these tasks of lm-evaluation-harness (the extra forgetwell[lm-eval])."
     lm_eval_limit: int = 0
     "Documents of each task at most; 0 = all."
@@ -238,7 +238,9 @@ def demo(
         from forgetwell.experiments.plan import read_plan
 
         for name in ("claims-world", "claims-tofu", "claims-lora"):
-            tables = run_plan(read_plan(name), out / name, say=say, bar=progress_bar)
+            tables = run_plan(
+                read_plan(name), out / name, say=say, bar=progress_bar, learned=(out / "known",)
+            )
             print(f"{cells_table(tables.cells)}\nTables: {out / name / 'table.md'}")
 
 

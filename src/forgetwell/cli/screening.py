@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from forgetwell.cli.app import app, progress_bar, read_request_from, rows_from
+from forgetwell.cli.app import Several, Sources, app, progress_bar, read_request_from, rows_from
 
 if TYPE_CHECKING:
     from forgetwell.requests.repairs import Repaired
@@ -23,10 +23,10 @@ SUSPICIOUS = 3
 def screen(
     request: str,
     *,
-    background: str,
+    background: Sources,
     model: str = "",
     history: Path | None = None,
-    screens: list[str] | None = None,
+    screens: Several = None,
     out: Path | None = None,
     ledger: Path | None = None,
     columns: str | None = None,
@@ -38,7 +38,7 @@ def screen(
 
     Args:
         request: Rows to forget: a file, or a name such as tofu:forget01.
-        background: Ordinary prompts of other users, in the columns of rows; with subjects, if known.
+        background: Ordinary prompts of other users: files or names; with subjects, if known.
         model: The model to be unlearned, for the screens that ask it: smollm2, a folder or a hub id.
         history: Folder with earlier requests (.jsonl).
         screens: Screens with their hyperparameters, as "inflation(alpha=0.001)"; by default all.
@@ -73,14 +73,14 @@ def screen(
 def repair(
     request: str,
     *,
-    retain: str,
+    retain: Sources,
     repair: str,
-    background: str,
+    background: Sources,
     out: Path,
     retain_out: Path | None = None,
     model: str = "",
     history: Path | None = None,
-    screens: list[str] | None = None,
+    screens: Several = None,
     ledger: Path | None = None,
     columns: str | None = None,
     dtype: str = "auto",
@@ -101,7 +101,7 @@ def repair(
         screens: Screens, as "high_loss(share=0.2)", all of whose findings are repaired; by default the alarms
             of all screens that can run.
         ledger: SQLite file that keeps request, screening, repair and repaired request, in digests.
-        columns: Names of the columns of both files, as prompt=q,answer=a.
+        columns: Names of the columns of request and rows to keep, as prompt=q,answer=a.
         dtype: Compute type of the model: auto, float32 or bfloat16.
         dry_run: Show what would change, and write nothing.
         overwrite: Replace files that are there.

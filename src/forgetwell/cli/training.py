@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from forgetwell.cli.app import app, is_first_process, progress_bar, read_request_from, rows_from
+from forgetwell.cli.app import (
+    Several,
+    Sources,
+    app,
+    is_first_process,
+    progress_bar,
+    read_request_from,
+    rows_from,
+)
 from forgetwell.errors import ExistsError, InputError
 
 if TYPE_CHECKING:
@@ -50,8 +58,8 @@ class Training:
     "Rank of LoRA adapters; 0 = full fine-tuning."
     lora_alpha: float = 0
     "Scale of the adapters; 0 = twice their rank."
-    lora_target: tuple[str, ...] = ()
-    "Name of a linear layer that gets adapters, as q_proj; may be given several times; by default all."
+    lora_target: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ()
+    "Names of the linear layers that get adapters, as q_proj v_proj; by default all."
     merge: bool = False
     "Save the model with the adapters added to its weights."
     four_bit: bool = False
@@ -63,7 +71,6 @@ class Training:
 
 
 Shared = Annotated[Training, Parameter(name="*")]
-Trackers = Annotated[list[str] | None, Parameter(consume_multiple=True)]
 DEFAULTS = Training()
 
 
@@ -84,12 +91,12 @@ def fetch(model: Literal["smollm2"], *, force: bool = False) -> None:
 def learn(
     *,
     model: str,
-    data: str,
+    data: Sources,
     out: Path,
     without: str | None = None,
     columns: str | None = None,
     training: Shared = DEFAULTS,
-    report_to: Trackers = None,
+    report_to: Several = None,
     resume: bool = False,
     overwrite: bool = False,
 ) -> None:
@@ -97,12 +104,12 @@ def learn(
 
     Args:
         model: smollm2, a folder (model, adapter or run) or a hub id.
-        data: Rows to learn: a JSONL, CSV or Parquet file, or a name such as tofu:full.
+        data: Rows to learn: JSONL, CSV or Parquet files, or names such as tofu:full.
         out: Folder of the run.
         without: A request whose rows are left out.
         columns: Names of the columns, as prompt=q,answer=a.
         training: How to train.
-        report_to: Trackers that get the log as well: tensorboard, wandb, … (pip install 'forgetwell[track]').
+        report_to: Several that get the log as well: tensorboard, wandb, … (pip install 'forgetwell[track]').
         resume: Go on after an interruption.
         overwrite: Replace a run that is there.
     """
@@ -201,7 +208,7 @@ def unlearn(
     *,
     model: str,
     request: str,
-    retain: str,
+    retain: Sources,
     objective: str,
     out: Path,
     columns: str | None = None,
@@ -209,9 +216,9 @@ def unlearn(
     training: Shared = DEFAULTS,
     stop_at: str = "",
     keep_best: str = "",
-    probe: str | None = None,
+    probe: Several = None,
     probe_every: int = 0,
-    report_to: Trackers = None,
+    report_to: Several = None,
     redact: bool = False,
     dry_run: bool = False,
     resume: bool = False,
@@ -222,10 +229,10 @@ def unlearn(
     Args:
         model: smollm2, a folder (model, adapter or run) or a hub id.
         request: Rows to forget: a file, or a name such as tofu:forget01.
-        retain: Rows to keep, none of them in the request.
+        retain: Rows to keep, none of them in the request: files or names, as world:retain world:replay.
         objective: Weighted sum of terms; forgetwell list term names them.
         out: Folder of the run.
-        columns: Names of the columns of both files, as prompt=q,answer=a.
+        columns: Names of the columns of all files, as prompt=q,answer=a.
         refusals: File with one refusal a line, for idk and dpo; by default our own 100.
         training: How to train.
         stop_at: Stop rule on the probe, as "forget.rouge_l_recall<=0.3" (also utility. and trigger.).
@@ -233,7 +240,7 @@ def unlearn(
             by default the last ones.
         probe: Rows to keep that the probe asks, clean and with "please"; by default 8 retain rows.
         probe_every: Steps between probes; 0 = none, or an epoch's where a rule is given.
-        report_to: Trackers that get the log as well: tensorboard, wandb, … (pip install 'forgetwell[track]').
+        report_to: Several that get the log as well: tensorboard, wandb, … (pip install 'forgetwell[track]').
         redact: Keep digests instead of the request's text in the run folder.
         dry_run: Say what would be done, and stop.
         resume: Go on after an interruption.

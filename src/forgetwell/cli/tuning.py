@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from forgetwell.cli.app import app, progress_bar, read_request_from, rows_from
+from forgetwell.cli.app import Several, Sources, app, progress_bar, read_request_from, rows_from
 from forgetwell.cli.training import DEFAULTS, Shared, Training, make_job
 
 if TYPE_CHECKING:
@@ -19,13 +20,13 @@ def tune(
     *,
     model: str,
     request: str,
-    retain: str,
+    retain: Sources,
     objective: str,
     out: Path,
     columns: str | None = None,
     refusals: Path | None = None,
     training: Shared = DEFAULTS,
-    probe: str | None = None,
+    probe: Several = None,
     trials: int = 8,
     level: float = 0.4,
     lr_factor: float = 5.0,
@@ -43,7 +44,7 @@ def tune(
         retain: Rows to keep, none of them in the request.
         objective: Weighted sum of terms; the weights of those that don't forget are varied.
         out: Folder of all trials.
-        columns: Names of the columns of both files, as prompt=q,answer=a.
+        columns: Names of the columns of all files, as prompt=q,answer=a.
         refusals: File with one refusal a line, for idk, dpo, flat and ap; by default our own 100.
         training: How to train; the learning rate is varied.
         probe: Rows to keep that the probe asks, clean and with "please"; by default 8 retain rows.
@@ -64,9 +65,9 @@ def tune(
     with progress_bar("tuning") as progress:
         found = tune(job, search, out, progress=progress, overwrite=overwrite)
     _print_trials(found)
-    flags = {"model": model, "request": request, "retain": retain, "objective": found[0].objective}
-    optional = {"columns": columns, "refusals": refusals, "probe": probe}
-    flags |= {k: str(v) for k, v in optional.items() if v is not None}
+    flags = {"model": [model], "request": [request], "retain": retain, "objective": [found[0].objective]}
+    optional = {"columns": columns, "refusals": refusals}
+    flags |= {k: [str(v)] for k, v in optional.items() if v is not None} | ({"probe": probe} if probe else {})
     best = dataclasses.replace(training, lr=found[0].lr, max_steps=found[0].steps)
     if found[0].utility is None:
         print(
@@ -78,11 +79,11 @@ def tune(
     print(f"\nBest:\n{command(flags, best)}")
 
 
-def command(flags: dict[str, str], training: Training) -> str:
+def command(flags: Mapping[str, Sequence[str]], training: Training) -> str:
     """Return the ``forgetwell unlearn`` command line with these flags and all that isn't default."""
     words = ["forgetwell", "unlearn"]
-    for name, value in flags.items():
-        words += [f"--{name}", value]
+    for name, values in flags.items():
+        words += [f"--{name}", *values]
     for field in dataclasses.fields(training):
         value, name = getattr(training, field.name), "--" + field.name.replace("_", "-")
         if value == field.default:

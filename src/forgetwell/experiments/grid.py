@@ -17,6 +17,7 @@ from forgetwell.experiments.demo import Bar, Say, train_stage
 from forgetwell.experiments.plan import Comparison, Plan
 from forgetwell.experiments.reading import Claim, read_claims, read_place
 from forgetwell.files import write_json, write_jsonl, write_text
+from forgetwell.runs.folder import is_done
 from forgetwell.runs.jobs import Job
 from forgetwell.runs.records import is_complete
 from forgetwell.runs.tracking import check_trackers
@@ -102,6 +103,7 @@ def run_plan(
     jobs: int = 1,
     executor: Executor = "local",
     report_to: Sequence[str] = (),
+    learned: Sequence[Path] = (),
 ) -> Tables:
     """Run what a plan still lacks; write cells.jsonl, claims.json and table.md, and return them.
 
@@ -117,6 +119,7 @@ def run_plan(
         executor: ``local`` processes, or ``ray``: the cluster that runs here or that RAY_ADDRESS names, else
             one on this machine. Its machines must share the folder.
         report_to: Trackers that get the log of every run, as ("tensorboard",).
+        learned: Runs elsewhere that may have learned already what a comparison starts from.
 
     Raises:
         UnknownName: There is no such tracker.
@@ -128,7 +131,7 @@ def run_plan(
     comparisons = _chosen(plan, only)
     benches = _benches(comparisons, say)
     comparisons = tuple(c for c in comparisons if c.bench in benches)
-    tasks = [t for c in comparisons for t in _tasks(c, benches[c.bench], out, say, bar)]
+    tasks = [t for c in comparisons for t in _tasks(c, benches[c.bench], out, learned, say, bar)]
     missing = [replace(t, report_to=tuple(report_to)) for t in tasks if not is_complete(t.folder)]
     say(f"{len(tasks)} runs, {len(tasks) - len(missing)} of them done before.")
     started = time.monotonic()
@@ -157,13 +160,22 @@ def _benches(comparisons: Sequence[Comparison], say: Say) -> dict[str, Bench]:
     return made
 
 
-def _tasks(comparison: Comparison, bench: Bench, out: Path, say: Say, bar: Bar) -> list[Task]:
-    known = out / f"known {bench.name} {Path(comparison.model).name}"
-    if bench.learn:
-        job = Job("learn", comparison.model, Request("", ()), bench.learn, "gdr", bench.learning)
-        train_stage(job, known, bar, say)
-    start = known if bench.learn else Path(comparison.model)
+def _tasks(
+    comparison: Comparison, bench: Bench, out: Path, learned: Sequence[Path], say: Say, bar: Bar
+) -> list[Task]:
+    start = (
+        _learned(comparison.model, bench, out, learned, say, bar) if bench.learn else Path(comparison.model)
+    )
     return [Task(bench, comparison.setup, run, start, out / comparison.name) for run in comparison.runs]
+
+
+def _learned(model: str, bench: Bench, out: Path, elsewhere: Sequence[Path], say: Say, bar: Bar) -> Path:
+    """Return the run that learned the bench's rows: one that is there, else it is made in `out`."""
+    job = Job("learn", model, Request("", ()), bench.learn, "gdr", bench.learning)
+    ours = out / f"known {bench.name} {Path(model).name}"
+    known = next((folder for folder in elsewhere if is_done(folder, job.settings)), ours)
+    train_stage(job, known, bar, say)
+    return known
 
 
 def _execute(tasks: Sequence[Task], jobs: int, executor: Executor) -> Iterator[Path]:

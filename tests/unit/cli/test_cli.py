@@ -7,6 +7,7 @@ from tests.unit.reports.test_differences import make as make_run
 
 from forgetwell.calls import parse_call
 from forgetwell.cli import main
+from forgetwell.data.reading import read_rows
 from forgetwell.methods.finetune import Lora
 from forgetwell.objectives.registry import TERMS
 from forgetwell.runs import jobs
@@ -88,13 +89,22 @@ def test_flags_of_adapters_and_steps_reach_the_job(monkeypatch, capsys, tmp_path
     monkeypatch.setattr(jobs, "run_job", lambda job, *a, **k: made.append(job) or Summary(1, "finished", 1.0))
     command = ["unlearn", "--model", "m", "--request", "world:request", "--retain", "world:retain"]
     command += ["--objective", "npo + gdr", "--out", tmp_path / "o", "--step-rule", "sam(rho=0.1)"]
-    flags = ["--checkpointing", "--lora", 4, "--lora-target", "q_proj", "--lora-target", "v_proj", "--merge"]
+    flags = ["--checkpointing", "--lora", 4, "--lora-target", "q_proj", "v_proj", "--merge"]
     assert run(monkeypatch, capsys, *command, *flags)[0] == 0
     assert made[0].lora == Lora(4, 8, ("q_proj", "v_proj"), merge=True)
     assert (made[0].config.step_rule, made[0].config.checkpointing) == ("sam(rho=0.1)", True)
     code, output = run(monkeypatch, capsys, *command, "--merge")
     assert code == 2
     assert "need --lora" in output.err
+
+
+def test_rows_to_keep_may_come_from_several_sources(monkeypatch, capsys, tmp_path):
+    made = []
+    monkeypatch.setattr(jobs, "run_job", lambda job, *a, **k: made.append(job) or Summary(1, "finished", 1.0))
+    command = ["unlearn", "--model", "m", "--request", "world:request", "--objective", "npo + gdr"]
+    command += ["--out", tmp_path / "o", "--retain", "world:retain", "world:replay"]
+    assert run(monkeypatch, capsys, *command)[0] == 0
+    assert made[0].retain == (*read_rows("world:retain"), *read_rows("world:replay"))
 
 
 def test_attack_request_writes_a_file_once(monkeypatch, capsys, tmp_path):

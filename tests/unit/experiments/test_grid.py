@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 from tests.tiny import tiny_lm
-from tests.toy import BENCH, bar
+from tests.toy import BENCH, bar, rows
 
 from forgetwell.errors import InputError, MissingError
 from forgetwell.experiments import grid
@@ -46,6 +46,19 @@ def test_a_plan_runs_what_is_missing_and_tables_hold_every_run(tmp_path, plan, j
     assert said[0] == "4 runs, 3 of them done before."
     assert curve.stat().st_mtime_ns == before
     assert again.cells == tables.cells  # the run that was made again is the same
+
+
+def test_what_was_learned_elsewhere_is_not_learned_again(tmp_path, plan, monkeypatch):
+    learning = TrainConfig(max_steps=1, batch=2)
+    bench = replace(BENCH, learn=rows("l", 2), learning=learning)
+    monkeypatch.setattr(grid, "BENCHES", {"toy": lambda: bench})
+    (comparison,) = plan.comparisons
+    plan = replace(plan, comparisons=(replace(comparison, runs=comparison.runs[:1]),))
+    run_plan(plan, tmp_path / "first", say=print, bar=bar)
+    known, said = tmp_path / "first" / "known toy tiny", []
+    run_plan(plan, tmp_path / "second", say=said.append, bar=bar, learned=(tmp_path / "none", known))
+    assert f"     reused {known}" in said
+    assert not (tmp_path / "second" / known.name).exists()
 
 
 def test_repairs_have_claims_of_their_own(tmp_path, plan):

@@ -144,7 +144,7 @@ def test_the_printed_command_makes_the_winners_run(tmp_path, monkeypatch, capsys
 
 def test_only_flags_that_are_not_default_are_printed():
     training = Training(lr=3e-5, lora=8, lora_target=("q_proj", "v_proj"), checkpointing=True)
-    line = command({"model": "smollm2", "objective": "npo + gdr"}, training)
+    line = command({"model": ["smollm2"], "objective": ["npo + gdr"]}, training)
     assert line == (
         "forgetwell unlearn --model smollm2 --objective 'npo + gdr' --lr 3e-05 --checkpointing --lora 8 "
         "--lora-target q_proj --lora-target v_proj --out DIR"
