@@ -6,26 +6,34 @@ python -m forgetwell.experiments.results results docs/results.md
 from __future__ import annotations
 
 import re
+import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from forgetwell.errors import InputError
-from forgetwell.experiments.grid import CELLS, CLAIMS, Cell, cells_table
+from forgetwell.experiments.grid import CELLS, CLAIMS, Cell
 from forgetwell.experiments.paper import PAPER
+from forgetwell.experiments.reading import END
 from forgetwell.files import read_json, read_jsonl, write_text
 
 _INTRO = """# Results
 
 Made from the folders under `results/` by `python -m forgetwell.experiments.results results docs/results.md`;
 each folder's README has the command, hardware and versions. ROUGE-L recall of greedy answers; utility is the
-mean over the utility sets. "Taken" is the share of trigger utility that the stealthy attack takes from the
-same objective without attack, "returned" the share of that which `su` gives back, with 95 % intervals over
-paired questions. Published shares are computed from the tables of arXiv 2506.00359 (LLaMA-3.1-8B and
-Mistral-7B-v0.3, 5 and 10 % of TOFU).
+mean over the utility sets.
+
+**Runs**: clean / trigger utility, means over seeds, read where forget recall first passes a level and after the
+last step; "–" = not every seed of the condition got there. **Effects**: with 95 % intervals over paired
+questions, pooled over the seeds named. "Takes" is what the stealthy attack takes from the same objective
+without attack, "returns" the share of that which a condition gives back; "control" has the same weight on
+retain rows and no forget prompt in context; "against honest" is the difference from the run that nobody
+attacked. **Published** shares are computed from the tables of arXiv 2506.00359 (LLaMA-3.1-8B and
+Mistral-7B-v0.3, 5 and 10 % of TOFU), read after the last step: our interval lies below them, meets them or
+lies above.
 """
-_SHARES = (("taken", "attack takes, share"), ("returned", "su returns, share"))
+Claims = Sequence[Mapping[str, Any]]
 
 
 def write_results(results: Path, page: Path) -> None:
@@ -37,34 +45,90 @@ def write_results(results: Path, page: Path) -> None:
     folders = sorted(f.parent for f in results.glob(f"*/{CELLS}"))
     if not folders:
         raise InputError(f"No folder under {results} holds {CELLS}; copy there what a plan's run wrote.")
-    write_text(page, "\n".join([_INTRO, *(line for folder in folders for line in _section(folder))]) + "\n")
+    write_text(page, "\n".join([_INTRO, *(line for folder in folders for line in _section(folder))]))
 
 
 def _section(folder: Path) -> Iterator[str]:
     cells = [Cell(**c) for c in read_jsonl(folder / CELLS)]
-    claims: Mapping[str, Sequence[Mapping[str, Any]]] = read_json(folder / CLAIMS)
-    yield f"\n## {folder.name}\n"
-    yield cells_table(cells)
-    lines = [line for name, found in claims.items() for line in _effects(name, found)]
-    if lines:
-        yield "| comparison | read at | share | here | published |\n|---|---|---|---|---|"
-        yield from lines
+    claims: Mapping[str, Claims] = read_json(folder / CLAIMS)
+    yield f"\n## {folder.name}"
+    for name in dict.fromkeys(c.comparison for c in cells):
+        yield from (f"\n**{name}**\n", *_runs([c for c in cells if c.comparison == name]))
+        yield from _effects(name, claims.get(name, ()))
 
 
-def _effects(comparison: str, claims: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _runs(cells: Sequence[Cell]) -> Iterator[str]:
+    """Give a line for each condition and a column for each place where it was read."""
+    places = _ordered({c.at for c in cells})
+    yield f"| condition | seeds | {' | '.join(_place(p) for p in places)} | forget, at the end |"
+    yield "|---|---|" + "---|" * (len(places) + 1)
+    for condition in dict.fromkeys(c.condition for c in cells):
+        own = [c for c in cells if c.condition == condition]
+        ends = [c for c in own if c.at == END]
+        read = [_utility([c for c in own if c.at == p], len(ends)) for p in places]
+        forget = f"{statistics.fmean(c.forget for c in ends):.2f}" if ends else "–"
+        yield f"| {condition} | {len(ends)} | {' | '.join(read)} | {forget} |"
+
+
+def _utility(cells: Sequence[Cell], seeds: int) -> str:
+    if not cells or len(cells) < seeds:
+        return "–"
+    return " / ".join(f"{statistics.fmean(getattr(c, n) for c in cells):.2f}" for n in ("clean", "trigger"))
+
+
+def _effects(comparison: str, claims: Claims) -> Iterator[str]:
+    """Give a line for each effect of attack and defenses, and a column for each place."""
+    found = {(c["name"], c["at"]): c for c in claims}
+    ends_first = sorted(claims, key=lambda c: c["at"] != END)  # there every condition was read
+    names = [n for n in dict.fromkeys(c["name"] for c in ends_first) if _is_effect(n)]
+    if not names:
+        return
+    places = _ordered({c["at"] for c in claims})
+    yield f"\n| effect | {' | '.join(_place(p) for p in places)} | published |"
+    yield "|---|" + "---|" * (len(places) + 1)
     loss = re.search(r"loss=(\w+)", comparison)
-    for claim in claims:
-        for attribute, name in _SHARES:
-            if claim["name"] == name:
-                i = claim["interval"]
-                here = f"{i['value']:.2f} [{i['low']:.2f}, {i['high']:.2f}]"
-                published = _published(loss[1] if loss else "npo", attribute)
-                yield f"| {comparison} | {claim['at']} | {attribute} | {here} | {published} |"
+    for name in names:
+        read = [_interval(found.get((name, p))) for p in places]
+        published = _published(name, loss[1] if loss else "npo", found.get((name, END)))
+        yield f"| {name} | {' | '.join(read)} | {published} |"
+    seeds = {p: next(c["seeds"] for c in claims if c["at"] == p) for p in places}
+    yield f"\nSeeds: {'; '.join(f'{_place(p)}: ' + ', '.join(map(str, seeds[p])) for p in places)}."
 
 
-def _published(loss: str, attribute: str) -> str:
-    values = [getattr(line, attribute) for line in PAPER if line.loss == loss]
-    return f"{min(values):.2f} … {max(values):.2f}" if values else "–"
+def _is_effect(name: str) -> bool:
+    """Say whether a claim is about all sets together and compares conditions."""
+    return bool(re.search(r"^attack takes(, share| of clean)$|( returns, share| without attack)$", name)) or (
+        name.endswith((" beyond control", " beyond su", " against honest"))
+    )
+
+
+def _ordered(places: set[str]) -> list[str]:
+    return sorted(places, key=lambda p: 0.0 if p == END else -float(p))
+
+
+def _place(place: str) -> str:
+    return "at the end" if place == END else f"at {place}"
+
+
+def _interval(claim: Mapping[str, Any] | None) -> str:
+    if claim is None:
+        return "–"
+    i = claim["interval"]
+    return f"{i['value']:.2f} [{i['low']:.2f}, {i['high']:.2f}]"
+
+
+def _published(name: str, loss: str, here: Mapping[str, Any] | None) -> str:
+    """Return the published range of a share, and where our interval at the end lies."""
+    attribute = {"attack takes, share": "taken", "su returns, share": "returned"}.get(name)
+    values = [getattr(line, attribute) for line in PAPER if line.loss == loss] if attribute else []
+    if not values:
+        return ""
+    low, high = min(values), max(values)
+    if here is None:
+        return f"{low:.2f} … {high:.2f}"
+    i = here["interval"]
+    where = "below" if i["high"] < low else "above" if i["low"] > high else "meets"
+    return f"{low:.2f} … {high:.2f}: {where}"
 
 
 if __name__ == "__main__":

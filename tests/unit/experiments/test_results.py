@@ -22,13 +22,20 @@ def test_the_papers_own_summary_follows_from_its_tables():
 
 def test_the_page_puts_our_shares_beside_the_published_ones(tmp_path):
     folder = tmp_path / "results" / "toy"
-    write_jsonl(folder / CELLS, [Cell("loss=idk", "plain", 0, "end", 0.2, 0.8, 0.7)])
-    claim = Claim("end", "attack takes, share", Interval(0.4, 0.3, 0.5, 100), (0,))
-    write_json(folder / CLAIMS, {"loss=idk": [asdict(claim)]})
+    cells = [("plain", 0, "end", 0.2), ("plain", 1, "end", 0.1), ("plain", 0, "0.4", 0.4)]
+    write_jsonl(folder / CELLS, [Cell("loss=idk", c, seed, at, f, 0.8, 0.7) for c, seed, at, f in cells])
+    found = (("attack takes, share", 0.4, 0.3), ("su returns, share", 0.2, 0.1), ("attack takes [set]", 1, 1))
+    claims = [Claim("end", name, Interval(v, low, 0.5, 100), (0, 1)) for name, v, low in found]
+    write_json(folder / CLAIMS, {"loss=idk": [asdict(c) for c in claims]})
     write_results(tmp_path / "results", tmp_path / "results.md")
     page = (tmp_path / "results.md").read_text()
-    assert "| loss=idk | plain | end | 0.200 | 0.800 | 0.700 | 1 |" in page
-    assert "| loss=idk | end | taken | 0.40 [0.30, 0.50] | 0.45 … 0.67 |" in page
+    # One of two seeds got to .4: nothing is said there.
+    assert "| condition | seeds | at 0.4 | at the end | forget, at the end |" in page
+    assert "| plain | 2 | – | 0.80 / 0.70 | 0.15 |" in page
+    assert "| attack takes, share | 0.40 [0.30, 0.50] | 0.45 … 0.67: meets |" in page
+    assert "| su returns, share | 0.20 [0.10, 0.50] | 0.66 … 1.30: below |" in page
+    assert "[set]" not in page
+    assert "Seeds: at the end: 0, 1." in page
 
 
 def test_a_folder_without_runs_is_refused(tmp_path):
