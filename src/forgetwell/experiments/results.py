@@ -24,8 +24,8 @@ Made from the folders under `results/` by `python -m forgetwell.experiments.resu
 each folder's README has the command, hardware and versions. ROUGE-L recall of greedy answers; utility is the
 mean over the utility sets.
 
-**Runs**: clean / trigger utility, means over seeds, read where forget recall first passes a level and after the
-last step; "–" = not every seed of the condition got there. **Effects**: with 95 % intervals over paired
+**Runs**: clean / trigger utility, means over seeds, read where forget recall first passes a level and after
+the last step; "–" = not every seed of the condition got there. **Effects**: with 95 % intervals over paired
 questions, pooled over the seeds named. "Takes" is what the stealthy attack takes from the same objective
 without attack, "returns" the share of that which a condition gives back; "control" has the same weight on
 retain rows and no forget prompt in context; "against honest" is the difference from the run that nobody
