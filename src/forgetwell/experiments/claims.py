@@ -28,8 +28,9 @@ from forgetwell.training.loop import Hooks, Summary
 from forgetwell.types import Request
 
 CURVE = "curve.jsonl"
-# Utility is asked only from where forgetting is well under way: it is read at forget recall 0.4 and below.
-_BEGUN = 0.65
+# Utility is asked from where forgetting begins: it is read between two probes, and recall may fall from there to
+# the lowest level within one of them.
+_BEGUN = 0.97
 
 
 @dataclass(frozen=True)
