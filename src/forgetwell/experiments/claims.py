@@ -28,8 +28,8 @@ from forgetwell.training.loop import Hooks, Summary
 from forgetwell.types import Request
 
 CURVE = "curve.jsonl"
-# Utility is asked from where forgetting begins: it is read between two probes, and recall may fall from there to
-# the lowest level within one of them.
+# Utility is asked from where forgetting begins: it is read between two probes, and recall may fall from there
+# to the lowest level within one of them.
 _BEGUN = 0.97
 
 
