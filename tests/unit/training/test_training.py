@@ -12,7 +12,7 @@ from forgetwell.training.draws import Draws
 from forgetwell.training.loop import Hooks, train
 from forgetwell.training.step import make_views, view_keys
 from forgetwell.training.stopping import parse_stop_rule
-from forgetwell.training.views import Pair, scope, scope_part
+from forgetwell.training.views import Pair, scope
 from forgetwell.types import Row
 
 FORGET = tuple(Row(f"f{i}", f"Who is F{i}?", f"A spy {i}") for i in range(6))
@@ -138,7 +138,7 @@ def test_parts_are_runs_of_the_forget_prompt_on_their_side_of_the_question():
     forget = Row("f", "Please tell me where Ada Bell was born", "In Rome")
     words, seen = forget.prompt.split(), set()
     for draw in range(300):
-        row = scope_part(Pair(forget, RETAIN[0], draw=f"0/{draw}"), codec, longest=3)
+        row = scope(Pair(forget, RETAIN[0], draw=f"0/{draw}"), codec, longest=3)
         before, question, after = row.prompt.partition("Where is R0?")
         part = (before or after).split()
         seen.add((bool(before), tuple(part)))
@@ -149,8 +149,8 @@ def test_parts_are_runs_of_the_forget_prompt_on_their_side_of_the_question():
     assert {(True, ("Please", "tell", "me")), (False, ("born",))} <= seen
     runs = {tuple(words[i : i + n]) for n in (1, 2, 3) for i in range(len(words) - n + 1)}
     assert {part for _, part in seen} == runs
-    with pytest.raises(InputError, match="longest=0"):
-        scope_part(Pair(forget, RETAIN[0]), codec, longest=0)
+    with pytest.raises(InputError, match="longest=-1"):
+        scope(Pair(forget, RETAIN[0]), codec, longest=-1)
 
 
 def test_a_long_forget_prompt_is_cut_never_the_retain_part(caplog):
