@@ -15,9 +15,7 @@ Order = Literal["forget_first", "retain_first"]
 
 
 @term(per="token", side="scope", paper="2506.00359", place="eq. 5")
-def su(
-    scope: Scored, *, order: Order = "forget_first", separator: str = " ", prompts: int = 1
-) -> Tensor:
+def su(scope: Scored, *, order: Order = "forget_first", separator: str = " ", prompts: int = 1) -> Tensor:
     """Scope-aware unlearning: answer the retain question although a forget question stands beside it.
 
     ``su = -log p(y_r,t | x_f ⊕ x_r, y_r,<t)`` (N,), ≥ 0: only the retain answer is scored, after a prompt
@@ -74,7 +72,7 @@ def su_kl(
     prompts: int = 1,
     longest: int = 0,
 ) -> Tensor:
-    """Scope-aware unlearning by divergence: beside a forget question, answer as the starting model does alone.
+    """Scope-aware unlearning by divergence: beside a forget question, answer as the start does without it.
 
     ``su_kl = KL(π_ref(· | x_r, y_r,<t) ‖ π(· | x_f ⊕ x_r, y_r,<t))`` (N,), ≥ 0, over the whole vocabulary, at
     the tokens of the retain answer. `su` asks for the label whether the model knew it or not, and is also

@@ -195,7 +195,7 @@ def _reference_rows(lm: HFModel, objective: Objective, draws: Draws, steps: int)
 def _step(state: _State, step: int) -> dict[str, Any] | None:
     """Take one optimizer step; return its record, or None (and change nothing) if it is not finite."""
     started, config = time.monotonic(), state.config
-    factors = weights(state.objective, state.duals)
+    factors = weights(state.objective, state.duals, (step + 1) / state.steps)
     values = state.rule(_descent(state, step, factors))
     loss = sum(factors[label] * value for label, value in values.items())
     parameters = state.parallel.lm.trainable()
@@ -218,6 +218,8 @@ def _step(state: _State, step: int) -> dict[str, Any] | None:
         "grad_norm": norm,
         "seconds": seconds,
     }
+    if any(t.schedule for t in state.objective.terms):
+        record["weights"] = factors
     if state.duals:
         record["duals"] = dict(state.duals)
         state.duals.update(next_duals(state.objective, state.duals, values))
