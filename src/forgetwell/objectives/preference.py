@@ -14,6 +14,7 @@ from forgetwell.models.scored import Scored
 from forgetwell.objectives.registry import term
 
 Divergence = Literal["total_variation", "kl", "jensen_shannon", "pearson"]
+Unwanted = Literal["focus", "differing"]
 
 
 @term(per="row", side="forget", paper="2404.05868", place="eq. 3")
@@ -119,24 +120,34 @@ def altpo(
 
 
 @term(per="row", side="forget", paper="2506.03142", place="the loss", logits=True)
-def tpo(forget: Scored, forget_ref: Scored, *, beta: float = 0.3, general: float = 1.0) -> Tensor:
+def tpo(
+    forget: Scored,
+    forget_ref: Scored,
+    *,
+    beta: float = 0.3,
+    general: float = 1.0,
+    unwanted: Unwanted = "focus",
+) -> Tensor:
     """Targeted preference optimization: lower the logits of unwanted words, keep the answer's general words.
 
     ``tpo = -(2/β) log σ(β mean_u(z_ref,u - z_u)) - γ Σ_g log p(y_g | x, y_<g)`` (B,), ≥ 0, z_t the logit of
-    y_t. u runs over the row's unwanted tokens, which are those of its `focus`; g over all others, the end of
-    the answer too. A row without a focus is unwanted as a whole.
+    y_t. u runs over the row's unwanted tokens, g over all others, the end of the answer too. An answer of
+    which nothing is told apart is unwanted as a whole.
 
     Args:
         forget: Forget rows under the policy.
         forget_ref: The same rows under the starting model.
         beta: Inverse temperature β > 0.
         general: Weight γ ≥ 0 of the preservation loss on general words.
+        unwanted: What is unwanted; read by the `forget` view. ``focus``: the row's own. ``differing``: what
+            stands between the words that the answer shares with each of the row's wrong answers at its
+            beginning and its end.
 
     Source: Zhou et al., arXiv 2506.03142 (targeted information forgetting), read in its abstract and in the
-    authors' code (RookieZxy/Unlearning-TPO); the paper's own equations weren't read. That code takes the mean
-    over the batch before σ, so that its value depends on the batch; ours is one value per row. Its masking of
-    the starting model's logits has no effect there (it masks a copy) and is left out. Unwanted words are
-    chosen there by GPT-4 or BERT; here whoever writes the rows says so.
+    code of that name (Unlearning-TPO on GitHub, read in a copy); the paper's own equations weren't read. The
+    code takes the mean over the batch before σ, so that its value depends on the batch; ours is one value per
+    row. Its masking of the starting model's logits has no effect there (it masks a copy) and is left out.
+    Unwanted words are chosen there by GPT-4 or BERT; both ways here are ours and need no other model.
     Defaults: β = .3, between the authors' .19 and .32 on TOFU; γ = 1, as there.
     Tested: not yet on the default model.
     Fails when: a position's logits fall all together: the loss sees the label's logit alone, and its

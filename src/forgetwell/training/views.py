@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from forgetwell.data.encoding import Codec
 from forgetwell.errors import InputError
+from forgetwell.objectives.preference import Unwanted
 from forgetwell.objectives.scope import Order
 from forgetwell.registry import Family
 from forgetwell.types import Row
 
+_WORD = re.compile(r"\w+|[^\w\s]")
 VIEWS = Family("view", "forgetwell.training")
 log = logging.getLogger(__name__)
 
@@ -53,12 +56,13 @@ def view(function: Callable[..., Row]) -> Callable[..., Row]:
 
 
 @view
-def forget(pair: Pair, codec: Codec) -> Row:
-    """The forget row itself.
+def forget(pair: Pair, codec: Codec, *, unwanted: Unwanted = "focus") -> Row:
+    """The forget row itself, with its own focus or with that part of its answer which its wrong answers lack.
 
-    Source: L_f of arXiv 2506.00359, eq. 1.
+    Source: L_f of arXiv 2506.00359, eq. 1; the focus by wrong answers is ours.
     """
-    return _there(pair.forget, "forget")
+    row = _there(pair.forget, "forget")
+    return replace(row, focus=differing(row.answer, row.wrong)) if unwanted == "differing" else row
 
 
 @view
@@ -156,6 +160,24 @@ def _part(text: str, longest: int, chance: random.Random) -> Piece:
     first = chance.randint(0, len(words) - count)
     early = first + count / 2 <= len(words) / 2
     return Piece(" ".join(words[first : first + count]), "forget_first" if early else "retain_first")
+
+
+def differing(answer: str, others: Sequence[str]) -> tuple[str, ...]:
+    """Return what stands between the words that an answer shares with each other at its two ends, if any."""
+    spans = [m.span() for m in _WORD.finditer(answer)]
+    words = [answer[a:b] for a, b in spans]
+    rest = [_WORD.findall(other) for other in others]
+    first = min((_common(words, other) for other in rest), default=0)
+    behind = min((_common(words[first:][::-1], other[first:][::-1]) for other in rest), default=0)
+    middle = spans[first : len(spans) - behind]
+    return (answer[middle[0][0] : middle[-1][1]],) if middle else ()
+
+
+def _common(words: Sequence[str], other: Sequence[str]) -> int:
+    """Return how many words two lists share at their beginning."""
+    return next(
+        (k for k, (a, b) in enumerate(zip(words, other, strict=False)) if a != b), min(len(words), len(other))
+    )
 
 
 def _answering(row: Row, answer: str) -> Row:
