@@ -33,7 +33,8 @@ def su(scope: Scored, *, order: Order = "forget_first", separator: str = " ", pr
     Defaults: the paper's order and number, joined by one space.
     Tested: SmolLM2-135M, built-in world, ``idk + gdr`` at 1.5e-5, batch 4, two thirds of the request
     rewritten, seed 0, at forget recall .3: ``2*su`` takes trigger utility from .51 to .68 (honest request
-    .74), clean utility from .84 to .78 (.81); ``3*gdr`` instead leaves .51 (docs/experiments.md).
+    .74), clean utility from .84 to .78 (.81), and so does ``2*su(prompts=2)``; ``3*gdr`` instead leaves .51
+    (docs/experiments.md).
     Fails when: steps are large: at batch 8 and 2.5e-5 or more the default model breaks around step 12 to 18
     and recovers in part (docs/experiments.md).
     """
@@ -90,8 +91,9 @@ def su_kl(
     Source: Ren et al., arXiv 2506.00359, eq. 5, with the divergence of `klr` in place of its cross-entropy:
     ours. The first token of a plain text without a start token is scored only here, so it counts 0.
     Defaults: whole prompts, as in `su`.
-    Tested: SmolLM2-135M, as `su`: ``su_kl + su_kl(longest=4)`` takes trigger utility from .51 to .70, clean
-    utility from .84 to .78: no more than ``su + su_parts`` (.71 and .81; docs/experiments.md).
+    Tested: SmolLM2-135M, as `su`: ``2*su_kl`` takes trigger utility from .51 to .69 and clean utility from .84
+    to .77, ``su_kl + su_kl(longest=4)`` to .70 and .78: no more than ``su + su_parts`` (.71 and .81;
+    docs/experiments.md).
     Fails when: the starting model is itself unsure of the retain answers: it keeps that too. Nothing holds
     the plain retain question; add `gdr` or `klr`.
     """
