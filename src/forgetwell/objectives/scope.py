@@ -91,7 +91,7 @@ def su_kl(
     Source: Ren et al., arXiv 2506.00359, eq. 5, with the divergence of `klr` in place of its cross-entropy:
     ours. The first token of a plain text without a start token is scored only here, so it counts 0.
     Defaults: whole prompts, as in `su`.
-    Tested: SmolLM2-135M, as `su`: ``2*su_kl`` takes trigger utility from .51 to .69 and clean utility from .84
+    Tested: SmolLM2-135M, as `su`: ``2*su_kl`` takes trigger utility from .51 to .69 and clean from .84
     to .77, ``su_kl + su_kl(longest=4)`` to .70 and .78: no more than ``su + su_parts`` (.71 and .81;
     docs/experiments.md).
     Fails when: the starting model is itself unsure of the retain answers: it keeps that too. Nothing holds
