@@ -1,5 +1,7 @@
 """The one call syntax: ``name``, ``name(key=value)`` and weighted sums ``npo(beta=0.1) + gdr + 5*su``.
 
+A weight may change over a run: ``5*linear(until=0.5)*su``.
+
 A small reader over Python's own grammar; nothing is ever evaluated. Values are numbers, strings, True,
 False, None, bare words (read as strings) and lists of those.
 """
@@ -34,14 +36,16 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Weighted:
-    """One summand of a weighted sum."""
+    """One summand of a weighted sum, with the schedule of its weight, if it has one."""
 
     coefficient: float
     call: Call
+    schedule: Call | None = None
 
     def __str__(self) -> str:
-        """Return ``5*su``, or ``su`` where the coefficient is 1."""
-        return str(self.call) if self.coefficient == 1 else f"{self.coefficient:g}*{self.call}"
+        """Return ``5*su`` or ``5*linear*su``, without a coefficient of 1."""
+        weight = "" if self.coefficient == 1 else f"{self.coefficient:g}*"
+        return weight + (f"{self.schedule}*" if self.schedule else "") + str(self.call)
 
 
 def parse_call(text: str) -> Call:
@@ -54,7 +58,7 @@ def parse_call(text: str) -> Call:
 
 
 def parse_sum(text: str) -> tuple[Weighted, ...]:
-    """Read a weighted sum such as ``npo(beta=0.1) + gdr + 5*su``; coefficients may not be negative.
+    """Read a weighted sum such as ``npo(beta=0.1) + gdr + 5*linear*su``; coefficients may not be negative.
 
     Raises:
         InputError: The text is anything else; the message shows the place.
@@ -76,8 +80,18 @@ def _summands(node: ast.expr, text: str) -> tuple[Weighted, ...]:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return _summands(node.left, text) + _summands(node.right, text)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
-        return (Weighted(_coefficient(node.left, text), _call(node.right, text)),)
+        coefficient, schedule = _weight(node.left, text)
+        return (Weighted(coefficient, _call(node.right, text), schedule),)
     return (Weighted(1.0, _call(node, text)),)
+
+
+def _weight(node: ast.expr, text: str) -> tuple[float, Call | None]:
+    """Read what stands before the last '*': a number, a schedule, or a number times a schedule."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        return _coefficient(node.left, text), _call(node.right, text)
+    if isinstance(node, ast.Call | ast.Name):
+        return 1.0, _call(node, text)
+    return _coefficient(node, text), None
 
 
 def _coefficient(node: ast.expr, text: str) -> float:

@@ -20,8 +20,8 @@ def list_items(family: str | None = None, *, json_: Annotated[bool, Parameter("-
     """List what can be named in calls and objectives.
 
     Args:
-        family: term, rule, method, attack, screen, repair, metric, set-metric, curve-metric or
-            suite; by default all.
+        family: term, schedule, rule, method, attack, screen, repair, metric, set-metric, curve-metric
+            or suite; by default all.
         json_: Print JSON.
     """
     from forgetwell.errors import unknown_name
@@ -89,6 +89,7 @@ def _families() -> dict[str, Family]:
     from forgetwell.metrics.registry import CURVE_METRICS, ROW_METRICS
     from forgetwell.metrics.sets import SET_METRICS
     from forgetwell.objectives.registry import TERMS
+    from forgetwell.objectives.schedules import SCHEDULES
     from forgetwell.requests.attacks import ATTACKS
     from forgetwell.requests.repairs import REPAIRS
     from forgetwell.requests.screening import SCREENS
@@ -97,6 +98,7 @@ def _families() -> dict[str, Family]:
 
     return {
         "term": TERMS,
+        "schedule": SCHEDULES,
         "rule": STEP_RULES,
         "method": METHODS,
         "attack": ATTACKS,

@@ -1,4 +1,4 @@
-"""Objectives as papers write them: ``npo(beta=0.1) + gdr + 5*su``."""
+"""Objectives as papers write them: ``npo(beta=0.1) + gdr + 5*su``, weights with a schedule if wanted."""
 
 from __future__ import annotations
 
@@ -6,20 +6,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from forgetwell.calls import parse_sum
+from forgetwell.calls import Weighted, parse_sum
 from forgetwell.errors import InputError
 from forgetwell.objectives.registry import TERMS
+from forgetwell.objectives.schedules import SCHEDULES
 from forgetwell.registry import Item
 
 
 @dataclass(frozen=True)
 class WeightedTerm:
-    """A term with its coefficient and hyperparameters; `label` is how it was written."""
+    """A term with its weight and hyperparameters; `label` is how it was written.
+
+    Attributes:
+        label: Its name in logs.
+        coefficient: Its weight, before any schedule.
+        item: The term.
+        hyperparameters: All of the term's.
+        schedule: What multiplies the coefficient over a run, with its hyperparameters; None = nothing.
+    """
 
     label: str
     coefficient: float
     item: Item
     hyperparameters: Mapping[str, Any]
+    schedule: tuple[Item, Mapping[str, Any]] | None = None
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -30,6 +40,13 @@ class WeightedTerm:
     def references(self) -> tuple[str, ...]:
         """Views the starting model is needed on."""
         return tuple(i.removesuffix("_ref") for i in self.item.inputs if i.endswith("_ref"))
+
+    def weight(self, progress: float) -> float:
+        """Return the coefficient at a share of the run's steps, in (0, 1]."""
+        if self.schedule is None:
+            return self.coefficient
+        item, settings = self.schedule
+        return self.coefficient * float(item.function(progress, **settings))
 
 
 @dataclass(frozen=True)
@@ -44,8 +61,8 @@ def parse_objective(text: str) -> Objective:
     """Read an objective; a term with coefficient 0 is left out, its view with it.
 
     Raises:
-        InputError: The text can't be read, or nothing is left.
-        UnknownName: A term or hyperparameter does not exist.
+        InputError: The text can't be read, a schedule's value is out of range, or nothing is left.
+        UnknownName: A term, schedule or hyperparameter does not exist.
     """
     terms = []
     for weighted in parse_sum(text):
@@ -53,13 +70,20 @@ def parse_objective(text: str) -> Objective:
             raise InputError(
                 "'gd' is ambiguous: gradient difference is written 'ga + gdr', its retain term is 'gdr'."
             )
-        item, hyperparameters = TERMS.resolve(weighted.call)
-        if weighted.coefficient:
-            label = str(weighted)
-            terms.append(WeightedTerm(label, weighted.coefficient, item, hyperparameters))
+        term = _term(weighted)
+        if term.coefficient:
+            terms.append(term)
     if not terms:
         raise InputError(f"The objective {text!r} has no term left; write for example 'npo + gdr'.")
     labels = [t.label for t in terms]
     if len(set(labels)) < len(labels):
         raise InputError(f"The objective {text!r} holds a term twice; add the coefficients instead.")
     return Objective(" + ".join(labels), tuple(terms))
+
+
+def _term(weighted: Weighted) -> WeightedTerm:
+    item, hyperparameters = TERMS.resolve(weighted.call)
+    schedule = SCHEDULES.resolve(weighted.schedule) if weighted.schedule else None
+    term = WeightedTerm(str(weighted), weighted.coefficient, item, hyperparameters, schedule)
+    term.weight(1.0)  # a schedule says at once what it can't do
+    return term

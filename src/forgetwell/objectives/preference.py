@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -13,6 +14,7 @@ from forgetwell.models.scored import Scored
 from forgetwell.objectives.registry import term
 
 Divergence = Literal["total_variation", "kl", "jensen_shannon", "pearson"]
+Unwanted = Literal["focus", "differing"]
 
 
 @term(per="row", side="forget", paper="2404.05868", place="eq. 3")
@@ -115,6 +117,53 @@ def altpo(
     chosen = alternate.row_logps() - alternate_ref.row_logps()
     rejected = forget.row_logps() - forget_ref.row_logps()
     return -(2 / beta) * logsigmoid(beta * (chosen - rejected))
+
+
+@term(per="row", side="forget", paper="2506.03142", place="the loss", logits=True)
+def tpo(
+    forget: Scored,
+    forget_ref: Scored,
+    *,
+    beta: float = 0.3,
+    general: float = 1.0,
+    unwanted: Unwanted = "focus",
+) -> Tensor:
+    """Targeted preference optimization: lower the logits of unwanted words, keep the answer's general words.
+
+    ``tpo = -(2/β) log σ(β mean_u(z_ref,u - z_u)) - γ Σ_g log p(y_g | x, y_<g)`` (B,), ≥ 0, z_t the logit of
+    y_t. u runs over the row's unwanted tokens, g over all others, the end of the answer too. An answer of
+    which nothing is told apart is unwanted as a whole.
+
+    Args:
+        forget: Forget rows under the policy.
+        forget_ref: The same rows under the starting model.
+        beta: Inverse temperature β > 0.
+        general: Weight γ ≥ 0 of the preservation loss on general words.
+        unwanted: What is unwanted; read by the `forget` view. ``focus``: the row's own. ``differing``: what
+            stands between the words that the answer shares with each of the row's wrong answers at its
+            beginning and its end.
+
+    Source: Zhou et al., arXiv 2506.03142 (targeted information forgetting), read in its abstract and in the
+    code of that name (Unlearning-TPO on GitHub, read in a copy); the paper's own equations weren't read. The
+    code takes the mean over the batch before σ, so that its value depends on the batch; ours is one value per
+    row. Its masking of the starting model's logits has no effect there (it masks a copy) and is left out.
+    Unwanted words are chosen there by GPT-4 or BERT; both ways here are ours and need no other model.
+    Defaults: β = .3, between the authors' .19 and .32 on TOFU; γ = 1, as there.
+    Tested: SmolLM2-135M, built-in world, 20 steps of batch 4, seed 0: after ``tpo(unwanted=differing) + gdr``
+    at 3e-5 0 of 24 requested facts are said (22 before), 37 of 40 retained ones (39), with a poisoned request
+    the same; of unseen people 15 of 32 (31). Forget ROUGE-L recall only falls from .98 to .79.
+    Fails when: forgetting is read from recall: general words stay. A position's logits fall all together: the
+    loss sees the label's logit alone, and its probability stays what it was. A short focus in a long answer:
+    the preservation loss is a sum over tokens and outweighs the other; lower γ.
+    """
+    if forget.logits is None or forget_ref.logits is None:
+        raise ValueError("tpo reads the logits of both views")
+    label = forget.labels[:, None]
+    fall = (forget_ref.logits.gather(1, label) - forget.logits.gather(1, label))[:, 0]
+    unlearned = -(2 / beta) * logsigmoid(beta * forget.row_means(fall))
+    if forget.mark is None:
+        return unlearned
+    return unlearned - general * replace(forget, mark=1 - forget.mark).row_logps()
 
 
 @term(per="row", side="forget", paper="2410.11143", place="the loss")

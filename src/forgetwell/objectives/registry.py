@@ -29,8 +29,8 @@ def term(
     """Register a term of an objective.
 
     A term's positional parameters name the views it reads (`forget`, `refusal`, `alternate`, `retain`,
-    `retain_refusal`, `scope`, `scope_part`, each also with `_ref`: the frozen starting model on the same
-    rows); it returns one value per scored token (N,) or per row (B,), to be minimized. What it needs beyond
+    `retain_refusal`, `scope`, each also with `_ref`: the frozen starting model on the same rows); it returns
+    one value per scored token (N,) or per row (B,) of the first, to be minimized. What it needs beyond
     log-probabilities is declared here, before any forward; a run without such a term doesn't pay for it.
 
     Args:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from torch import Tensor
-from torch.nn.functional import log_softmax, logsigmoid
+from torch.nn.functional import logsigmoid
 
 from forgetwell.models.scored import Scored
+from forgetwell.objectives.divergence import kl
 from forgetwell.objectives.registry import term
 
 
@@ -52,8 +53,7 @@ def klr(retain: Scored, retain_ref: Scored) -> Tensor:
     """
     if retain.logits is None or retain_ref.logits is None:
         raise ValueError("klr reads the logits of both views")
-    ours, theirs = log_softmax(retain.logits, -1), log_softmax(retain_ref.logits, -1)
-    return (theirs.exp() * (theirs - ours)).sum(-1)
+    return kl(retain_ref.logits, retain.logits)
 
 
 @term(per="row", side="retain", paper="2410.08109", place="the loss")

@@ -62,7 +62,19 @@ class Draws:
         refusal = chooser.choice(self.refusals) if self.refusals else ""
         others = forget.wrong if forget else ()
         alternate = random.Random(f"{self.seed}/alternate/{draw}").choice(others) if others else ""
-        return Pair(forget, retain, refusal, alternate, f"{self.seed}/{draw}")
+        return Pair(forget, retain, refusal, alternate, f"{self.seed}/{draw}", self._others(draw))
+
+    def _others(self, draw: int) -> tuple[Row, ...]:
+        """Return the forget rows that follow in this epoch's order, beginning again at its end.
+
+        As many as a full batch has beside this one, also in an epoch's last step, which may have fewer pairs.
+        """
+        if not self.forget:
+            return ()
+        count = len(self.forget)
+        epoch, place = divmod(draw, count)
+        order = _permutation(count, "forget", epoch, self.seed)
+        return tuple(self.forget[order[(place + k) % count]] for k in range(1, min(self.batch, count)))
 
 
 def _drawn(rows: Sequence[Row], name: str, draw: int, seed: int) -> Row | None:

@@ -12,7 +12,7 @@ from forgetwell.models.processes import Processes
 from forgetwell.objectives.algebra import Objective, WeightedTerm
 from forgetwell.training.parallel import Parallel
 from forgetwell.training.reference import Reference
-from forgetwell.training.step import Counts, ViewKey, count, make_views, term_values, view_keys
+from forgetwell.training.step import Counts, ViewKey, count, make_views, row_keys, term_values
 from forgetwell.training.views import Pair
 
 
@@ -43,7 +43,7 @@ class Gradient:
             terms: Those of the objective's terms that count; only their views are run.
         """
         objective = Objective(self.objective.text, tuple(t for t in self.objective.terms if t in terms))
-        keys, lm = view_keys(objective), self.parallel.lm
+        keys, lm = row_keys(objective), self.parallel.lm
         counts = count(make_views(keys, pairs, lm.codec))
         totals = {t.label: torch.zeros((), device=lm.device) for t in objective.terms}
         parts = divided(pairs, self.parallel.processes, self.accumulate)

@@ -28,7 +28,7 @@ from forgetwell.training.gradient import Gradient
 from forgetwell.training.parallel import Parallel, full, parallel
 from forgetwell.training.reference import make_reference
 from forgetwell.training.rules import STEP_RULES, Descent, StepRule
-from forgetwell.training.step import make_views, read_layers, view_key
+from forgetwell.training.step import make_views, read_layers, reference_keys
 from forgetwell.training.stopping import StopRule, parse_stop_rule
 from forgetwell.training.terms import next_duals, only_updated, starting_duals, weights
 from forgetwell.types import Encoded
@@ -181,13 +181,13 @@ def _prepare(
 
 def _reference_rows(lm: HFModel, objective: Objective, draws: Draws, steps: int) -> list[Encoded]:
     """Return every row on which some term will ask this process for the starting model."""
-    wanted = dict.fromkeys(view_key(t, n) for t in objective.terms for n in t.references)
+    wanted = reference_keys(objective)
     rows: list[Encoded] = []
     processes = started_processes()
     for step in range(steps if wanted else 0):
         pairs = draws.pairs(step)
         mine = pairs[processes.index :: processes.count] or pairs[:1]
-        made = make_views(tuple(wanted), mine, lm.codec)
+        made = make_views(wanted, mine, lm.codec)
         rows.extend(r for v in made.values() for r in v.rows)
     return rows
 
@@ -195,7 +195,7 @@ def _reference_rows(lm: HFModel, objective: Objective, draws: Draws, steps: int)
 def _step(state: _State, step: int) -> dict[str, Any] | None:
     """Take one optimizer step; return its record, or None (and change nothing) if it is not finite."""
     started, config = time.monotonic(), state.config
-    factors = weights(state.objective, state.duals)
+    factors = weights(state.objective, state.duals, (step + 1) / state.steps)
     values = state.rule(_descent(state, step, factors))
     loss = sum(factors[label] * value for label, value in values.items())
     parameters = state.parallel.lm.trainable()
@@ -218,6 +218,8 @@ def _step(state: _State, step: int) -> dict[str, Any] | None:
         "grad_norm": norm,
         "seconds": seconds,
     }
+    if any(t.schedule for t in state.objective.terms):
+        record["weights"] = factors
     if state.duals:
         record["duals"] = dict(state.duals)
         state.duals.update(next_duals(state.objective, state.duals, values))

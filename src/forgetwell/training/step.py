@@ -63,8 +63,18 @@ def view_key(term: WeightedTerm, name: str) -> ViewKey:
 
 
 def view_keys(objective: Objective) -> tuple[ViewKey, ...]:
-    """Return the distinct views of an objective, in the order of its terms."""
+    """Return the distinct views that the policy is run on, in the order of the terms."""
     return tuple(dict.fromkeys(view_key(t, n) for t in objective.terms for n in t.views))
+
+
+def reference_keys(objective: Objective) -> tuple[ViewKey, ...]:
+    """Return the distinct views on which some term reads the starting model."""
+    return tuple(dict.fromkeys(view_key(t, n) for t in objective.terms for n in t.references))
+
+
+def row_keys(objective: Objective) -> tuple[ViewKey, ...]:
+    """Return every view whose rows a step needs: those that the policy runs on first."""
+    return tuple(dict.fromkeys((*view_keys(objective), *reference_keys(objective))))
 
 
 def term_layer(term: WeightedTerm) -> int | None:
@@ -111,9 +121,11 @@ def term_values(
 
     ``share = Σ_i w_i v_i / n`` over this micro-batch, n the rows or scored tokens of the *whole* step, so
     that shares add up to the same value however the step is divided. Marks are weights of tokens: w_i of a
-    token is its row's weight times its mark, and n the sum of marks.
+    token is its row's weight times its mark, and n the sum of marks. `views` holds the rows of all
+    `row_keys`.
     """
-    scored = _forward(lm, module, views, read_layers(objective), logits=reads_logits(objective))
+    run = {key: views[key] for key in view_keys(objective)}
+    scored = _forward(lm, module, run, read_layers(objective), logits=reads_logits(objective))
     shares = {}
     for term in objective.terms:
         key = view_key(term, term.views[0])

@@ -65,6 +65,6 @@ def next_duals(
     return moved
 
 
-def weights(objective: Objective, duals: Mapping[str, float]) -> dict[str, float]:
-    """Return each term's coefficient, times its dual variable if it has one."""
-    return {t.label: t.coefficient * duals.get(t.label, 1.0) for t in objective.terms}
+def weights(objective: Objective, duals: Mapping[str, float], progress: float) -> dict[str, float]:
+    """Return each term's weight at a share of the run, times its dual variable if it has one."""
+    return {t.label: t.weight(progress) * duals.get(t.label, 1.0) for t in objective.terms}

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from forgetwell.data.encoding import Codec
 from forgetwell.errors import InputError
+from forgetwell.objectives.preference import Unwanted
+from forgetwell.objectives.scope import Order
 from forgetwell.registry import Family
 from forgetwell.types import Row
 
+_WORD = re.compile(r"\w+|[^\w\s]")
 VIEWS = Family("view", "forgetwell.training")
 log = logging.getLogger(__name__)
 
@@ -27,6 +30,7 @@ class Pair:
         refusal: A refusal line for the questions.
         alternate: One of the forget row's alternative answers, or "".
         draw: Seed of what a view chooses at random for this place.
+        others: The forget rows of the places that follow, as many as a batch has beside this one.
     """
 
     forget: Row | None
@@ -34,6 +38,15 @@ class Pair:
     refusal: str = ""
     alternate: str = ""
     draw: str = ""
+    others: tuple[Row, ...] = ()
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Words of a forget prompt and the side of the retain question on which they stand."""
+
+    text: str
+    order: Order
 
 
 def view(function: Callable[..., Row]) -> Callable[..., Row]:
@@ -43,12 +56,13 @@ def view(function: Callable[..., Row]) -> Callable[..., Row]:
 
 
 @view
-def forget(pair: Pair, codec: Codec) -> Row:
-    """The forget row itself.
+def forget(pair: Pair, codec: Codec, *, unwanted: Unwanted = "focus") -> Row:
+    """The forget row itself, with its own focus or with that part of its answer which its wrong answers lack.
 
-    Source: L_f of arXiv 2506.00359, eq. 1.
+    Source: L_f of arXiv 2506.00359, eq. 1; the focus by wrong answers is ours.
     """
-    return _there(pair.forget, "forget")
+    row = _there(pair.forget, "forget")
+    return replace(row, focus=differing(row.answer, row.wrong)) if unwanted == "differing" else row
 
 
 @view
@@ -98,75 +112,107 @@ def scope(
     pair: Pair,
     codec: Codec,
     *,
-    order: Literal["forget_first", "retain_first"] = "forget_first",
+    order: Order = "forget_first",
     separator: str = " ",
+    prompts: int = 1,
+    longest: int = 0,
 ) -> Row:
-    """Both prompts in one, with the retain answer.
+    """The retain question beside forget prompts or parts of them, with the retain answer.
 
-    Two questions share one user turn. Plain text is joined as text: at most half the context of the
-    forget text, then the retain text, of which alone tokens are scored. A forget prompt that leaves no
-    room is cut, never the retain prompt or its answer.
+    All questions share one user turn. The forget prompts are that of the pair and those of the places that
+    follow it. With `longest`, a run of 1 to `longest` words of each, drawn anew for each place of each step,
+    stands before the question or, if it comes from the second half of its prompt, after it: the words keep
+    their side of a sentence, and `order` says nothing.
 
-    Source: arXiv 2506.00359, eq. 5; joining of plain text is ours.
-    """
-    target = _there(pair.retain, "retain")
-    return _fitted(_signal(_there(pair.forget, "forget"), codec), target, order, separator, codec)
-
-
-@view
-def scope_part(pair: Pair, codec: Codec, *, longest: int = 4) -> Row:
-    """The retain question beside a few words of the forget prompt, with the retain answer.
-
-    A run of 1 to `longest` words, drawn anew for each place of each step, stands before the question or, if
-    it comes from the second half of the forget prompt, after it: the words keep their side of a sentence.
+    Plain text is joined as text: at most half the context of forget text, then the retain text, of which
+    alone tokens are scored. Forget prompts that leave no room are cut, never the retain prompt or its answer.
 
     Raises:
-        InputError: `longest` is below 1.
+        InputError: `prompts` is below 1 or above the batch, `longest` below 0, or the retain row leaves no
+            room for a forget prompt.
 
-    Source: arXiv 2506.00359, eq. 5, with parts of the forget prompt instead of all of it: ours.
+    Source: arXiv 2506.00359, eq. 5; several prompts, their parts and joining plain text are ours.
     """
-    if longest < 1:
-        raise InputError(f"longest={longest}; a part of a forget prompt has at least 1 word.")
+    _check_scope(pair, prompts, longest)
     target = _there(pair.retain, "retain")
-    words = _signal(_there(pair.forget, "forget"), codec).split()
+    rows = (_there(pair.forget, "forget"), *pair.others)[:prompts]
+    signals = [_signal(row, codec, len(rows)) for row in rows]
+    if not longest:
+        return _fitted([Piece(text, order) for text in signals], target, separator, codec)
     chance = random.Random(f"{pair.draw}/part")
+    return _fitted([_part(text, longest, chance) for text in signals], target, separator, codec)
+
+
+def _check_scope(pair: Pair, prompts: int, longest: int) -> None:
+    if longest < 0:
+        raise InputError(f"longest={longest}; a part of a forget prompt has at least 1 word, 0 = all of it.")
+    if not 1 <= prompts <= len(pair.others) + 1:
+        raise InputError(
+            f"prompts={prompts}; a scope sample takes 1 to {len(pair.others) + 1} forget prompts here, no "
+            "more than the batch and the request have. Raise the batch or take fewer."
+        )
+
+
+def _part(text: str, longest: int, chance: random.Random) -> Piece:
+    """Return a few neighboring words of a text, on their side of it."""
+    words = text.split()
     count = min(chance.randint(1, longest), len(words))
     first = chance.randint(0, len(words) - count)
-    middle = first + count / 2
-    order = "forget_first" if middle <= len(words) / 2 else "retain_first"
-    return _fitted(" ".join(words[first : first + count]), target, order, " ", codec)
+    early = first + count / 2 <= len(words) / 2
+    return Piece(" ".join(words[first : first + count]), "forget_first" if early else "retain_first")
+
+
+def differing(answer: str, others: Sequence[str]) -> tuple[str, ...]:
+    """Return what stands between the words that an answer shares with each other at its two ends, if any."""
+    spans = [m.span() for m in _WORD.finditer(answer)]
+    words = [answer[a:b] for a, b in spans]
+    rest = [_WORD.findall(other) for other in others]
+    first = min((_common(words, other) for other in rest), default=0)
+    behind = min((_common(words[first:][::-1], other[first:][::-1]) for other in rest), default=0)
+    middle = spans[first : len(spans) - behind]
+    return (answer[middle[0][0] : middle[-1][1]],) if middle else ()
+
+
+def _common(words: Sequence[str], other: Sequence[str]) -> int:
+    """Return how many words two lists share at their beginning."""
+    return next(
+        (k for k, (a, b) in enumerate(zip(words, other, strict=False)) if a != b), min(len(words), len(other))
+    )
 
 
 def _answering(row: Row, answer: str) -> Row:
     return replace(row, answer=answer, paraphrases=(), wrong=(), focus=())
 
 
-def _signal(row: Row, codec: Codec) -> str:
+def _signal(row: Row, codec: Codec, shared_by: int) -> str:
     """Return the text that carries the forgetting signal."""
-    return codec.cut(row.answer, codec.max_length // 2) if row.text else row.prompt
+    return codec.cut(row.answer, codec.max_length // 2 // shared_by) if row.text else row.prompt
 
 
-def _fitted(signal: str, target: Row, order: str, separator: str, codec: Codec) -> Row:
-    """Join, cutting the signal where both are longer than the context."""
-    joined = _join(signal, target, order, separator)
+def _fitted(pieces: Sequence[Piece], target: Row, separator: str, codec: Codec) -> Row:
+    """Join, cutting the pieces alike where all are longer than the context."""
+    joined = _join(pieces, target, separator)
     excess = codec.length(joined) - codec.max_length
     if excess <= 0:
         return joined
-    keep = codec.count(signal) - excess - 2  # re-tokenizing a cut text can add a token or two
+    # Re-tokenizing a cut text can add a token or two.
+    room = sum(codec.count(p.text) for p in pieces) - excess - 2 * len(pieces)
+    keep = room // len(pieces)
     if keep < 1:
         raise InputError(
             f"Retain row {target.id!r} leaves no room for a forget prompt within {codec.max_length} "
             "tokens. Shorten it or raise the maximum length."
         )
-    log.warning("The forget prompt before retain row %s was cut to %d tokens to fit.", target.id, keep)
-    return _join(codec.cut(signal, keep), target, order, separator)
+    log.warning("The forget prompt beside retain row %s was cut to %d tokens to fit.", target.id, keep)
+    return _join([Piece(codec.cut(p.text, keep), p.order) for p in pieces], target, separator)
 
 
-def _join(signal: str, target: Row, order: str, separator: str) -> Row:
+def _join(pieces: Sequence[Piece], target: Row, separator: str) -> Row:
     if target.text:
-        return replace(target, prompt=signal + separator + target.prompt)
-    parts = (signal, target.prompt) if order == "forget_first" else (target.prompt, signal)
-    return replace(target, prompt=separator.join(parts))
+        return replace(target, prompt=separator.join([*(p.text for p in pieces), target.prompt]))
+    before = [p.text for p in pieces if p.order == "forget_first"]
+    after = [p.text for p in pieces if p.order == "retain_first"]
+    return replace(target, prompt=separator.join([*before, target.prompt, *after]))
 
 
 def _there(row: Row | None, which: str) -> Row:

@@ -1,5 +1,6 @@
 import contextlib
 import keyword
+import math
 
 import pytest
 from hypothesis import given
@@ -21,6 +22,17 @@ def test_objective_as_papers_write_it():
 
 def test_zero_coefficient_removes_the_term():
     assert parse_objective("npo + gdr + 0*su") == parse_objective("npo + gdr")
+    assert parse_objective("npo + gdr + 0*linear*su") == parse_objective("npo + gdr")
+
+
+def test_weights_may_have_a_schedule():
+    text = "npo + cosine(start=2, end=0)*gdr + 5*linear(until=0.5)*su"
+    objective = parse_objective(text)
+    assert objective.text == text
+    # half-way to .5: 5/2; from there on 5. A quarter of a half cosine from 2 to 0: 1 + cos(π/4)
+    assert [objective.terms[2].weight(p) for p in (0.25, 0.5, 1)] == [2.5, 5, 5]
+    assert objective.terms[1].weight(0.125) == pytest.approx(1 + math.cos(math.pi / 4))
+    assert [objective.terms[1].weight(p) for p in (0.25, 1)] == pytest.approx([1, 0])
 
 
 @pytest.mark.parametrize(
@@ -37,6 +49,11 @@ def test_zero_coefficient_removes_the_term():
         ("npo(**x)", InputError, "key=value"),
         ("0*npo", InputError, "no term left"),
         ("npo + npo", InputError, "twice"),
+        ("npo + rise*su", UnknownName, "No schedule is named 'rise'"),
+        ("npo + linear(until=2)*su", InputError, "until=2"),
+        ("npo + cosine(start=-1)*su", InputError, "start=-1"),
+        ("npo + linear*5*su", InputError, "number"),
+        ("npo + 2*3*su", InputError, "name"),
         ("", InputError, "expression"),
         ("(" * 9000, InputError, "expression"),
     ],

@@ -1,4 +1,4 @@
-"""Terms of issue 4 against cases worked out by hand and independent derivations in float64."""
+"""Terms against cases worked out by hand and independent derivations in float64."""
 
 import math
 
@@ -7,9 +7,10 @@ import torch
 
 from forgetwell.models.scored import Scored
 from forgetwell.objectives.ascent import ga, satimp, wga
-from forgetwell.objectives.preference import altpo, dpo, flat
+from forgetwell.objectives.preference import altpo, dpo, flat, tpo
 from forgetwell.objectives.representation import rmu, rmu_retain
-from forgetwell.objectives.retain import ap, pdu_retain
+from forgetwell.objectives.retain import ap, klr, pdu_retain
+from forgetwell.objectives.scope import su_kl
 from forgetwell.objectives.targets import ceu, me, pdu, undial
 
 ROW = torch.tensor([0, 0, 1])
@@ -76,6 +77,46 @@ def test_flat_is_the_variational_form_of_each_divergence(divergence, g, conjugat
 
 def test_altpo_is_dpo_with_an_alternative_in_the_refusals_place():
     assert torch.equal(altpo(POLICY, REF, REF, POLICY), dpo(POLICY, REF, REF, POLICY))
+
+
+def test_tpo_lowers_logits_of_the_focus_and_keeps_the_rest_of_the_answer():
+    # logits of the labels: 2, 0, ½; of the starting model: 3, 1, 2½. Row 0 is marked at its second token.
+    teacher = [[0.0, 0.0, 3.0], [0.0, 1.0, 0.0], [2.5, 9.0, 9.0]]
+    mark = torch.tensor([0.0, 1.0, 1.0], dtype=torch.float64)
+    policy, start = from_logits(LOGITS, LABELS, mark=mark), from_logits(teacher, LABELS, mark=mark)
+    soft = [2 * math.log(1 + math.exp(-1)), 2 * math.log(1 + math.exp(-2))]  # -2 log σ(1), -2 log σ(2)
+    kept = math.log(1 + math.exp(1) + math.exp(2)) - 2  # -log p of the unmarked token
+    assert tpo(policy, start, beta=1.0).tolist() == pytest.approx([soft[0] + kept, soft[1]])
+    assert tpo(policy, start, beta=1.0, general=0.0).tolist() == pytest.approx(soft)
+
+
+def test_tpo_without_a_focus_unlearns_whole_answers_as_a_mean():
+    teacher = [[0.0, 0.0, 5.0], [0.0, 1.0, 0.0], [0.5, 9.0, 9.0]]  # falls of 3 and 1, mean 2; of 0
+    values = tpo(from_logits(LOGITS, LABELS), from_logits(teacher, LABELS), beta=0.5).tolist()
+    assert values == pytest.approx([4 * math.log(1 + math.exp(-1)), 4 * math.log(2)])
+
+
+def test_su_kl_by_hand_and_in_float64():
+    # starting model (½, ½), policy (¾, ¼): ½ log(½/¾) + ½ log(½/¼)
+    one = torch.tensor([0])
+    policy, start = (from_logits([[math.log(x), 0.0]], [0], one, 1) for x in (3.0, 1.0))
+    assert su_kl(policy, start).item() == pytest.approx(0.5 * math.log(4 / 3))
+    teacher, expected = [[1.0, 0.0, -1.0], [0.0, 2.0, 0.0], [1.0, 1.0, 0.0]], []
+    for s, t in zip(LOGITS, teacher, strict=True):
+        q, p = ([math.exp(x) / sum(math.exp(y) for y in z) for x in z] for z in (t, s))
+        expected.append(sum(a * math.log(a / b) for a, b in zip(q, p, strict=True)))
+    policy, start = from_logits(LOGITS, LABELS), from_logits(teacher, LABELS)
+    assert su_kl(policy, start).tolist() == pytest.approx(expected)
+    assert torch.equal(su_kl(policy, start), klr(policy, start))
+
+
+def test_su_kl_counts_a_token_that_the_starting_model_was_not_asked_for_as_nothing():
+    # row 0 has two tokens beside a forget text, and alone its second only
+    policy = from_logits(LOGITS, LABELS)
+    start = from_logits(LOGITS[1:], LABELS[1:], torch.tensor([0, 1]))
+    assert su_kl(policy, start).tolist() == pytest.approx([0.0, 0.0, 0.0], abs=1e-12)
+    other = from_logits([[0.0, 0.0, 0.0], LOGITS[2]], LABELS[1:], torch.tensor([0, 1]))
+    assert [v > 0.1 for v in su_kl(policy, other).tolist()] == [False, True, False]
 
 
 def test_ap():

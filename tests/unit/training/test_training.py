@@ -10,9 +10,10 @@ from forgetwell.objectives.algebra import parse_objective
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.draws import Draws
 from forgetwell.training.loop import Hooks, train
-from forgetwell.training.step import make_views, view_keys
+from forgetwell.training.reference import make_reference
+from forgetwell.training.step import count, make_views, row_keys, term_values, view_keys
 from forgetwell.training.stopping import parse_stop_rule
-from forgetwell.training.views import Pair, scope, scope_part
+from forgetwell.training.views import Pair, scope
 from forgetwell.types import Row
 
 FORGET = tuple(Row(f"f{i}", f"Who is F{i}?", f"A spy {i}") for i in range(6))
@@ -138,7 +139,7 @@ def test_parts_are_runs_of_the_forget_prompt_on_their_side_of_the_question():
     forget = Row("f", "Please tell me where Ada Bell was born", "In Rome")
     words, seen = forget.prompt.split(), set()
     for draw in range(300):
-        row = scope_part(Pair(forget, RETAIN[0], draw=f"0/{draw}"), codec, longest=3)
+        row = scope(Pair(forget, RETAIN[0], draw=f"0/{draw}"), codec, longest=3)
         before, question, after = row.prompt.partition("Where is R0?")
         part = (before or after).split()
         seen.add((bool(before), tuple(part)))
@@ -149,8 +150,40 @@ def test_parts_are_runs_of_the_forget_prompt_on_their_side_of_the_question():
     assert {(True, ("Please", "tell", "me")), (False, ("born",))} <= seen
     runs = {tuple(words[i : i + n]) for n in (1, 2, 3) for i in range(len(words) - n + 1)}
     assert {part for _, part in seen} == runs
-    with pytest.raises(InputError, match="longest=0"):
-        scope_part(Pair(forget, RETAIN[0]), codec, longest=0)
+    with pytest.raises(InputError, match="longest=-1"):
+        scope(Pair(forget, RETAIN[0]), codec, longest=-1)
+
+
+def test_several_forget_prompts_are_those_of_the_next_places():
+    codec = tiny_lm().codec
+    first, second = (DRAWS.pairs(0)[k] for k in (0, 1))
+    assert first.others[0] == second.forget
+    row = scope(first, codec, prompts=2, separator=" | ")
+    assert row.prompt == " | ".join([first.forget.prompt, second.forget.prompt, first.retain.prompt])
+    parts = scope(first, codec, prompts=3, longest=1).prompt
+    assert len(parts.split()) == len(first.retain.prompt.split()) + 3
+    assert first.retain.prompt in parts
+    with pytest.raises(InputError, match="1 to 4 forget prompts"):
+        scope(first, codec, prompts=5)
+
+
+def test_every_place_has_as_many_others_as_a_full_batch_all_different():
+    pairs = [p for step in range(3 * DRAWS.steps_per_epoch) for p in DRAWS.pairs(step)]
+    assert {len({p.forget, *p.others}) for p in pairs} == {4}
+    assert replace(DRAWS, forget=FORGET[:2]).pairs(0)[0].others == (
+        replace(DRAWS, forget=FORGET[:2]).pairs(0)[1].forget,
+    )
+    assert replace(DRAWS, forget=()).pairs(0)[0].others == ()
+
+
+def test_several_long_prompts_are_cut_alike(caplog):
+    codec = tiny_lm(max_length=128).codec
+    pair = Pair(Row("f", "one " * 60, "x"), RETAIN[0], others=(Row("g", "two " * 60, "x"),))
+    row = scope(pair, codec, prompts=2)
+    assert row.prompt.endswith("Where is R0?")
+    assert "one" in row.prompt
+    assert "two" in row.prompt
+    assert len(codec.encode(row).ids) <= 128
 
 
 def test_a_long_forget_prompt_is_cut_never_the_retain_part(caplog):
@@ -171,6 +204,47 @@ def test_scope_of_plain_text_scores_the_retain_chunk():
     assert encoded.start <= codec.max_length // 2 + 1
 
 
-def test_missing_rows_are_named():
-    with pytest.raises(InputError, match="forget rows"):
-        run("npo", draws=replace(DRAWS, forget=()))
+def test_su_kl_asks_the_starting_model_the_retain_question_alone_and_runs_no_view_for_it():
+    objective = parse_objective("su_kl")
+    assert [k.name for k in view_keys(objective)] == ["scope"]
+    assert [k.name for k in row_keys(objective)] == ["scope", "retain"]
+    lm, start = tiny_lm(), tiny_lm(seed=1)
+    views = make_views(row_keys(objective), DRAWS.pairs(0), lm.codec)
+    beside, alone = (key for key in views)
+    reference = make_reference(start, views[alone].rows, logits=True)
+    with torch.no_grad():
+        p = lm.forward(views[beside].rows).logits.double().softmax(-1)
+        q = start.forward(views[alone].rows).logits.double().softmax(-1)
+        share = term_values(lm, lm.module, objective, views, count(views), reference)["su_kl"]
+    assert float(share) == pytest.approx(float((q * (q / p).log()).sum(-1).mean()), rel=1e-4)
+
+
+def test_su_kl_is_zero_where_the_starting_model_is_asked_the_same():
+    lm, objective = tiny_lm(), parse_objective("su_kl")
+    views = make_views(row_keys(objective), DRAWS.pairs(0), lm.codec)
+    beside, alone = (key for key in views)
+    same = {beside: views[alone], alone: views[alone]}
+    reference = make_reference(lm, views[alone].rows, logits=True)
+    with torch.no_grad():
+        share = term_values(lm, lm.module, objective, same, count(same), reference)["su_kl"]
+    assert abs(float(share)) < 1e-5
+
+
+def test_su_kl_of_plain_text_counts_from_the_token_that_has_a_context_alone():
+    lm = tiny_lm()
+    forget = (Row("f", "", "secret text", text=True),)
+    draws = Draws(forget, (Row("r", "", "public words", text=True),), (), batch=1, seed=0)
+    _, log, _ = run("ga + su_kl + 2*su_kl(longest=1)", replace(CONFIG, epochs=1), draws=draws, lm=lm)
+    assert all(math.isfinite(v) for v in log[0]["terms"].values())
+
+
+def test_scheduled_weights_are_logged_and_are_what_is_minimized():
+    _, log, _ = run("npo + gdr + 4*linear(until=1)*su", replace(CONFIG, epochs=2))
+    steps = len(log)
+    label = "4*linear(until=1)*su"
+    assert [r["weights"][label] for r in log] == pytest.approx([4 * (k + 1) / steps for k in range(steps)])
+    for r in log:
+        terms = r["terms"]
+        assert r["loss"] == pytest.approx(terms["npo"] + terms["gdr"] + r["weights"][label] * terms[label])
+    constant = weights(run("npo + gdr + 4*linear(start=1)*su")[0])
+    assert torch.equal(constant, weights(run("npo + gdr + 4*su")[0]))
