@@ -97,7 +97,13 @@ def files(tmp_path):
 
 def command(files, out, *more):
     """Return an unlearn command for a launcher."""
-    settings = {"--epochs": "2", "--lr": "1e-3", "--batch": "2", "--checkpoint-every": "1"}
+    settings = {
+        "--epochs": "2",
+        "--lr": "1e-3",
+        "--batch": "2",
+        "--checkpoint-every": "1",
+        "--dtype": "float32",
+    }
     flags = [part for item in {**files, **settings, "--out": str(out)}.items() for part in item]
     return ["--module", "forgetwell", "unlearn", *flags, *more]
 
@@ -106,7 +112,7 @@ def interrupted_alone(files, out):
     """Leave the command's run as one process that was stopped after two of four steps."""
     config = TrainConfig(lr=1e-3, epochs=2, batch=2, checkpoint_every=1)
     request, retain = read_request(files["--request"]), read_rows(files["--retain"])
-    job = Job("unlearn", files["--model"], request, retain, files["--objective"], config)
+    job = Job("unlearn", files["--model"], request, retain, files["--objective"], config, dtype="float32")
     with pytest.raises(InterruptedError):
         run_job(job, out, progress=stop_at(3))
     assert (out / CHECKPOINT).exists()
@@ -122,7 +128,7 @@ def test_the_command_trains_and_saves_an_ordinary_folder(tmp_path, files, kind):
     for run in ("run", "moved"):
         assert read_manifest(tmp_path / run)["processes"] == {"count": 2, "kind": kind}
     rows = read_rows(files["--request"])
-    whole, moved = (load(str(tmp_path / run)).score(rows) for run in ("run", "moved"))
+    whole, moved = (load(str(tmp_path / run), dtype="float32").score(rows) for run in ("run", "moved"))
     close([s.logps for s in moved], [s.logps for s in whole], 2e-3)
     saved = AutoModelForCausalLM.from_pretrained(str(tmp_path / "run" / "model"))
     assert saved.get_input_embeddings().weight is saved.get_output_embeddings().weight

@@ -90,12 +90,13 @@ def says_first(message: str) -> bool:
     """
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return True
-    from torch.distributed import DistError, TCPStore
+    from torch.distributed import DistError, TCPStore  # type: ignore[attr-defined] # torch doesn't list it
 
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     name = f"forgetwell/said/{sha256(message.encode()).hexdigest()}"
     try:
-        return TCPStore(host, port, timeout=timedelta(seconds=5), wait_for_workers=False).add(name, 1) == 1
+        store = TCPStore(host, port, timeout=timedelta(seconds=5), wait_for_workers=False)
+        return bool(store.add(name, 1) == 1)
     except DistError:
         return True
 
