@@ -25,6 +25,7 @@ import torch
 from benchmarks.shared import CLOCKS, SIDES, command_line, view_rows, write_report
 from forgetwell.experiments.benches import BENCHES
 from forgetwell.models.lm import load
+from forgetwell.models.windows import windows_of
 from forgetwell.objectives.algebra import parse_objective
 from forgetwell.training.draws import Draws
 
@@ -148,8 +149,9 @@ def executed(who, lm, objective, draws, k) -> tuple[int, int, float]:
     tied = 12 * config.num_hidden_layers * config.hidden_size
     if who == "ours":
         batch = lm.batch([r for rows in views.values() for r in rows])
-        tokens, width, scored = batch.ids.numel(), batch.ids.shape[1], len(batch.labels)
-        return tokens, scored, 6 * body * tokens + 8 * head * scored + tied * tokens * width
+        tokens, scored, windows = batch.ids.numel(), len(batch.labels), windows_of(batch.mask)
+        pairs = windows.pairs if windows else batch.mask.numel()
+        return tokens, scored, 6 * body * tokens + 8 * head * scored + tied * pairs
     total, heads, pairs, scored = 0.0, 0.0, 0.0, 0
     for name, rows in views.items():
         width = max(len(r.ids) for r in rows)
