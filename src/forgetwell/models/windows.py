@@ -1,4 +1,4 @@
-"""Attention over tries in windows, on the CPU: each run of nodes meets only nodes that it may attend to.
+"""Attention over tries in windows, for training on the CPU: a run of nodes meets only what it may attend to.
 
 A trie's nodes stand in depth-first order, so what the nodes of a window may attend to is in the window
 itself or among the ancestors of its first node: a window of L nodes meets at most L plus the longest row,
@@ -43,7 +43,12 @@ class Windows:
 
 
 def with_windows(additive: Tensor, mask: Tensor) -> Tensor:
-    """Return a mask for the network, with the windows of the tries it is of, if there are any."""
+    """Return a mask for the network, with the windows of the tries it is of, if there are any.
+
+    Without gradients there are none: torch's fused kernel is as fast there, and saves nothing either.
+    """
+    if not torch.is_grad_enabled():
+        return additive
     kind = mask.device.type
     compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
     additive.windows = windows_of(mask, compute)  # type: ignore[attr-defined] # it goes along with the tensor
@@ -121,8 +126,8 @@ def use_windows(network: Any) -> None:  # noqa: ANN401 - any causal LM
 
 
 def uses_windows(network: Any) -> bool:  # noqa: ANN401 - any causal LM
-    """Say whether a network attends in windows wherever a mask brings them."""
-    return bool(network.config._attn_implementation == NAME)
+    """Say whether a forward of a network now would attend in windows."""
+    return torch.is_grad_enabled() and bool(network.config._attn_implementation == NAME)
 
 
 class _Windowed(torch.autograd.Function):

@@ -36,7 +36,10 @@ def rmu(
     trainable again; ours is one mean per row, and nothing else has gradients.
     Defaults: layer 7 and matrices of layers 5 to 7, as the authors. c = 300 for the default model, whose
     states of layer 7 are 121 long in the mean; the authors' code has 20, for models with shorter ones.
-    TESTED
+    Tested: SmolLM2-135M, built-in world, ``rmu + 30*rmu_retain`` at 1e-2, 40 steps of batch 4, seed 0:
+    forget recall from .98 to .32 in one run and to .55 in another that differs in rounding and in the sample
+    of rows; retain facts .98 and 1.00, general questions kept, facts of people in neither set 1.00 to .52.
+    With c = 500 forget .04, retain .83, but general .00 and the other people .17.
     Fails when: c is small against the states' length, or the learning rate is one for all parameters: the
     matrices' entries are large (deviation .18 on the default model), and nothing is forgotten. Or the retain
     term is weak: any text of the same style turns to noise. Other facts of the same kind that no retain row
