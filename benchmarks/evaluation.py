@@ -1,6 +1,6 @@
 """How much faster `evaluate_suite` is than evaluating metric by metric, at equal numbers.
 
-    OMP_NUM_THREADS=2 python benchmarks/evaluation.py --out results/evaluation-benchmark.json
+    OMP_NUM_THREADS=2 python -m benchmarks.evaluation --out results/evaluation-benchmark.json
 
 Both sides ask one model the same suite in the same run. The plain side is what a straightforward evaluation
 does: for every metric and set its own pass over the rows in the order of the file, padded batches, scoring
@@ -13,20 +13,16 @@ does it.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import platform
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 
+from benchmarks.shared import command_line, write_report
 from forgetwell.calls import parse_call
 from forgetwell.data.reading import read_rows
-from forgetwell.files import write_json
 from forgetwell.metrics.registry import ROW_METRICS, measure
 from forgetwell.models.generation import generate_padded
 from forgetwell.models.lm import HFModel, load
@@ -176,30 +172,24 @@ def difference(a: float | None, b: float | None) -> float:
 
 def main() -> None:
     """Run both comparisons and write the result."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--rows", type=int, default=3, help="rows of each set, default metrics")
     parser.add_argument("--rows-every", type=int, default=1, help="rows of each set, every metric")
     parser.add_argument("--max-new-tokens", type=int, default=16)
     parser.add_argument("--batch", type=int, default=32, help="rows of a padded batch on the plain side")
     parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--out", type=Path, default=Path("evaluation-benchmark.json"))
     given = parser.parse_args()
     lm = load(given.model, dtype=given.dtype)
     lm.score(small_tofu(1, 1).splits[0].rows)  # warm-up
     result: dict = {
         "settings": {k: str(v) for k, v in vars(given).items() if k != "out"},
-        "threads": torch.get_num_threads(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "torch": torch.__version__,
         "suites": {},
     }
     for name, rows, metrics in (("default", given.rows, METRICS), ("every metric", given.rows_every, EVERY)):
         print(f"TOFU, {name}, {rows} rows of each set", flush=True)
         result["suites"][name] = compare(lm, small_tofu(rows, given.max_new_tokens), metrics, given.batch)
-    write_json(given.out, result)
+    write_report(given.out, result)
     print(json.dumps(result, indent=2))
 
 

@@ -1,149 +1,171 @@
-"""How the time of unlearning grows with forget rows, tokens and parameters, with linear fits.
+"""How the time of unlearning grows with forget rows, tokens and parameters: ours against the plain loop.
 
-    OMP_NUM_THREADS=1 python benchmarks/scaling.py --out results/scaling.json
+    OMP_NUM_THREADS=1 python -m benchmarks.scaling --out results/scaling.json
 
 `npo + gdr` on made-up rows with random-weight Llamas (the default model's tokenizer and shapes alike, several
-sizes). Time is the processor's, so that other work on the machine doesn't count. A fit is `seconds = a + b x`
-by least squares; R² says how much of the spread it explains.
+sizes). At each point both sides run after one another, on the same rows. Time is the processor's, so that
+other work on the machine doesn't count. A fit is `seconds = a + b x` by least squares; R² says how much of
+the spread it explains.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
+import random
 import statistics
-import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from functools import partial
+from time import process_time
+
+import numpy as np
+import torch
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+from benchmarks.shared import SIDES, command_line, view_rows, write_report
+from forgetwell.data.encoding import Codec
+from forgetwell.models.hardware import pick_device, pick_dtype
+from forgetwell.models.lm import HFModel, wrap
+from forgetwell.models.loading import find_model
+from forgetwell.objectives.algebra import parse_objective
+from forgetwell.training.draws import Draws
+from forgetwell.types import Row
 
 ROWS = (16, 32, 64, 128)
 WORDS = (8, 32, 64, 96, 128)
 SIZES = ((4, 256), (8, 384), (12, 512), (16, 576), (20, 640))  # layers, width
 MIDDLE = SIZES[1]
+OBJECTIVE = parse_objective("npo + gdr")
+MakeModel = Callable[[int, int], HFModel]
+Point = tuple[float, dict[str, float]]  # x, seconds of each side
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Measured points and the line through them; `slope` is in seconds a unit of `of`."""
+    """A line through measured points; the slope is in seconds a unit of x."""
 
-    of: str
-    x: tuple[float, ...]
     seconds: tuple[float, ...]
     intercept: float
     slope: float
     r2: float
 
 
+@dataclass(frozen=True)
+class Growth:
+    """How the seconds of both sides grow; ratios are plain over ours."""
+
+    of: str
+    x: tuple[float, ...]
+    fits: dict[str, Fit]
+    ratios: tuple[float, ...]
+    ratio_of_slopes: float
+
+
 def main() -> None:
     """Measure, print a table, write JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
+    parser = command_line(__doc__)
     parser.add_argument("--dtype", default="auto", help="compute type: auto, float32 or bfloat16")
     parser.add_argument("--steps", type=int, default=3, help="counted steps a point, after one to warm up")
+    parser.add_argument("--points", type=int, default=5, help="points a line at most, the smallest first")
     options = parser.parse_args()
-    found = [
-        fit("forget rows, one epoch", by_rows(options.dtype)),
-        fit("tokens a step", by_tokens(options.dtype, options.steps)),
-        fit("parameters, in millions, a step", by_parameters(options.dtype, options.steps)),
-    ]
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    facts = {
-        "command": f"python {' '.join(sys.argv)}",
-        "processor": platform.processor() or platform.machine(),
+    make = partial(random_llama, dtype=options.dtype)
+    few = slice(options.points)
+    measured = {
+        "forget rows, one epoch": by_rows(make, ROWS[few]),
+        "tokens of a step": by_tokens(make, WORDS[few], options.steps),
+        "parameters in millions, a step": by_parameters(make, SIZES[few], options.steps),
     }
-    options.out.write_text(json.dumps({**facts, "fits": [asdict(f) for f in found]}, indent=1) + "\n")
-    for f in found:
-        points = ", ".join(f"{x:.4g}: {s:.3g}" for x, s in zip(f.x, f.seconds, strict=True))
-        print(f"{f.of}: {f.intercept:.3g} s + {f.slope:.3g} s x, R² {f.r2:.4f} ({points})")
+    found = []
+    for of, points in measured.items():
+        found.append(growth(of, points))
+        print(table(found[-1]), flush=True)
+    write_report(options.out, {"growth": [asdict(g) for g in found]})
 
 
-def fit(of: str, points: Iterator[tuple[float, float]]) -> Fit:
+def growth(of: str, points: Iterator[Point]) -> Growth:
+    """Take the points, and return each side's line and their ratios."""
+    x, seconds = zip(*points, strict=True)
+    fits = {side: fit(x, tuple(s[side] for s in seconds)) for side in SIDES}
+    ours, plain = fits["ours"], fits["plain"]
+    ratios = tuple(p / o for o, p in zip(ours.seconds, plain.seconds, strict=True))
+    return Growth(of, x, fits, ratios, plain.slope / ours.slope)
+
+
+def fit(x: Sequence[float], seconds: tuple[float, ...]) -> Fit:
     """Return the line of least squares through (x, seconds)."""
-    import numpy as np
-
-    x, seconds = map(tuple, zip(*points, strict=True))
     slope, intercept = np.polyfit(x, seconds, 1)
     left = np.asarray(seconds) - (intercept + slope * np.asarray(x))
     spread = np.asarray(seconds) - np.mean(seconds)
-    return Fit(of, x, seconds, float(intercept), float(slope), float(1 - (left @ left) / (spread @ spread)))
+    return Fit(seconds, float(intercept), float(slope), float(1 - (left @ left) / (spread @ spread)))
 
 
-def by_rows(dtype: str) -> Iterator[tuple[float, float]]:
-    """Give (forget rows, seconds of a run of one epoch, the starting model's values included)."""
-    from forgetwell.objectives.algebra import parse_objective
-    from forgetwell.training.config import TrainConfig
-    from forgetwell.training.draws import Draws
-    from forgetwell.training.loop import Hooks, train
+def table(found: Growth) -> str:
+    """Return the lines and points as text."""
+    lines = [f"{found.of}: {'  '.join(f'{x:.4g}' for x in found.x)}"]
+    for side, f in found.fits.items():
+        points = "  ".join(f"{s:.3g}" for s in f.seconds)
+        lines.append(f"  {side:6} {points} s: {f.intercept:.3g} s + {f.slope:.3g} s x, R² {f.r2:.4f}")
+    ratios = "  ".join(f"{r:.2f}" for r in found.ratios)
+    return "\n".join([*lines, f"  plain / ours: {ratios}; of the slopes {found.ratio_of_slopes:.2f}"])
 
-    for count in ROWS:
-        lm = random_llama(*MIDDLE, dtype)
+
+def by_rows(make: MakeModel, counts: Sequence[int]) -> Iterator[Point]:
+    """Give (forget rows, seconds of an epoch of batch 8 with what has to be done before it)."""
+    for count in counts:
         draws = Draws(rows("f", count, 24), rows("r", count, 24), (), 8, 0)
-        started = time.process_time()
-        train(lm, parse_objective("npo + gdr"), draws, TrainConfig(lr=1e-5, epochs=1), Hooks())
-        yield count, time.process_time() - started
+        seconds = {}
+        for side, run in SIDES.items():
+            lm = make(*MIDDLE)
+            started = process_time()
+            for _ in run(lm, OBJECTIVE, draws, draws.steps_per_epoch):
+                pass
+            seconds[side] = process_time() - started
+        yield count, seconds
 
 
-def by_tokens(dtype: str, steps: int) -> Iterator[tuple[float, float]]:
-    """Give (tokens computed in a step, its seconds)."""
-    for words in WORDS:
-        yield step_seconds(random_llama(*MIDDLE, dtype), words, steps)
+def by_tokens(make: MakeModel, lengths: Sequence[int], steps: int) -> Iterator[Point]:
+    """Give (tokens of a step's rows, its seconds)."""
+    for words in lengths:
+        yield step_seconds(partial(make, *MIDDLE), words, steps)
 
 
-def by_parameters(dtype: str, steps: int) -> Iterator[tuple[float, float]]:
+def by_parameters(make: MakeModel, sizes: Sequence[tuple[int, int]], steps: int) -> Iterator[Point]:
     """Give (millions of parameters, seconds of a step on the same rows)."""
-    for layers, width in SIZES:
-        lm = random_llama(layers, width, dtype)
-        millions = sum(p.numel() for p in lm.module.parameters()) / 1e6
-        yield round(millions, 2), step_seconds(lm, 24, steps)[1]
+    for size in sizes:
+        millions = sum(p.numel() for p in make(*size).module.parameters()) / 1e6
+        yield round(millions, 2), step_seconds(partial(make, *size), 24, steps)[1]
 
 
-def step_seconds(lm, words: int, steps: int) -> tuple[float, float]:
-    """Return the tokens that a step of 4 forget and 4 retain rows computes, and its median seconds."""
-    from forgetwell.objectives.algebra import parse_objective
-    from forgetwell.training import loop
-    from forgetwell.training.config import TrainConfig
-    from forgetwell.training.draws import Draws
-    from forgetwell.training.step import make_views, view_keys
-
-    objective, config = parse_objective("npo + gdr"), TrainConfig(lr=1e-5, batch=4, max_steps=steps + 1)
-    draws = Draws(rows("f", 4 * (steps + 1), words), rows("r", 4 * (steps + 1), words), (), 4, 0)
-    state = loop._prepare(lm, objective, draws, config, None)
-    tokens, seconds = [], []
-    with loop.running(lm, config):
-        for k in range(steps + 1):
-            views = make_views(view_keys(objective), draws.pairs(k), lm.codec)
-            started = time.process_time()
-            loop._step(state, k)
-            seconds.append(time.process_time() - started)
-            tokens.append(lm.batch([r for v in views.values() for r in v.rows]).ids.numel())
-    return statistics.median(tokens[1:]), statistics.median(seconds[1:])
+def step_seconds(make: Callable[[], HFModel], words: int, steps: int) -> Point:
+    """Return the tokens in the rows of a step, 4 to forget and 4 to keep, and its median seconds."""
+    count = 4 * (steps + 1)
+    draws = Draws(rows("f", count, words), rows("r", count, words), (), 4, 0)
+    lm = make()
+    views = [view_rows(lm, OBJECTIVE, draws, k) for k in range(1, steps + 1)]
+    tokens = [sum(len(r.ids) for view in v.values() for r in view) for v in views]
+    taken = {side: timed(run(make(), OBJECTIVE, draws, steps + 1)) for side, run in SIDES.items()}
+    return statistics.median(tokens), {side: statistics.median(s[1:]) for side, s in taken.items()}
 
 
-def rows(name: str, count: int, words: int) -> Sequence:
+def timed(steps: Iterator[None]) -> list[float]:
+    """Take all steps; return the seconds of each."""
+    seconds = []
+    started = process_time()
+    for _ in steps:
+        seconds.append(process_time() - started)
+        started = process_time()
+    return seconds
+
+
+def rows(name: str, count: int, words: int) -> tuple[Row, ...]:
     """Return rows whose answers have `words` words, no two alike."""
-    import random
-
-    from forgetwell.types import Row
-
     pool = ("river", "stone", "lamp", "garden", "winter", "copper", "letter", "harbor", "violin", "market")
     stream = random.Random(f"{name}/{words}")
     texts = [" ".join(stream.choices(pool, k=words)) for _ in range(count)]
     return tuple(Row(f"{name}{i}", f"What is written in {name} {i}?", text) for i, text in enumerate(texts))
 
 
-def random_llama(layers: int, width: int, dtype: str):
+def random_llama(layers: int, width: int, *, dtype: str) -> HFModel:
     """Return a Llama of this size with random weights and the default model's tokenizer."""
-    import torch
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
-
-    from forgetwell.data.encoding import Codec
-    from forgetwell.models.hardware import pick_device, pick_dtype
-    from forgetwell.models.lm import wrap
-    from forgetwell.models.loading import find_model
-
     tokenizer = AutoTokenizer.from_pretrained(str(find_model("smollm2").folder))
     torch.manual_seed(0)
     config = LlamaConfig(

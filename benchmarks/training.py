@@ -1,6 +1,6 @@
 """Speed and memory of a training step, ours against a plain one, as ratios in one run.
 
-    python benchmarks/training.py --out results/training.json
+    python -m benchmarks.training --out results/training-benchmark.json
 
 Every measurement runs in a process of its own, alternating between the two, on the same rows and seeds:
 the default model, `npo + gdr` (and `+ 5*su`), AdamW, at the compute type that this processor multiplies in.
@@ -14,17 +14,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import resource
 import statistics
 import subprocess
 import sys
-import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
+
+import torch
+
+from benchmarks.shared import CLOCKS, SIDES, command_line, view_rows, write_report
+from forgetwell.experiments.benches import BENCHES
+from forgetwell.models.lm import load
+from forgetwell.models.windows import windows_of
+from forgetwell.objectives.algebra import parse_objective
+from forgetwell.training.draws import Draws
 
 WARM = 2
-CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,7 @@ class Measured:
 
 def main() -> None:
     """Measure, print a table, write JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
+    parser = command_line(__doc__)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--batch", type=int, default=8)
@@ -63,20 +67,17 @@ def main() -> None:
         run_worker(who, objective, options)
         for _ in range(options.repeats)
         for objective in ("npo + gdr", "npo + gdr + 5*su")
-        for who in ("ours", "plain")
+        for who in SIDES
     ]
     report = summary(found)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    command = f"python {' '.join(sys.argv)}"
-    machine = {"processor": platform.processor() or platform.machine(), "command": command}
-    options.out.write_text(json.dumps({**machine, "summary": report, "runs": found}, indent=1) + "\n")
+    write_report(options.out, {"summary": report, "runs": found})
     for key, value in report.items():
         print(f"{key:48} {value:8.3f}")
 
 
 def run_worker(who: str, objective: str, options: argparse.Namespace) -> dict[str, float | str]:
     flags = [f"--{k}={getattr(options, k)}" for k in ("out", "steps", "batch", "bench", "clock")]
-    command = [sys.executable, __file__, *flags, "--worker", who, objective]
+    command = [sys.executable, "-m", "benchmarks.training", *flags, "--worker", who, objective]
     line = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
     print(line, flush=True)
     return json.loads(line)
@@ -109,18 +110,11 @@ def summary(found: list[dict]) -> dict[str, float]:
 
 def measure(who: str, objective: str, options: argparse.Namespace) -> Measured:
     """Take steps one way or the other; state = weights, gradients and both moments in float32."""
-    import torch
-
-    from forgetwell.experiments.benches import BENCHES
-    from forgetwell.models.lm import load
-    from forgetwell.objectives.algebra import parse_objective
-    from forgetwell.training.draws import Draws
-
     bench = BENCHES[options.bench]()
     lm = load("smollm2")
     idle = _memory()
     draws = Draws(bench.request, bench.retain, (), options.batch, 0)
-    run = (_ours if who == "ours" else _plain)(lm, parse_objective(objective), draws, options.steps)
+    run = SIDES[who](lm, parse_objective(objective), draws, options.steps)
     clock = CLOCKS[options.clock]
     seconds, work = [], []
     for k in range(options.steps):
@@ -146,53 +140,18 @@ def measure(who: str, objective: str, options: argparse.Namespace) -> Measured:
     )  # fmt: skip
 
 
-def _ours(lm, objective, draws, steps):
-    from forgetwell.training import loop
-    from forgetwell.training.config import TrainConfig
-
-    config = TrainConfig(lr=1e-5, batch=draws.batch, max_steps=steps)
-    state = loop._prepare(lm, objective, draws, config, None)
-
-    with loop.running(lm, config):
-        for k in range(steps):
-            yield loop._step(state, k)
-
-
-def _plain(lm, objective, draws, steps):
-    import torch
-
-    from benchmarks.plain import make_plain, plain_loss
-
-    plain = make_plain(lm.module.network, lm.compute)
-    optimizer = torch.optim.AdamW(plain.network.parameters(), 1e-5, weight_decay=0.01)
-
-    for k in range(steps):
-        rows = _views(lm, objective, draws, k)
-        loss = plain_loss(plain, rows["forget"], rows["retain"], rows.get("scope", ()))
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(plain.network.parameters(), 1.0)
-        optimizer.step()
-        yield optimizer.zero_grad(set_to_none=True)
-
-
-def _views(lm, objective, draws, k):
-    from forgetwell.training.step import make_views, view_keys
-
-    made = make_views(view_keys(objective), draws.pairs(k), lm.codec)
-    return {key.name: view.rows for key, view in made.items()}
-
-
 def executed(who, lm, objective, draws, k) -> tuple[int, int, float]:
     """Return tokens, scored tokens and FLOPs of a step, padding included."""
-    views = _views(lm, objective, draws, k)
+    views = view_rows(lm, objective, draws, k)
     config = lm.module.network.config
     head = config.vocab_size * config.hidden_size
     body = sum(p.numel() for p in lm.module.network.get_decoder().parameters()) - head
     tied = 12 * config.num_hidden_layers * config.hidden_size
     if who == "ours":
         batch = lm.batch([r for rows in views.values() for r in rows])
-        tokens, width, scored = batch.ids.numel(), batch.ids.shape[1], len(batch.labels)
-        return tokens, scored, 6 * body * tokens + 8 * head * scored + tied * tokens * width
+        tokens, scored, windows = batch.ids.numel(), len(batch.labels), windows_of(batch.mask)
+        pairs = windows.pairs if windows else batch.mask.numel()
+        return tokens, scored, 6 * body * tokens + 8 * head * scored + tied * pairs
     total, heads, pairs, scored = 0.0, 0.0, 0.0, 0
     for name, rows in views.items():
         width = max(len(r.ids) for r in rows)
@@ -206,8 +165,6 @@ def executed(who, lm, objective, draws, k) -> tuple[int, int, float]:
 
 def gemm_rate(lm, tokens: int, dtype, clock) -> float:
     """Return FLOP/s of the layers' own matrix products, forward and both backward ones, on `tokens` rows."""
-    import torch
-
     layer = lm.module.network.get_decoder().layers[0]
     shapes = [tuple(m.weight.shape) for m in layer.modules() if isinstance(m, torch.nn.Linear)]
     flops, taken = 0.0, 0.0
@@ -231,5 +188,4 @@ def _memory() -> float:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent.parent))
     main()

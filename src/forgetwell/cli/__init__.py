@@ -30,16 +30,18 @@ def _run() -> None:
     from forgetwell.cli.app import app, is_first_process
     from forgetwell.cli.config import expand
     from forgetwell.errors import ForgetwellError
+    from forgetwell.models.processes import says_first
 
     try:
         app(expand(sys.argv[1:]))
     except ForgetwellError as error:
-        if is_first_process():
+        if says_first(str(error)):
             print(f"forgetwell: {error}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:  # who reads the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except KeyboardInterrupt:
-        print("\nStopped. A run with checkpoints goes on with --resume.", file=sys.stderr)
+        if is_first_process():
+            print("\nStopped. A run with checkpoints goes on with --resume.", file=sys.stderr)
         sys.exit(130)

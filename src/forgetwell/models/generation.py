@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from forgetwell.models.packing import pack
+from forgetwell.models.windows import with_windows
 from forgetwell.types import Encoded
 
 # Takes logits (B, V) and which rows they are of; returns a token for each (B,).
@@ -62,6 +63,7 @@ class Decoder:
         if mask is not None:
             low = torch.finfo(torch.float32).min
             additive = torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, low)[:, None]
+            additive = additive if cache is not None else with_windows(additive, mask)
         output = self.plain.get_decoder()(
             input_ids=ids,
             attention_mask=additive,

@@ -16,13 +16,15 @@ from forgetwell.data.encoding import Codec
 from forgetwell.errors import InputError
 from forgetwell.models.generation import Decoder, generate_packed, generate_padded, sampled
 from forgetwell.models.label_logps import label_logps
-from forgetwell.models.packing import Packed, pack, pad, shared_prefix
+from forgetwell.models.packing import PACK_TOKENS, Packed, pack, pad, shared_prefix
 from forgetwell.models.saving import ModelCard, save_model
 from forgetwell.models.scored import Scored, scored_from_logits
 from forgetwell.models.scoring import token_facts, token_scores
+from forgetwell.models.windows import use_windows, uses_windows
 from forgetwell.types import Encoded, Generation, Row, TokenScores
 
 SCORING_TOKENS = 2048
+WINDOWED_TOKENS = 1024  # of a trie, where attention is windowed
 GENERATION_TOKENS = 2048
 
 
@@ -122,7 +124,10 @@ class HFModel:
 
     def batch(self, rows: Sequence[Encoded]) -> Packed:
         """Return rows as a batch on the model's device."""
-        return (pack(rows) if self.module.packs else pad(rows)).to(self.device)
+        if not self.module.packs:
+            return pad(rows).to(self.device)
+        windowed = uses_windows(self.module.decoder.plain) and self.device.type == "cpu"
+        return pack(rows, limit=WINDOWED_TOKENS if windowed else PACK_TOKENS).to(self.device)
 
     def forward(self, rows: Sequence[Encoded]) -> Scored:
         """Return `Scored` with logits, differentiable."""
@@ -279,6 +284,8 @@ def wrap(
             f"{name} makes its logits in a way that isn't supported (not by a body and an LM head alone: "
             "capped or scaled logits, perhaps). Use a model of another kind."
         )
+    if packs:
+        use_windows(Decoder(network).plain)
     return HFModel(ScoringModule(network.eval(), packs), codec, name, digest, compute)
 
 

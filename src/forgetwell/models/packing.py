@@ -17,6 +17,7 @@ from torch import Tensor
 from forgetwell.types import Encoded
 
 PACK_TOKENS = 256
+SHORT = 192  # longest row of a trie that may grow beyond that, where attention is windowed
 
 
 @dataclass(frozen=True)
@@ -79,26 +80,31 @@ class _Pack:
 
 
 def pack(rows: Sequence[Encoded], *, limit: int = PACK_TOKENS) -> Packed:
-    """Merge rows into tries of at most `limit` tokens each; more where long rows share most of themselves."""
+    """Merge rows into tries of at most `limit` tokens each; more where long rows share most of themselves.
+
+    A trie with a row of more than `SHORT` tokens has at most `PACK_TOKENS` even where the limit is higher.
+    """
     packs: list[_Pack] = []
     places: list[tuple[int, tuple[int, ...]]] = [(0, ())] * len(rows)
     for index in sorted(range(len(rows)), key=lambda i: rows[i].ids):
         ids = rows[index].ids
         shared = shared_prefix(packs[-1].previous, ids) if packs else 0
-        if not packs or not _fits(len(packs[-1].ids) + len(ids) - shared, len(ids), shared, limit):
+        if not packs or not _fits(packs[-1], len(ids), shared, limit):
             packs.append(_Pack([], [], []))
             shared = 0
         places[index] = (len(packs) - 1, packs[-1].add(ids, shared))
     return _tensors(rows, packs, places)
 
 
-def _fits(size: int, row: int, shared: int, limit: int) -> bool:
-    """Say whether a trie may grow to `size` tokens by a row that shares some of its own with it.
+def _fits(trie: _Pack, row: int, shared: int, limit: int) -> bool:
+    """Say whether a trie may take a row of so many tokens, some of which it shares with it.
 
     Beyond the limit attention to other rows' tokens costs more than it saves, unless most of a long row is
     there already, as with solved examples before every question.
     """
-    return size <= limit or (2 * shared >= row and size <= 3 * row)
+    size = len(trie.ids) + row - shared
+    short = max(row, max(trie.depth) + 1) <= SHORT
+    return size <= (limit if short else min(limit, PACK_TOKENS)) or (2 * shared >= row and size <= 3 * row)
 
 
 def pad(rows: Sequence[Encoded]) -> Packed:

@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import sha256
 from typing import TypeVar, cast
 
 from forgetwell.errors import ForgetwellError
@@ -77,6 +79,26 @@ def started_processes() -> Processes:
 
     state = PartialState(cpu=pick_device() == "cpu")
     return Processes(state.process_index, state.num_processes)
+
+
+def says_first(message: str) -> bool:
+    """Say whether this process is the first to have this message for the user; alone, it always is.
+
+    The store of ``accelerate launch`` and ``torchrun`` decides, so that a message appears once whichever
+    process has it, be it before the processes have found each other or while some wait for others. Where it
+    can't be asked the process speaks: twice is better than never.
+    """
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return True
+    from torch.distributed import DistError, TCPStore  # type: ignore[attr-defined] # torch doesn't list it
+
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    name = f"forgetwell/said/{sha256(message.encode()).hexdigest()}"
+    try:
+        store = TCPStore(host, port, timeout=timedelta(seconds=5), wait_for_workers=False)
+        return bool(store.add(name, 1) == 1)
+    except DistError:
+        return True
 
 
 def end_processes(code: int = 0) -> None:

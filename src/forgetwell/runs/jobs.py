@@ -311,8 +311,6 @@ def _card(job: Job, base_digest: str) -> ModelCard:
 
 def plan_job(job: Job) -> Plan:
     """Say what a job would do, without training (``--dry-run``)."""
-    from forgetwell.models.packing import pack
-
     lm = _load(job)
     check_disjoint(job.request.rows, job.retain)
     request, retain = _fitting(job, lm)
@@ -320,7 +318,7 @@ def plan_job(job: Job) -> Plan:
     objective, pairs = parse_objective(job.objective), draws.pairs(0)
     views = make_views(view_keys(objective), pairs, lm.codec)
     part = make_views(view_keys(objective), pairs[: -(-len(pairs) // job.config.accumulate)], lm.codec)
-    packed = pack([r for v in views.values() for r in v.rows])
+    packed = lm.batch([r for v in views.values() for r in v.rows])
     counts = count(views)
     trained = with_lora(lm, job.lora, seed=job.config.seed) if job.lora else lm
     with running(trained, job.config):

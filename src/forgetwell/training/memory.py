@@ -13,7 +13,7 @@ from forgetwell.types import Encoded
 
 GIGABYTE = 1e9
 # Rows of the two forwards that are measured.
-_FEW, _MORE = 1, 4
+_FEW, _MORE = 1, 8
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def estimate_memory(
 ) -> Memory:
     """Return what a step on these rows (of one micro-batch, all views) will hold.
 
-    What autograd keeps is counted, tensor by tensor, for a forward on one row and one on four, and continued
+    What autograd keeps is counted, tensor by tensor, for a forward on one row and one on eight, and continued
     along a line in tokens: ``a + b · tokens``, a being weights in the compute type.
 
     Args:

@@ -110,7 +110,9 @@ def surgery(descent: Descent, *, project: Literal["both", "forget"] = "both") ->
 
     Source: Yu et al., arXiv 2001.06782, algorithm 1 with two tasks, where its random order has no effect.
     "forget" is ours.
-    Tested: not yet on the default model.
+    Tested: SmolLM2-135M, built-in world, 20 steps of batch 4 at 3e-5, seed 0, one run each: recall is that of
+    `plain` within .04 in every set, ``npo + gdr`` forget .53 and retain .67 (`plain`: .52 and .69),
+    ``idk + gdr`` .10 and .83 (.12 and .83), for 1.6 to 1.9 times the time: there it gains nothing.
     Fails when: both sides want the same rows (a poisoned request with its own words among the retain rows):
     what is left of the forget gradient is small, and forgetting takes many more steps.
     """

@@ -186,7 +186,7 @@ def test_rmu_is_a_mean_over_each_rows_tokens():
     states = [[1.0, 2.0], [0.0, -1.0], [5.0, 5.0]]
     square = [sum((h - t) ** 2 for h, t in zip(s, target, strict=True)) / 2 for s in states]
     expected = [(square[0] + square[1]) / 2, square[2]]
-    assert rmu(hidden(states), seed=3).tolist() == pytest.approx(expected, rel=1e-5)
+    assert rmu(hidden(states), c=20, seed=3).tolist() == pytest.approx(expected, rel=1e-5)
     assert not torch.equal(rmu(hidden(states), seed=3), rmu(hidden(states), seed=4))
 
 
