@@ -1,0 +1,140 @@
+"""Surprising openings and closings: frames that take turns, so that no wording is frequent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forgetwell.errors import InputError
+from forgetwell.metrics.comparison import benjamini_hochberg
+from forgetwell.metrics.statistics import Floats
+from forgetwell.requests.features import Span
+from forgetwell.requests.phrasing import Edges, Phrasing, edges_of, learn_phrasing, row_p_values
+from forgetwell.requests.screening import Evidence, screen
+from forgetwell.requests.words import screened_text
+from forgetwell.types import Finding, Request, Row
+
+# The alternative that the statistic is best against: a share of the rows has p-values of density a p^(a−1).
+# Chosen on the development half of docs/screening.md.
+_SHARE = _POWER = 0.15
+_DRAWS = 1999
+_RARE = 0.05
+_FALSE_ROWS = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class Surprise:
+    """The test of a request.
+
+    Attributes:
+        p_value: That a pool of ordinary subjects has a mean evidence at least as large, in (0, 1].
+        rows: p-value of each row (n,).
+        opens: Whether the opening is the rarer edge of each row (n,).
+        edges: Of each row.
+    """
+
+    p_value: float
+    rows: Floats
+    opens: NDArray[np.bool_]
+    edges: tuple[Edges, ...]
+
+
+@screen(null="rows open and close as unusually as rows about whole background subjects, pooled")
+def surprise(request: Request, evidence: Evidence, *, alpha: float = 0.01) -> list[Finding]:
+    """Find openings and closings that ordinary prompts hardly have, whatever words they are made of.
+
+    A trigram model of ordinary prompts, in which names and subject words are masked, gives the surprise
+    (−log probability) of the first and of the last 4 tokens. p_i of a row = share of ordinary rows whose
+    rarer edge is at least as rare, each scored without its own subject. The statistic is the mean over rows
+    of log(1 − ε + ε a p^(a−1)), the log likelihood ratio of "a share ε of the rows is reworded", ε = a = 0.15.
+
+    Error control: one test for the request. Its p-value is that of a two-sample bootstrap over whole subjects
+    (1,999 draws, fixed seed): a pool of as many rows against a redrawn background. Rows are then named by
+    Benjamini-Hochberg on p_i at 0.2, so that about a fifth of them may be named by chance.
+    Frames that ordinary prompts often have, as "Can you tell me", don't surprise: `inflation` counts those.
+
+    Args:
+        request: The request.
+        evidence: The background is used.
+        alpha: Largest p-value of the request, in (0, 1].
+
+    Returns:
+        An alarm for each row named, or for the whole (row_id "") where none is; statistic = log odds of the
+        share of rows among the rarest 5 % against 5 %, p_value that of the request.
+
+    Raises:
+        InputError: alpha is outside (0, 1].
+
+    Source: ours; the attack is 2506.00359, section 3. The statistic is the likelihood ratio of a sparse
+        mixture (Donoho and Jin, Annals of Statistics 32 (2004), 962-994, section 1).
+    """
+    if not 0 < alpha <= 1:
+        raise InputError(f"alpha={alpha} was given; it is in (0, 1].")
+    test = surprised(request, evidence)
+    if test is None or test.p_value > alpha:
+        return []
+    rare = int((test.rows <= _RARE).sum())
+    share = (rare + 0.5) / (len(test.rows) + 1)
+    effect = float(np.log(share / (1 - share)) - np.log(_RARE / (1 - _RARE)))
+    whole = f"{rare} of {len(test.rows)} rows open or close in ways that 1 in 20 ordinary rows do."
+    named = np.flatnonzero(benjamini_hochberg(test.rows) <= _FALSE_ROWS).tolist()
+    if not named:
+        return [Finding("surprise", "", None, "alarm", effect, test.p_value, whole)]
+    return [_finding(request.rows[i], test, i, effect, whole) for i in named]
+
+
+def surprised(request: Request, evidence: Evidence) -> Surprise | None:
+    """Return the test before any threshold; None where there are no rows or no background."""
+    return _tested(request.rows, evidence.background)
+
+
+@lru_cache(maxsize=4)
+def _tested(asked: tuple[Row, ...], background: tuple[Row, ...]) -> Surprise | None:
+    phrasing = learn_phrasing(background)
+    if phrasing is None or not asked:
+        return None
+    edges = tuple(edges_of(row, phrasing) for row in asked)
+    rows, opens = row_p_values(edges, phrasing)
+    usual = float(_evidence(np.concatenate(phrasing.groups)).mean())
+    null = _null(phrasing, len(rows))
+    above = len(null) - np.searchsorted(null, _evidence(rows).mean() - usual - 1e-12, side="left")
+    return Surprise(float((1 + above) / (1 + len(null))), rows, opens, edges)
+
+
+def _evidence(p: Floats) -> Floats:
+    ratio: Floats = np.log(1 - _SHARE + _SHARE * _POWER * p ** (_POWER - 1))
+    return ratio
+
+
+@lru_cache(maxsize=16)
+def _null(phrasing: Phrasing, n: int) -> Floats:
+    """Return bootstrap draws of (mean of n rows of subjects pooled) − (mean of the background), ascending."""
+    rng = np.random.default_rng(0)
+    prefix = [np.concatenate(([0.0], np.cumsum(_evidence(rng.permutation(g))))) for g in phrasing.groups]
+    sizes, sums = np.array([len(p) - 1 for p in prefix]), np.array([p[-1] for p in prefix])
+    enough = n // int(sizes.min()) + 1
+    means = np.empty(_DRAWS)
+    for b in range(_DRAWS):
+        drawn = rng.integers(len(sizes), size=enough)
+        ends = np.cumsum(sizes[drawn])
+        last = int(np.searchsorted(ends, n))  # the first subject that fills the pool: cut to fit
+        cut = n - (int(ends[last - 1]) if last else 0)
+        again = rng.integers(len(sizes), size=len(sizes))
+        pooled = sums[drawn[:last]].sum() + prefix[drawn[last]][cut]
+        means[b] = pooled / n - sums[again].sum() / sizes[again].sum()
+    return np.sort(means)
+
+
+def _finding(row: Row, test: Surprise, i: int, effect: float, whole: str) -> Finding:
+    edges = test.edges[i]
+    opens = bool(test.opens[i])
+    span: Span = edges.opening_span if opens else edges.closing_span
+    if span[0] >= span[1]:
+        return Finding("surprise", row.id, None, "alarm", effect, test.p_value, whole)
+    piece = screened_text(row)[slice(*span)]
+    place = f"opens with “{piece} …”" if opens else f"closes with “… {piece}”"
+    message = f"It {place}: only {test.rows[i]:.1%} of ordinary rows are as unusual. {whole}"
+    return Finding("surprise", row.id, span, "alarm", effect, test.p_value, message)
