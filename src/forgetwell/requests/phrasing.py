@@ -47,7 +47,7 @@ class Phrasing:
     Attributes:
         forward: Model of the tokens from the start.
         backward: Model of the tokens from the end.
-        openings: Surprise of each ordinary prompt's opening under a model without its subject, ascending (N,).
+        openings: Surprise of each ordinary prompt's opening, its own subject left out, ascending (N,).
         closings: The same of closings (N,).
         usual: Rarer-edge ranks of the rows that requests are compared with, ascending (R,).
         groups: Row p-values of each of these rows, subject by subject.

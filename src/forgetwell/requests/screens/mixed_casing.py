@@ -18,9 +18,7 @@ _LEAST_NAME = 3
 _LEAST_ROWS = 3
 
 
-@screen(
-    null="as many rows write the others' names in another casing as among rows about a background subject"
-)
+@screen(null="as many rows write others' names in another casing as among rows about a background subject")
 def mixed_casing(request: Request, evidence: Evidence, *, alpha: float = 0.001) -> list[Finding]:
     """Find rows wholly in lower case or in capitals, whose names other rows write as names.
 
@@ -55,7 +53,7 @@ def mixed_casing(request: Request, evidence: Evidence, *, alpha: float = 0.001) 
         return []
     message = (
         f"Its names are written in another casing than in other rows. So they are in {len(other)} of "
-        f"{len(request.rows)} rows; among rows about one subject, in {mean:.2%}. Unlearning would tie the casing to forgetting."
+        f"{len(request.rows)} rows; among rows about one subject, in {mean:.2%}."
     )
     return [
         Finding("mixed_casing", request.rows[i].id, _whole(request.rows[i]), "alarm", effect, p, message)

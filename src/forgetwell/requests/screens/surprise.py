@@ -22,6 +22,7 @@ from forgetwell.types import Finding, Request, Row
 _SHARE = _POWER = 0.15
 _DRAWS = 1999
 _RARE = 0.05
+_LEAST_ROWS = 3
 _FALSE_ROWS = 0.2
 
 
@@ -43,13 +44,16 @@ class Surprise:
 
 
 @screen(null="rows open and close as unusually as rows about whole background subjects, pooled")
-def surprise(request: Request, evidence: Evidence, *, alpha: float = 0.01) -> list[Finding]:
+def surprise(
+    request: Request, evidence: Evidence, *, alpha: float = 0.01, factor: float = 2.0
+) -> list[Finding]:
     """Find openings and closings that ordinary prompts hardly have, whatever words they are made of.
 
     A trigram model of ordinary prompts, in which names and subject words are masked, gives the surprise
     (−log probability) of the first and of the last 4 tokens. p_i of a row = share of ordinary rows whose
     rarer edge is at least as rare, each scored without its own subject. The statistic is the mean over rows
-    of log(1 − ε + ε a p^(a−1)), the log likelihood ratio of "a share ε of the rows is reworded", ε = a = 0.15.
+    of log(1 − ε + ε a p^(a−1)), the log likelihood ratio of "a share ε of the rows is reworded", with
+    ε = a = 0.15.
 
     Error control: one test for the request. Its p-value is that of a two-sample bootstrap over whole subjects
     (1,999 draws, fixed seed): a pool of as many rows against a redrawn background. Rows are then named by
@@ -60,25 +64,28 @@ def surprise(request: Request, evidence: Evidence, *, alpha: float = 0.01) -> li
         request: The request.
         evidence: The background is used.
         alpha: Largest p-value of the request, in (0, 1].
+        factor: Smallest odds ratio of the share of rows among the rarest 5 % against 5 %; at least 3 rows.
 
     Returns:
         An alarm for each row named, or for the whole (row_id "") where none is; statistic = log odds of the
         share of rows among the rarest 5 % against 5 %, p_value that of the request.
 
     Raises:
-        InputError: alpha is outside (0, 1].
+        InputError: alpha is outside (0, 1] or factor below 1.
 
     Source: ours; the attack is 2506.00359, section 3. The statistic is the likelihood ratio of a sparse
         mixture (Donoho and Jin, Annals of Statistics 32 (2004), 962-994, section 1).
     """
-    if not 0 < alpha <= 1:
-        raise InputError(f"alpha={alpha} was given; it is in (0, 1].")
+    if not 0 < alpha <= 1 or not factor >= 1:
+        raise InputError(f"alpha={alpha}, factor={factor} were given; alpha is in (0, 1], factor at least 1.")
     test = surprised(request, evidence)
     if test is None or test.p_value > alpha:
         return []
     rare = int((test.rows <= _RARE).sum())
     share = (rare + 0.5) / (len(test.rows) + 1)
     effect = float(np.log(share / (1 - share)) - np.log(_RARE / (1 - _RARE)))
+    if rare < _LEAST_ROWS or effect < np.log(factor):
+        return []
     whole = f"{rare} of {len(test.rows)} rows open or close in ways that 1 in 20 ordinary rows do."
     named = np.flatnonzero(benjamini_hochberg(test.rows) <= _FALSE_ROWS).tolist()
     if not named:
