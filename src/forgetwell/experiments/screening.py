@@ -99,11 +99,11 @@ def score_request(request: Request, evidence: Evidence) -> Scored:
 
     Those of the screens whose default level is 0.001 count tenfold, so that 2 is every screen's level.
     """
-    edges = surprised(request, evidence)
+    worded = surprised(request, evidence)
     return Scored(
         _evidence(h.q_value for h in inflated(request, evidence)),
         _evidence(h.q_value for h in mined(request, evidence)),
-        _evidence([edges.p_value] if edges else []),
+        _evidence([worded.p_value] if worded else []),
         _evidence(_tenfold(mixed_casing(request, evidence, alpha=1.0))),
         _evidence(_tenfold(foreign_subject(request, evidence, alpha=1.0))),
         suspicious(run_screens(request, evidence)),

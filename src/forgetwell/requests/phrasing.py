@@ -1,7 +1,7 @@
-"""How usual the way a prompt opens and closes is: an n-gram model of what asks, with subject words masked.
+"""How usual the wording around a subject is: an n-gram model of what asks, with subject words masked.
 
 No word has to be frequent for this. A request whose rows say the same in many ways ("I keep asking myself …",
-"Quick question: …") has many rows that open as few ordinary prompts do.
+"Quick question: …") has many rows that open, close or go on as few ordinary prompts do.
 """
 
 from __future__ import annotations
@@ -31,51 +31,52 @@ _MARK = regex.compile(r"[^\w\s'’\"“”‘()\-]")
 
 
 @dataclass(frozen=True, slots=True)
-class Edges:
-    """How far the opening and the closing of a text surprise, in nats, and where both stand."""
+class Surprises:
+    """How far a text surprises at three places, in nats, and where each stands.
 
-    opening: float
-    closing: float
-    opening_span: Span
-    closing_span: Span
+    Attributes:
+        values: −log probability of the first 4 tokens, given the start; of the last 4, given the end; and the
+            largest −log p(token | two before) − log p(token | two after) of a token.
+        spans: Of these places; (0, 0) in a text without tokens.
+    """
+
+    values: tuple[float, float, float]
+    spans: tuple[Span, Span, Span]
 
 
 @dataclass(frozen=True, eq=False)
 class Phrasing:
-    """What ordinary prompts' openings and closings are like.
+    """What the wording of ordinary prompts is like.
 
     Attributes:
         forward: Model of the tokens from the start.
         backward: Model of the tokens from the end.
-        openings: Surprise of each ordinary prompt's opening, its own subject left out, ascending (N,).
-        closings: The same of closings (N,).
-        usual: Rarer-edge ranks of the rows that requests are compared with, ascending (R,).
+        places: Surprise of all ordinary prompts at each place, ascending (N,), their own subjects left out.
+        usual: −log of the smallest rank of each row that requests are compared with, ascending (R,).
         groups: Row p-values of each of these rows, subject by subject.
     """
 
     forward: _Grams
     backward: _Grams
-    openings: Floats
-    closings: Floats
+    places: tuple[Floats, ...]
     usual: Floats
     groups: tuple[Floats, ...]
 
 
-def row_p_values(edges: Sequence[Edges], phrasing: Phrasing) -> tuple[Floats, NDArray[np.bool_]]:
-    """Return each row's share of ordinary rows whose rarer edge is as rare (n,), and if it is the opening."""
-    opening, closing = _ranks(edges, phrasing.openings, phrasing.closings)
-    return _rank(-np.log(np.minimum(opening, closing)), phrasing.usual), opening <= closing
+def row_p_values(rows: Sequence[Surprises], phrasing: Phrasing) -> tuple[Floats, NDArray[np.int64]]:
+    """Return each row's share of ordinary rows whose rarest place is as rare (n,), and which place it is."""
+    ranks = _ranks(rows, phrasing.places)
+    return _rank(-np.log(ranks.min(axis=0)), phrasing.usual), ranks.argmin(axis=0)
 
 
-def edges_of(row: Row, phrasing: Phrasing) -> Edges:
-    """Return how far the edges of a row's text surprise."""
-    tokens, spans = _tokens(screened_text(row))
-    return _edges(tokens, spans, phrasing.forward, phrasing.backward)
+def surprises_of(row: Row, phrasing: Phrasing) -> Surprises:
+    """Return how far a row's text surprises."""
+    return _surprises(*_tokens(screened_text(row)), phrasing.forward, phrasing.backward)
 
 
 @lru_cache(maxsize=4)
 def learn_phrasing(rows: tuple[Row, ...]) -> Phrasing | None:
-    """Return what ordinary prompts' edges are like; None without prompts. A pure function, remembered.
+    """Return what the wording of ordinary prompts is like; None without prompts. A pure function, remembered.
 
     Each prompt's own surprise comes from models of the other nine tenths of the subjects, so that it
     compares with that of a new subject. Requests are compared with the rows about subjects of at least 5
@@ -88,15 +89,14 @@ def learn_phrasing(rows: tuple[Row, ...]) -> Phrasing | None:
     forward, backward = _Grams(), _Grams()
     for tokens, _ in texts:
         _count(tokens, forward, backward, 1)
-    edges = _held_out(texts, groups % _FOLDS, forward, backward)
-    openings = np.sort([e.opening for e in edges])
-    closings = np.sort([e.closing for e in edges])
-    rarer = -np.log(np.minimum(*_ranks(edges, openings, closings)))
+    held_out = _held_out(texts, groups % _FOLDS, forward, backward)
+    places = tuple(np.sort(v) for v in np.array([s.values for s in held_out]).T)
+    rarest = -np.log(_ranks(held_out, places).min(axis=0))
     chosen = _comparable(groups)
-    usual = np.sort(rarer[chosen])
-    p = _rank(rarer, usual)
+    usual = np.sort(rarest[chosen])
+    p = _rank(rarest, usual)
     own = tuple(p[chosen & (groups == g)] for g in np.unique(groups[chosen]))
-    return Phrasing(forward, backward, openings, closings, usual, own)
+    return Phrasing(forward, backward, places, usual, own)
 
 
 class _Grams:
@@ -114,7 +114,7 @@ class _Grams:
 
     def count(self, tokens: Sequence[str], sign: int) -> None:
         """Add (1) or take away (-1) a text's n-grams."""
-        for history, token in _grams((*tokens, _END), len(tokens) + 1):
+        for history, token in _grams((*tokens, _END)):
             for k in range(_ORDER):
                 part = history[k:]
                 self._total[part] += sign
@@ -123,9 +123,9 @@ class _Grams:
                 if not after[token]:
                     del after[token]
 
-    def surprise(self, tokens: Sequence[str]) -> float:
-        """Return −log of the probability of the first EDGE tokens, the end among them."""
-        return sum(-math.log(self._probability(h, t)) for h, t in _grams((*tokens[:EDGE], _END), EDGE))
+    def surprises(self, tokens: Sequence[str]) -> list[float]:
+        """Return −log p(token | the two before) of every token and of the end."""
+        return [-math.log(self._probability(h, t)) for h, t in _grams((*tokens, _END))]
 
     def _probability(self, history: tuple[str, ...], token: str) -> float:
         p = 1 / _VOCABULARY
@@ -138,10 +138,10 @@ class _Grams:
         return p
 
 
-def _grams(tokens: Sequence[str], count: int) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Give (the two tokens before, token) for the first `count` tokens."""
+def _grams(tokens: Sequence[str]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Give (the two tokens before, token) for each token."""
     padded = (*[_START] * (_ORDER - 1), *tokens)
-    for i, token in enumerate(tokens[:count]):
+    for i, token in enumerate(tokens):
         yield padded[i : i + _ORDER - 1], token
 
 
@@ -152,31 +152,33 @@ def _count(tokens: Sequence[str], forward: _Grams, backward: _Grams, sign: int) 
 
 def _held_out(
     texts: Sequence[tuple[list[str], list[Span]]], folds: NDArray[np.int64], forward: _Grams, backward: _Grams
-) -> list[Edges]:
-    edges: dict[int, Edges] = {}
+) -> list[Surprises]:
+    found: dict[int, Surprises] = {}
     for fold in range(_FOLDS):
         own = np.flatnonzero(folds == fold).tolist()
         for i in own:
             _count(texts[i][0], forward, backward, -1)
-        edges |= {i: _edges(*texts[i], forward, backward) for i in own}
+        found |= {i: _surprises(*texts[i], forward, backward) for i in own}
         for i in own:
             _count(texts[i][0], forward, backward, 1)
-    return [edges[i] for i in range(len(texts))]
+    return [found[i] for i in range(len(texts))]
 
 
-def _edges(tokens: list[str], spans: list[Span], forward: _Grams, backward: _Grams) -> Edges:
+def _surprises(tokens: list[str], spans: list[Span], forward: _Grams, backward: _Grams) -> Surprises:
+    before, after = forward.surprises(tokens), backward.surprises(tokens[::-1])
+    both = [b + a for b, a in zip(before, after[-2::-1], strict=False)]  # without the ends
+    opening, closing, inside = sum(before[:EDGE]), sum(after[:EDGE]), max(both, default=0.0)
+    if not spans:
+        return Surprises((opening, closing, inside), ((0, 0),) * 3)
     first, last = spans[:EDGE], spans[-EDGE:]
-    return Edges(
-        forward.surprise(tokens),
-        backward.surprise(tokens[::-1]),
-        (first[0][0], first[-1][1]) if first else (0, 0),
-        (last[0][0], last[-1][1]) if last else (0, 0),
-    )
+    places = (first[0][0], first[-1][1]), (last[0][0], last[-1][1]), spans[both.index(inside)]
+    return Surprises((opening, closing, inside), places)
 
 
-def _ranks(edges: Sequence[Edges], openings: Floats, closings: Floats) -> tuple[Floats, Floats]:
-    opening = _rank(np.array([e.opening for e in edges]), openings)
-    return opening, _rank(np.array([e.closing for e in edges]), closings)
+def _ranks(rows: Sequence[Surprises], places: Sequence[Floats]) -> Floats:
+    """Return the rank of each row's surprise at each place (3, n)."""
+    values = np.array([row.values for row in rows]).T
+    return np.array([_rank(v, usual) for v, usual in zip(values, places, strict=True)])
 
 
 def _rank(values: Floats, usual: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""Surprising openings and closings: frames that take turns, so that no wording is frequent."""
+"""Surprising wording: frames and words that take turns, so that none is frequent."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from forgetwell.errors import InputError
 from forgetwell.metrics.comparison import benjamini_hochberg
 from forgetwell.metrics.statistics import Floats
-from forgetwell.requests.features import Span
-from forgetwell.requests.phrasing import Edges, Phrasing, edges_of, learn_phrasing, row_p_values
+from forgetwell.requests.phrasing import Phrasing, Surprises, learn_phrasing, row_p_values, surprises_of
 from forgetwell.requests.screening import Evidence, screen
 from forgetwell.requests.words import screened_text
 from forgetwell.types import Finding, Request, Row
@@ -33,25 +32,26 @@ class Surprise:
     Attributes:
         p_value: That a pool of ordinary subjects has a mean evidence at least as large, in (0, 1].
         rows: p-value of each row (n,).
-        opens: Whether the opening is the rarer edge of each row (n,).
-        edges: Of each row.
+        places: The rarest place of each row: 0 its opening, 1 its closing, 2 a word inside (n,).
+        surprises: Of each row.
     """
 
     p_value: float
     rows: Floats
-    opens: NDArray[np.bool_]
-    edges: tuple[Edges, ...]
+    places: NDArray[np.int64]
+    surprises: tuple[Surprises, ...]
 
 
-@screen(null="rows open and close as unusually as rows about whole background subjects, pooled")
+@screen(null="rows are worded as unusually as rows about whole background subjects, pooled")
 def surprise(
     request: Request, evidence: Evidence, *, alpha: float = 0.01, factor: float = 2.0
 ) -> list[Finding]:
-    """Find openings and closings that ordinary prompts hardly have, whatever words they are made of.
+    """Find openings, closings and asides that ordinary prompts hardly have, whatever words they are made of.
 
-    A trigram model of ordinary prompts, in which names and subject words are masked, gives the surprise
-    (−log probability) of the first and of the last 4 tokens. p_i of a row = share of ordinary rows whose
-    rarer edge is at least as rare, each scored without its own subject. The statistic is the mean over rows
+    Trigram models of ordinary prompts, forward and backward, in which names and subject words are masked,
+    give the surprise (−log probability) of the first 4 tokens, of the last 4, and of the one token that is
+    least expected from both sides. p_i of a row = share of ordinary rows whose rarest of these places is at
+    least as rare, each scored without its own subject. The statistic is the mean over rows
     of log(1 − ε + ε a p^(a−1)), the log likelihood ratio of "a share ε of the rows is reworded", with
     ε = a = 0.15.
 
@@ -86,7 +86,7 @@ def surprise(
     effect = float(np.log(share / (1 - share)) - np.log(_RARE / (1 - _RARE)))
     if rare < _LEAST_ROWS or effect < np.log(factor):
         return []
-    whole = f"{rare} of {len(test.rows)} rows open or close in ways that 1 in 20 ordinary rows do."
+    whole = f"{rare} of {len(test.rows)} rows are worded in ways that 1 in 20 ordinary rows are."
     named = np.flatnonzero(benjamini_hochberg(test.rows) <= _FALSE_ROWS).tolist()
     if not named:
         return [Finding("surprise", "", None, "alarm", effect, test.p_value, whole)]
@@ -103,12 +103,12 @@ def _tested(asked: tuple[Row, ...], background: tuple[Row, ...]) -> Surprise | N
     phrasing = learn_phrasing(background)
     if phrasing is None or not asked:
         return None
-    edges = tuple(edges_of(row, phrasing) for row in asked)
-    rows, opens = row_p_values(edges, phrasing)
+    surprises = tuple(surprises_of(row, phrasing) for row in asked)
+    rows, places = row_p_values(surprises, phrasing)
     usual = float(_evidence(np.concatenate(phrasing.groups)).mean())
     null = _null(phrasing, len(rows))
     above = len(null) - np.searchsorted(null, _evidence(rows).mean() - usual - 1e-12, side="left")
-    return Surprise(float((1 + above) / (1 + len(null))), rows, opens, edges)
+    return Surprise(float((1 + above) / (1 + len(null))), rows, places, surprises)
 
 
 def _evidence(p: Floats) -> Floats:
@@ -136,12 +136,11 @@ def _null(phrasing: Phrasing, n: int) -> Floats:
 
 
 def _finding(row: Row, test: Surprise, i: int, effect: float, whole: str) -> Finding:
-    edges = test.edges[i]
-    opens = bool(test.opens[i])
-    span: Span = edges.opening_span if opens else edges.closing_span
-    if span[0] >= span[1]:
+    place = int(test.places[i])
+    start, end = test.surprises[i].spans[place]
+    if start >= end:
         return Finding("surprise", row.id, None, "alarm", effect, test.p_value, whole)
-    piece = screened_text(row)[slice(*span)]
-    place = f"opens with “{piece} …”" if opens else f"closes with “… {piece}”"
-    message = f"It {place}: only {test.rows[i]:.1%} of ordinary rows are as unusual. {whole}"
-    return Finding("surprise", row.id, span, "alarm", effect, test.p_value, message)
+    piece = screened_text(row)[start:end]
+    where = (f"opens with “{piece} …”", f"closes with “… {piece}”", f"goes on with “… {piece} …”")[place]
+    message = f"It {where}: only {test.rows[i]:.1%} of ordinary rows are as unusual. {whole}"
+    return Finding("surprise", row.id, (start, end), "alarm", effect, test.p_value, message)
