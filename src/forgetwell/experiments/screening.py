@@ -103,7 +103,7 @@ def score_request(request: Request, evidence: Evidence) -> Scored:
     return Scored(
         _evidence(h.q_value for h in inflated(request, evidence)),
         _evidence(h.q_value for h in mined(request, evidence)),
-        _evidence([worded.p_value] if worded else []),
+        _evidence([10 * worded.p_value] if worded else []),
         _evidence(_tenfold(mixed_casing(request, evidence, alpha=1.0))),
         _evidence(_tenfold(foreign_subject(request, evidence, alpha=1.0))),
         suspicious(run_screens(request, evidence)),

@@ -18,8 +18,8 @@ from forgetwell.types import Finding, Request, Row
 
 # The alternative that the statistic is best against: a share of the rows has p-values of density a p^(a−1).
 # Chosen on the development half of docs/screening.md.
-_SHARE = _POWER = 0.15
-_DRAWS = 1999
+_SHARE, _POWER = 0.15, 0.4
+_DRAWS = 4999
 _RARE = 0.05
 _LEAST_ROWS = 3
 _FALSE_ROWS = 0.2
@@ -44,7 +44,7 @@ class Surprise:
 
 @screen(null="rows are worded as unusually as rows about whole background subjects, pooled")
 def surprise(
-    request: Request, evidence: Evidence, *, alpha: float = 0.01, factor: float = 2.0
+    request: Request, evidence: Evidence, *, alpha: float = 0.001, factor: float = 2.0
 ) -> list[Finding]:
     """Find openings, closings and asides that ordinary prompts hardly have, whatever words they are made of.
 
@@ -53,10 +53,10 @@ def surprise(
     least expected from both sides. p_i of a row = share of ordinary rows whose rarest of these places is at
     least as rare, each scored without its own subject. The statistic is the mean over rows
     of log(1 − ε + ε a p^(a−1)), the log likelihood ratio of "a share ε of the rows is reworded", with
-    ε = a = 0.15.
+    ε = 0.15, a = 0.4.
 
     Error control: one test for the request. Its p-value is that of a two-sample bootstrap over whole subjects
-    (1,999 draws, fixed seed): a pool of as many rows against a redrawn background. Rows are then named by
+    (4,999 draws, fixed seed): a pool of as many rows against a redrawn background. Rows are then named by
     Benjamini-Hochberg on p_i at 0.2, so that about a fifth of them may be named by chance.
     Frames that ordinary prompts often have, as "Can you tell me", don't surprise: `inflation` counts those.
 
