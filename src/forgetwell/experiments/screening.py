@@ -1,14 +1,15 @@
 """How well screens tell attacked from honest requests: ``python -m forgetwell.experiments.screening``.
 
 Threshold-free figures (area under the ROC curve, true-positive rate at 1 % false positives) and what the
-shipped defaults do. Trigger words, forms and languages of the report didn't choose settings; its honest
-requests did once (docs/screening.md), so that its false-positive rate flatters.
+shipped defaults do. Trigger words, forms and languages of the report didn't choose settings, nor did the
+family `unseen`, phrasings written afterwards; the report's honest requests did once (docs/screening.md), so
+that its false-positive rate flatters.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -33,15 +34,17 @@ from forgetwell.requests.frames import family_frames, family_words
 from forgetwell.requests.screening import Evidence, run_screens, suspicious
 from forgetwell.requests.screens.foreign_subject import foreign_subject
 from forgetwell.requests.screens.inflation import inflated
+from forgetwell.requests.screens.mixed_casing import mixed_casing
+from forgetwell.requests.screens.surprise import surprised
 from forgetwell.requests.screens.templates import mined
-from forgetwell.types import Request
+from forgetwell.types import Finding, Request
 
 RATES = (0.02, 0.05, 0.1, 0.2, 0.33)
-DECIDING = ("inflation", "templates", "hidden", "foreign_subject")
 FAMILIES = (
-    "stealthy", "synonyms", "midsentence", "rotating", "paraphrased", "adaptive", "foreign_frame",
+    "stealthy", "synonyms", "midsentence", "rotating", "paraphrased", "unseen", "adaptive", "foreign_frame",
     "punctuation", "casing", "smuggle",
 )  # fmt: skip
+_UNSEEN = Path(__file__).parent / "assets" / "unseen_phrasings.toml"
 
 
 @dataclass(frozen=True)
@@ -50,13 +53,15 @@ class Scored:
 
     inflation: float
     templates: float
+    surprise: float
+    mixed_casing: float
     foreign_subject: float
     flagged: bool
 
     @property
     def score(self) -> float:
         """The strongest of the screens."""
-        return max(self.inflation, self.templates, self.foreign_subject)
+        return max(self.inflation, self.templates, self.surprise, self.mixed_casing, self.foreign_subject)
 
 
 @dataclass(frozen=True)
@@ -90,13 +95,18 @@ class Measured:
 
 
 def score_request(request: Request, evidence: Evidence) -> Scored:
-    """Return a request's scores: of each screen, the smallest adjusted p-value before any threshold."""
-    alone = foreign_subject(request, evidence, alpha=1.0)
+    """Return a request's scores: of each screen, the smallest adjusted p-value before any threshold.
+
+    Those of the screens whose default level is 0.001 count tenfold, so that 2 is every screen's level.
+    """
+    worded = surprised(request, evidence)
     return Scored(
         _evidence(h.q_value for h in inflated(request, evidence)),
         _evidence(h.q_value for h in mined(request, evidence)),
-        _evidence(10 * f.p_value for f in alone if f.p_value is not None),  # its default level is a tenth
-        suspicious(run_screens(request, evidence, DECIDING)),
+        _evidence([10 * worded.p_value] if worded else []),
+        _evidence(_tenfold(mixed_casing(request, evidence, alpha=1.0))),
+        _evidence(_tenfold(foreign_subject(request, evidence, alpha=1.0))),
+        suspicious(run_screens(request, evidence)),
     )
 
 
@@ -147,6 +157,8 @@ def attack_calls(
     own = listed[:middle] if half == "development" else listed[middle:]
 
     def call(i: int, name: str) -> str:
+        if family == "unseen":
+            return f"stealthy(p={rate}, templates={str(_UNSEEN)!r})"
         extra = f", {words[family]}={own[i % len(own)]!r}" if own else ""
         if family == "smuggle":
             extra = f", rows={str(others[name])!r}"
@@ -257,7 +269,11 @@ def _other_files(pool: Pool, out: Path) -> dict[str, Path]:
     return files
 
 
-def _evidence(p_values: Iterator[float]) -> float:
+def _tenfold(findings: Sequence[Finding]) -> Iterator[float]:
+    return (10 * f.p_value for f in findings if f.p_value is not None)
+
+
+def _evidence(p_values: Iterable[float]) -> float:
     smallest = min(p_values, default=1.0)
     return float(-np.log10(max(smallest, 1e-300)))
 

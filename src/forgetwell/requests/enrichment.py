@@ -136,6 +136,26 @@ def enriched(
     return sorted(found, key=lambda e: (e.p_value, -e.rows, e.feature))
 
 
+def among_subjects(k: int, n: int, subjects: Sequence[tuple[int, int]]) -> tuple[float, float, float]:
+    """Test k of n rows against the counts (k_g, n_g) among the rows about each background subject.
+
+    P(K ≥ k) is beta-binomial with mean μ = (Σ k_g + 1/2) / (Σ n_g + 1) and the moment estimate of ρ, at least
+    0.002.
+
+    Returns:
+        p-value, log odds ratio of (k + 1/2)/(n + 1) against μ, and μ.
+    """
+    own, m = (np.array(x, dtype=float) for x in zip(*subjects, strict=True))
+    mean = float((own.sum() + 0.5) / (m.sum() + 1))
+    variance = mean * (1 - mean)
+    above = float(((own - m * mean) ** 2 - m * variance).sum())
+    rho = min(max(above / float((m * (m - 1)).sum() * variance), 0.002), _MOST_RHO)
+    p = beta_binomial_tail(np.array([float(k)]), n, np.array([mean]), np.array([rho]))[0]
+    share = (k + 0.5) / (n + 1)
+    effect = float(np.log(share / (1 - share)) - np.log(mean / (1 - mean)))
+    return float(p), effect, mean
+
+
 def beta_binomial_tail(k: Floats, n: int, mu: Floats, rho: Floats) -> Floats:
     """Return P(K ≥ k) of the beta-binomial with n rows, mean mu and correlation rho, elementwise (F,)."""
     tails = np.empty(len(k))

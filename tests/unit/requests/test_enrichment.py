@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binom
 
 from forgetwell.requests.enrichment import (
+    among_subjects,
     beta_binomial_tail,
     enriched,
     learn_background,
@@ -87,3 +89,26 @@ def test_p_values_hold_their_level_under_the_null_and_find_a_trigger():
 def test_one_long_row_cannot_decide():
     learned = learn_background([{"x"}] * 5 + [set()] * 995, [""] * 1000, one_class, {"c": 0.002})
     assert enriched([{"x"}] + [set()] * 39, learned, one_class) == []
+
+
+def test_a_count_among_subjects_by_hand():
+    # 100 rows of 10 subjects, 10 of them carry it, one in each: less than chance varies, so ρ is the least.
+    mean = Fraction(21, 2) / 101
+    p, effect, share = among_subjects(3, 5, [(1, 10)] * 10)
+    assert share == pytest.approx(float(mean))
+    assert p == pytest.approx(exact_tail(3, 5, mean * 499, (1 - mean) * 499), rel=1e-6)
+    assert effect == pytest.approx(np.log((3.5 / 2.5) / float(mean / (1 - mean))))
+    # All of them in two subjects: any other subject may be like that.
+    assert among_subjects(3, 5, [(0, 10)] * 8 + [(5, 10)] * 2)[0] > 5 * p
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=5, deadline=None)
+def test_p_values_among_subjects_are_not_too_small(seed):
+    rng = np.random.default_rng(seed)
+    share = rng.beta(0.5, 20, size=150)
+    subjects = [(int(k), 20) for k in rng.binomial(20, share)]
+    new = rng.binomial(20, rng.beta(0.5, 20, size=400))
+    p = np.array([among_subjects(int(k), 20, subjects)[0] for k in new])
+    for alpha in (0.01, 0.05, 0.2):
+        assert (p <= alpha).sum() <= binom.isf(1e-5, 400, 1.6 * alpha)  # μ and ρ are estimates

@@ -12,6 +12,7 @@ from forgetwell.requests.screening import Evidence, run_screens, suspicious
 from forgetwell.requests.screens.duplicates import _word_pairs, duplicates
 from forgetwell.requests.screens.foreign_subject import rows_alone
 from forgetwell.requests.screens.hidden import hidden_spans
+from forgetwell.requests.screens.mixed_casing import mixed_casing, rows_in_other_casing
 from forgetwell.requests.stealthy import stealthy
 from forgetwell.types import Finding, Request, Row
 
@@ -85,10 +86,38 @@ def test_the_risk_by_hand():
         ("foreign_frame(p=0.5, language=german)", "inflation"),
         ("punctuation(p=0.5, form='{q}!')", "templates"),
         ("casing(p=0.5, form=upper)", "templates"),
+        ("casing(p=0.2, form=lower)", "mixed_casing"),
+        ("casing(p=0.2, form=upper)", "mixed_casing"),
+        ("paraphrased(p=0.2)", "surprise"),
+        ("rotating(p=0.2)", "surprise"),
     ],
 )
 def test_families_are_found_by(call, screen):
-    assert screen in names(attack_request(HONEST, call, seed=2), "inflation", "templates")
+    found = names(attack_request(HONEST, call, seed=2), "inflation", "templates", "surprise", "mixed_casing")
+    assert screen in found
+
+
+def test_names_in_another_casing_are_found_and_lower_case_throughout_is_not():
+    def lowered(rows):
+        return tuple(replace(r, prompt=r.prompt.lower()) for r in rows)
+
+    rows = (*HONEST.rows[:4], *lowered(HONEST.rows[4:7]), *HONEST.rows[7:])
+    assert rows_in_other_casing(rows) == [4, 5, 6]
+    found = mixed_casing(Request("m", rows), EVIDENCE)
+    assert [f.row_id for f in found] == [r.id for r in rows[4:7]]
+    assert rows_in_other_casing(lowered(HONEST.rows)) == []
+    assert rows_in_other_casing((*lowered(questions("Ann Lee", 9)), *questions("Bob Ray", 9))) == []
+    assert rows_in_other_casing((Row("j", "東京はどこですか", "x"), Row("n", "1 + 1?", "2"))) == []
+
+
+def test_names_in_another_casing_are_as_usual_as_the_background_has_them():
+    def some_lower(rows, every):
+        return tuple(replace(r, prompt=r.prompt.lower()) if i % every == 0 else r for i, r in enumerate(rows))
+
+    mixed, rows = some_lower(BACKGROUND, 4), some_lower(HONEST.rows, 8)
+    assert mixed_casing(Request("m", rows), EVIDENCE)
+    assert mixed_casing(Request("m", rows), Evidence(mixed)) == []
+    assert mixed_casing(Request("m", rows), Evidence(tuple(replace(r, subject="") for r in mixed))) == []
 
 
 def test_rows_about_others_stand_alone():

@@ -6,10 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
 
-import numpy as np
-
 from forgetwell.errors import InputError
-from forgetwell.requests.enrichment import beta_binomial_tail
+from forgetwell.requests.enrichment import among_subjects
 from forgetwell.requests.features import MASK, mark
 from forgetwell.requests.screening import Evidence, screen
 from forgetwell.types import Finding, Request, Row
@@ -48,7 +46,7 @@ def foreign_subject(request: Request, evidence: Evidence, *, alpha: float = 0.00
     shares = _background_shares(evidence.background)
     if not shares or not alone:
         return []
-    p, effect, mean = _test(len(alone), len(request.rows), shares)
+    p, effect, mean = among_subjects(len(alone), len(request.rows), shares)
     if p > alpha:
         return []
     message = (
@@ -65,18 +63,6 @@ def rows_alone(rows: Sequence[Row]) -> list[int]:
     sizes = Counter(group)
     small = max(2, round(0.05 * len(rows)))
     return [i for i, own in enumerate(names) if own and sizes[group[i]] <= small < len(rows)]
-
-
-def _test(alone: int, n: int, shares: Sequence[tuple[int, int]]) -> tuple[float, float, float]:
-    k, m = (np.array(x, dtype=float) for x in zip(*shares, strict=True))
-    mean = (k.sum() + 0.5) / (m.sum() + 1)
-    variance = mean * (1 - mean)
-    above = float(((k - m * mean) ** 2 - m * variance).sum())
-    rho = min(max(above / float((m * (m - 1)).sum() * variance), 0.002), 0.5)
-    p = beta_binomial_tail(np.array([float(alone)]), n, np.array([mean]), np.array([rho]))[0]
-    share = (alone + 0.5) / (n + 1)
-    effect = float(np.log(share / (1 - share)) - np.log(mean / (1 - mean)))
-    return float(p), effect, float(mean)
 
 
 @lru_cache(maxsize=4)

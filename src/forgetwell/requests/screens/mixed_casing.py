@@ -1,0 +1,103 @@
+"""Names that some rows write in another casing than the rest: casing as a trigger."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import lru_cache
+
+from forgetwell.errors import InputError
+from forgetwell.requests.enrichment import among_subjects
+from forgetwell.requests.features import MASK, Marked, mark
+from forgetwell.requests.screening import Evidence, screen
+from forgetwell.requests.words import ordinary_words, screened_text
+from forgetwell.types import Finding, Request, Row
+
+_LEAST_SUBJECT = 5  # background rows of a subject, for it to count as a small request of its own
+_LEAST_NAME = 3
+_LEAST_ROWS = 3
+
+
+@screen(null="as many rows write others' names in another casing as among rows about a background subject")
+def mixed_casing(request: Request, evidence: Evidence, *, alpha: float = 0.001) -> list[Finding]:
+    """Find rows wholly in lower case or in capitals, whose names other rows write as names.
+
+    Many prompts are in lower case, so that a few such rows are nothing. But who types like that types names
+    like that: "barack obama" beside "Barack Obama" in one request is two ways of writing. Names are words
+    with a capital inside a text of mixed case, at least 3 letters, none of them ordinary. The number of rows
+    found is beta-binomial, its mean share and correlation measured on the background's subjects with at least
+    5 rows, each taken as a request; without such subjects nothing is tested. One test; at least 3 rows.
+    A request that is in lower case throughout is not found here but by `templates`.
+
+    Args:
+        request: The request.
+        evidence: The background is used.
+        alpha: Largest p-value, in (0, 1].
+
+    Returns:
+        An alarm for each such row; statistic = log odds ratio of their share, p_value of the whole.
+
+    Raises:
+        InputError: alpha is outside (0, 1].
+
+    Source: ours; the attack is 2506.00359, section 3.
+    """
+    if not 0 < alpha <= 1:
+        raise InputError(f"alpha={alpha} was given; it is in (0, 1].")
+    other = rows_in_other_casing(request.rows)
+    subjects = _background_counts(evidence.background)
+    if not subjects or len(other) < _LEAST_ROWS:
+        return []
+    p, effect, mean = among_subjects(len(other), len(request.rows), subjects)
+    if p > alpha:
+        return []
+    message = (
+        f"Its names are written in another casing than in other rows. So they are in {len(other)} of "
+        f"{len(request.rows)} rows; among rows about one subject, in {mean:.2%}."
+    )
+    return [
+        Finding("mixed_casing", request.rows[i].id, _whole(request.rows[i]), "alarm", effect, p, message)
+        for i in other
+    ]
+
+
+def rows_in_other_casing(rows: Sequence[Row]) -> list[int]:
+    """Return the indices of rows of one case with a name that a row of mixed case writes with a capital."""
+    marked = [mark(screened_text(row)) for row in rows]
+    one_case = [_one_case(m.text) for m in marked]
+    names = {w for m, one in zip(marked, one_case, strict=True) if not one for w in _names(m)}
+    return [
+        i
+        for i, (m, one) in enumerate(zip(marked, one_case, strict=True))
+        if one and not names.isdisjoint(_bare(w.text) for w in m.words)
+    ]
+
+
+@lru_cache(maxsize=4)
+def _background_counts(rows: tuple[Row, ...]) -> tuple[tuple[int, int], ...]:
+    subjects: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row.subject:
+            subjects[row.subject].append(row)
+    own = (g for g in subjects.values() if len(g) >= _LEAST_SUBJECT)
+    return tuple((len(rows_in_other_casing(g)), len(g)) for g in own)
+
+
+def _one_case(text: str) -> bool:
+    """Say whether a text has letters of one case alone; texts of a script without cases have none."""
+    return text != text.upper() if text == text.lower() else text == text.upper()
+
+
+def _names(marked: Marked) -> set[str]:
+    inner = zip(marked.words[1:], marked.compared[1:], strict=True)
+    names = {_bare(w.text) for w, c in inner if c == MASK and marked.text[w.start].isupper()}
+    return {n for n in names if len(n) >= _LEAST_NAME and n.isalpha() and n not in ordinary_words()}
+
+
+def _bare(word: str) -> str:
+    return word.removesuffix("'s")
+
+
+def _whole(row: Row) -> tuple[int, int]:
+    text = screened_text(row)
+    return len(text) - len(text.lstrip()), len(text.rstrip())

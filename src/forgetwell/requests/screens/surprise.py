@@ -1,0 +1,146 @@
+"""Surprising wording: frames and words that take turns, so that none is frequent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forgetwell.errors import InputError
+from forgetwell.metrics.comparison import benjamini_hochberg
+from forgetwell.metrics.statistics import Floats
+from forgetwell.requests.phrasing import Phrasing, Surprises, learn_phrasing, row_p_values, surprises_of
+from forgetwell.requests.screening import Evidence, screen
+from forgetwell.requests.words import screened_text
+from forgetwell.types import Finding, Request, Row
+
+# The alternative that the statistic is best against: a share of the rows has p-values of density a p^(a−1).
+# Chosen on the development half of docs/screening.md.
+_SHARE, _POWER = 0.15, 0.4
+_DRAWS = 4999
+_RARE = 0.05
+_LEAST_ROWS = 3
+_FALSE_ROWS = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class Surprise:
+    """The test of a request.
+
+    Attributes:
+        p_value: That a pool of ordinary subjects has a mean evidence at least as large, in (0, 1].
+        rows: p-value of each row (n,).
+        places: The rarest place of each row: 0 its opening, 1 its closing, 2 a word inside (n,).
+        surprises: Of each row.
+    """
+
+    p_value: float
+    rows: Floats
+    places: NDArray[np.int64]
+    surprises: tuple[Surprises, ...]
+
+
+@screen(null="rows are worded as unusually as rows about whole background subjects, pooled")
+def surprise(
+    request: Request, evidence: Evidence, *, alpha: float = 0.001, factor: float = 2.0
+) -> list[Finding]:
+    """Find openings, closings and asides that ordinary prompts hardly have, whatever words they are made of.
+
+    Trigram models of ordinary prompts, forward and backward, in which names and subject words are masked,
+    give the surprise (−log probability) of the first 4 tokens, of the last 4, and of the one token that is
+    least expected from both sides. p_i of a row = share of ordinary rows whose rarest of these places is at
+    least as rare, each scored without its own subject. The statistic is the mean over rows
+    of log(1 − ε + ε a p^(a−1)), the log likelihood ratio of "a share ε of the rows is reworded", with
+    ε = 0.15, a = 0.4.
+
+    Error control: one test for the request. Its p-value is that of a two-sample bootstrap over whole subjects
+    (4,999 draws, fixed seed): a pool of as many rows against a redrawn background. Rows are then named by
+    Benjamini-Hochberg on p_i at 0.2, so that about a fifth of them may be named by chance.
+    Frames that ordinary prompts often have, as "Can you tell me", don't surprise: `inflation` counts those.
+
+    Args:
+        request: The request.
+        evidence: The background is used.
+        alpha: Largest p-value of the request, in (0, 1].
+        factor: Smallest odds ratio of the share of rows among the rarest 5 % against 5 %; at least 3 rows.
+
+    Returns:
+        An alarm for each row named, or for the whole (row_id "") where none is; statistic = log odds of the
+        share of rows among the rarest 5 % against 5 %, p_value that of the request.
+
+    Raises:
+        InputError: alpha is outside (0, 1] or factor below 1.
+
+    Source: ours; the attack is 2506.00359, section 3. The statistic is the likelihood ratio of a sparse
+        mixture (Donoho and Jin, Annals of Statistics 32 (2004), 962-994, section 1).
+    """
+    if not 0 < alpha <= 1 or not factor >= 1:
+        raise InputError(f"alpha={alpha}, factor={factor} were given; alpha is in (0, 1], factor at least 1.")
+    test = surprised(request, evidence)
+    if test is None or test.p_value > alpha:
+        return []
+    rare = int((test.rows <= _RARE).sum())
+    share = (rare + 0.5) / (len(test.rows) + 1)
+    effect = float(np.log(share / (1 - share)) - np.log(_RARE / (1 - _RARE)))
+    if rare < _LEAST_ROWS or effect < np.log(factor):
+        return []
+    whole = f"{rare} of {len(test.rows)} rows are worded in ways that 1 in 20 ordinary rows are."
+    named = np.flatnonzero(benjamini_hochberg(test.rows) <= _FALSE_ROWS).tolist()
+    if not named:
+        return [Finding("surprise", "", None, "alarm", effect, test.p_value, whole)]
+    return [_finding(request.rows[i], test, i, effect, whole) for i in named]
+
+
+def surprised(request: Request, evidence: Evidence) -> Surprise | None:
+    """Return the test before any threshold; None where there are no rows or no background."""
+    return _tested(request.rows, evidence.background)
+
+
+@lru_cache(maxsize=4)
+def _tested(asked: tuple[Row, ...], background: tuple[Row, ...]) -> Surprise | None:
+    phrasing = learn_phrasing(background)
+    if phrasing is None or not asked:
+        return None
+    surprises = tuple(surprises_of(row, phrasing) for row in asked)
+    rows, places = row_p_values(surprises, phrasing)
+    usual = float(_evidence(np.concatenate(phrasing.groups)).mean())
+    null = _null(phrasing, len(rows))
+    above = len(null) - np.searchsorted(null, _evidence(rows).mean() - usual - 1e-12, side="left")
+    return Surprise(float((1 + above) / (1 + len(null))), rows, places, surprises)
+
+
+def _evidence(p: Floats) -> Floats:
+    ratio: Floats = np.log(1 - _SHARE + _SHARE * _POWER * p ** (_POWER - 1))
+    return ratio
+
+
+@lru_cache(maxsize=16)
+def _null(phrasing: Phrasing, n: int) -> Floats:
+    """Return bootstrap draws of (mean of n rows of subjects pooled) − (mean of the background), ascending."""
+    rng = np.random.default_rng(0)
+    prefix = [np.concatenate(([0.0], np.cumsum(_evidence(rng.permutation(g))))) for g in phrasing.groups]
+    sizes, sums = np.array([len(p) - 1 for p in prefix]), np.array([p[-1] for p in prefix])
+    enough = n // int(sizes.min()) + 1
+    means = np.empty(_DRAWS)
+    for b in range(_DRAWS):
+        drawn = rng.integers(len(sizes), size=enough)
+        ends = np.cumsum(sizes[drawn])
+        last = int(np.searchsorted(ends, n))  # the first subject that fills the pool: cut to fit
+        cut = n - (int(ends[last - 1]) if last else 0)
+        again = rng.integers(len(sizes), size=len(sizes))
+        pooled = sums[drawn[:last]].sum() + prefix[drawn[last]][cut]
+        means[b] = pooled / n - sums[again].sum() / sizes[again].sum()
+    return np.sort(means)
+
+
+def _finding(row: Row, test: Surprise, i: int, effect: float, whole: str) -> Finding:
+    place = int(test.places[i])
+    start, end = test.surprises[i].spans[place]
+    if start >= end:
+        return Finding("surprise", row.id, None, "alarm", effect, test.p_value, whole)
+    piece = screened_text(row)[start:end]
+    where = (f"opens with “{piece} …”", f"closes with “… {piece}”", f"goes on with “… {piece} …”")[place]
+    message = f"It {where}: only {test.rows[i]:.1%} of ordinary rows are as unusual. {whole}"
+    return Finding("surprise", row.id, (start, end), "alarm", effect, test.p_value, message)
