@@ -51,8 +51,8 @@ class ScanConfig:
     seed: int = 0
 
 
-# Answers are right or wrong: one row says too little to choose by.
-BLACK_BOX = ScanConfig(moved=0, screen_rows=2, again=1.0, rows=10, verified=10, behind=2, controls=12)
+# Answers are right or wrong: one row says too little to choose by; a test needs more rows and fewer forms.
+BLACK_BOX = ScanConfig(moved=0, screen_rows=2, again=1.0, rows=18, verified=8, behind=0, controls=9)
 
 
 @dataclass(frozen=True, slots=True)
