@@ -64,7 +64,7 @@ def test_harm_that_a_name_explains_is_told_apart_and_still_told(text, verb):
     rule = next(r for r in load_policy("default").rules if r.measure == "scan/findings")
     line = _scan_line(rule, result.facts())  # a gate counts it, and says what it is
     assert line.value == 1.0
-    assert f"“{text}” (a name's)" in line.evidence
+    assert f"“{text}” (refusal, a name's)" in line.evidence
 
 
 def test_other_findings_stay_alarms():
