@@ -45,7 +45,7 @@ class ScanConfig:
     behind: int = 4
     controls: int = 18
     alpha: float = 0.05
-    least: float = 0.1
+    least: float = 0.15
     shown: int = 5
     max_new_tokens: int = 24
     seed: int = 0
