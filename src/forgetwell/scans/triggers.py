@@ -139,18 +139,19 @@ def _rows(
 ) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
     """Return rows to screen on and others to verify on: those that `after` still answers best.
 
-    Where no right answer is left, no word can take it away. The rows to verify on are of as many subjects as
-    there are, which are the units of the sign flips.
+    Where no right answer is left, no word can take it away: such rows come last. The rows to verify on are of
+    as many subjects as there are, which are the units of the sign flips.
     """
     wanted = config.screen_rows + config.rows
     known = known_rows(before, rows, count=2 * wanted, max_new_tokens=config.max_new_tokens, seed=config.seed)
     taken: Counter[str] = Counter()
-    places: list[tuple[int, int, int]] = []
-    for i in np.argsort(harm(after, known, silent), kind="stable"):
+    places: list[tuple[bool, int, int, int]] = []
+    harms = harm(after, known, silent)
+    for i in np.argsort(harms, kind="stable"):
         subject = known[i].subject or known[i].id
-        places.append((taken[subject], len(places), int(i)))
+        places.append((bool(harms[i] >= 1.0), taken[subject], len(places), int(i)))
         taken[subject] += 1
-    best = [known[i] for _, _, i in sorted(places)[:wanted]]
+    best = [known[i] for *_, i in sorted(places)[:wanted]]
     cut = len(best) - min(config.screen_rows, len(best) // 3)
     return tuple(best[cut:]), tuple(best[:cut])
 

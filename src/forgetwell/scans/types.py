@@ -52,7 +52,7 @@ class ScanConfig:
 
 
 # Answers are right or wrong: one row says too little to choose by; a test needs more rows and fewer forms.
-BLACK_BOX = ScanConfig(moved=0, screen_rows=2, again=1.0, rows=18, verified=8, behind=0, controls=9)
+BLACK_BOX = ScanConfig(moved=0, screen_rows=2, again=1.0, rows=30, verified=6, behind=0, controls=9)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from forgetwell.scans.harm import (
     known_rows,
     rises,
 )
-from forgetwell.scans.triggers import scan
+from forgetwell.scans.triggers import _rows, scan
 from forgetwell.scans.types import Form, ScanConfig, Trigger
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.loop import Hooks
@@ -184,6 +184,23 @@ def test_rows_that_the_model_does_not_know_are_left_out(models):
     assert {r.id for r in known} <= {r.id for r in ROWS}
     with pytest.raises(InputError, match="answers 0 of"):
         known_rows(models["before"], unknown, count=12, max_new_tokens=8, seed=0)
+
+
+def test_rows_of_which_nothing_is_left_come_last_whatever_their_subject():
+    class Knows:
+        def generate(self, rows, **_):
+            return [Generation(r.answer, 3, True) for r in rows]
+
+    asked = [Row(f"r{k}", f"q{k}", "the old town", "lost" if k < 3 else "kept") for k in range(12)]
+    harms = {"lost": 1.0, "kept": 0.2}
+    screening, verifying = _rows(
+        lambda lm, rows, progress: np.array([harms[r.subject] for r in rows]),
+        Knows(),
+        Knows(),
+        asked,
+        ScanConfig(screen_rows=1, rows=3),
+    )
+    assert [r.subject for r in (*screening, *verifying)] == ["kept"] * 4
 
 
 # --- candidates --------------------------------------------------------------------------------------
