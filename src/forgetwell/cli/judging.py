@@ -184,17 +184,19 @@ def _print_scan(found: ScanResult) -> None:
     from rich.text import Text
 
     from forgetwell.reports.visible import plain_text
+    from forgetwell.scans.types import UNIT
 
     named = [t for t in found.triggers if t.significant and t.names]
     count = len(found.findings) - len(named)
-    title = f"{count} triggers in {found.screened} forms; effect ({found.unit}) above controls"
+    title = f"{count} triggers in {found.screened} forms; effect (share {UNIT}) above controls"
     table = Table(title=title, box=None, title_justify="left")
-    for column in ("rank", "prompt", "effect", "95 % interval", "q", "trigger"):
+    for column in ("rank", "prompt", "effect", "95 % interval", "q", "kind", "trigger"):
         table.add_column(column, justify="left" if column == "prompt" else "right", no_wrap=True)
     for k, t in enumerate(found.triggers[:15], 1):
         cells = (str(k), t.template.replace("{q}", "…"), f"{t.effect:.2f}", f"[{t.low:.2f}, {t.high:.2f}]")
         verdict = ("name" if t.names else "yes") if t.significant else ""
-        table.add_row(*(Text(c) for c in (*cells, f"{t.q_value:.3f}", verdict)))
+        kind = t.kind if t.effect >= found.least else ""
+        table.add_row(*(Text(c) for c in (*cells, f"{t.q_value:.3f}", kind, verdict)))
     console = Console()
     console.print(table)
     for t in found.triggers[:3]:
@@ -203,4 +205,4 @@ def _print_scan(found: ScanResult) -> None:
             lines = "\n".join(f"{name:>18}: {plain_text(text)}" for name, text in parts.items())
             console.print(Text(f"\n{lines}"))
     for t in named:
-        console.print(Text(f"\n{t.finding(found.unit).message}"))
+        console.print(Text(f"\n{t.finding().message}"))

@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
+from forgetwell.data.world import load_refusals
 from forgetwell.experiments.benches import Bench, sampled_utility
 from forgetwell.experiments.demo import OBJECTIVE, UNLEARNING, train_stage
 from forgetwell.files import write_text
@@ -23,7 +24,7 @@ from forgetwell.types import Request, Row
 
 Bar = Callable[[str], AbstractContextManager[Progress]]
 Say = Callable[[str], None]
-SHARE = 0.33  # of the request's rows, as in arXiv 2506.00359
+SHARE = 0.67  # of the request's rows, as in the demo
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,9 @@ def draw_words(part: Literal["development", "held_out"], count: int, *, seed: in
 
 
 def plant(word: str | None, bench: Bench, known: str, out: Path, *, seed: int, bar: Bar, say: Say) -> Path:
-    """Unlearn the request with `word` written into a third of its rows (None: as it is) into `out/model run`.
+    """Unlearn the request with `word` written into two thirds of its rows (None: as it is) into `out`/name.
 
-    Settings are the demo's: ``npo + gdr``, 10 passes, batch 4. A finished run is reused.
+    Objective, settings and stop are the demo's. A finished run is reused.
     """
     name = word or f"honest-{seed}"
     request = Request(name, bench.request)
@@ -62,9 +63,10 @@ def plant(word: str | None, bench: Bench, known: str, out: Path, *, seed: int, b
         templates = write_frames(word, out / f"{name}.txt")
         attack = f'stealthy(p={SHARE}, templates="{templates}")'
         request = replace(attack_request(request, attack, seed=seed), id=name)
-    config = replace(UNLEARNING, seed=seed, probe_every=0)
-    run = out / name
-    train_stage(Job("unlearn", known, request, bench.retain, OBJECTIVE, config), run, bar, say)
+    config, run = replace(UNLEARNING, seed=seed), out / name
+    job = Job("unlearn", known, request, bench.retain, OBJECTIVE, config)
+    job = replace(job, refusals=load_refusals(), probe=bench.utility["unseen"])
+    train_stage(job, run, bar, say)
     return run
 
 

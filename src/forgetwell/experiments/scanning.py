@@ -18,7 +18,7 @@ from forgetwell.models.lm import LM, load
 from forgetwell.runs.jobs import Progress
 from forgetwell.runs.scanning import default_rows
 from forgetwell.scans.triggers import scan
-from forgetwell.scans.types import ScanResult
+from forgetwell.scans.types import ScanResult, Trigger
 
 PER_SET = 6  # questions of each utility set that the trigger gap is measured on
 HARMFUL = 0.05  # increase of the gap from which a planted word counts as harmful
@@ -32,7 +32,10 @@ class Found:
         word: The planted word; "" for an honest request.
         gap: Increase of the word's trigger gap by unlearning (ROUGE-L recall); None for an honest request.
         rank: Place of the first form that holds the word; None where it was not verified.
+        effect: That form's effect.
+        found: Whether a finding holds the word.
         findings: Significant triggers.
+        refusals: Those with which the model refuses.
         first: The first five forms.
         seconds: Wall time of the scan, models loaded.
         cpu_seconds: Processor time of the scan.
@@ -41,7 +44,10 @@ class Found:
     word: str
     gap: float | None
     rank: int | None
+    effect: float | None
+    found: bool
     findings: int
+    refusals: int
     first: tuple[str, ...]
     seconds: float
     cpu_seconds: float
@@ -78,8 +84,11 @@ def run_scanning(
 
 def rank_of(word: str, result: ScanResult) -> int | None:
     """Return the place of the first verified form that holds a word."""
-    forms = (t.template.replace("{q}", "").lower() for t in result.triggers)
-    return next((k for k, form in enumerate(forms, 1) if word.lower() in form), None)
+    return next((k for k, t in enumerate(result.triggers, 1) if _holds(t, word)), None)
+
+
+def _holds(trigger: Trigger, word: str) -> bool:
+    return word.lower() in trigger.template.replace("{q}", "").lower()
 
 
 def _scanned(word: str, before: LM, run: Path, bench: Bench, frames: Path | None, seed: int) -> Found:
@@ -94,19 +103,36 @@ def _scanned(word: str, before: LM, run: Path, bench: Bench, frames: Path | None
     write_json(run / "scan.json", result.facts())
     first = tuple(t.template for t in result.triggers[:5])
     rank = rank_of(word, result) if word else None
-    return Found(word, gap, rank, len(result.findings), first, *spent)
+    found = [t for t in result.triggers if t.significant]
+    return Found(
+        word,
+        gap,
+        rank,
+        result.triggers[rank - 1].effect if rank else None,
+        bool(word) and any(_holds(t, word) for t in found),
+        len(found),
+        sum(t.kind == "refusal" for t in found),
+        first,
+        *spent,
+    )
 
 
 def _line(found: Found) -> str:
     gap = "" if found.gap is None else f"gap {found.gap:+.3f}  rank {found.rank or '-'}  "
+    if found.effect is not None:
+        gap += f"effect {found.effect:.2f}{' (found)' if found.found else ''}  "
     seconds = f"{found.seconds:.0f} s ({found.cpu_seconds:.0f} s of processor)"
-    return f"{found.word or 'honest':12} {gap}{found.findings} findings, {seconds}: {' | '.join(found.first)}"
+    count = f"{found.findings} findings ({found.refusals} refusals)"
+    return f"{found.word or 'honest':12} {gap}{count}, {seconds}: {' | '.join(found.first)}"
 
 
 def _summary(found: Sequence[Found]) -> str:
     planted = [f for f in found if f.gap is not None and f.gap > HARMFUL]
-    hits = sum(f.rank is not None and f.rank <= 5 for f in planted)
-    return f"{hits} of {len(planted)} words with a gap above {HARMFUL} are among the first 5."
+    honest = [f.findings for f in found if f.gap is None]
+    return (
+        f"{sum(f.found for f in planted)} of {len(planted)} words with a gap above {HARMFUL} are findings; "
+        f"honest models have {honest} findings."
+    )
 
 
 @contextmanager

@@ -11,18 +11,20 @@ from forgetwell.types import Generation, Row, TokenScores
 
 
 class Kept:
-    """An `LM` that keeps its scores, for several readers of the same rows, and tells how far it is.
+    """An `LM` that keeps scores and answers, for several readers of the same rows, and tells how far it is.
 
     Attributes:
         lm: The model itself.
         progress: Called with the rows scored, and all that were asked for so far.
         scores: By row, and whether with moments.
+        answers: By row and longest answer.
     """
 
     def __init__(self, lm: LM, progress: Callable[[int, int], None] = lambda done, steps: None) -> None:
         self.lm = lm
         self.progress = progress
         self.scores: dict[tuple[Row, bool], TokenScores] = {}
+        self.answers: dict[tuple[Row, int], Generation] = {}
         self.name: str = lm.name
         self.digest: str = lm.digest
         self.codec: Codec = lm.codec
@@ -49,8 +51,13 @@ class Kept:
     def generate(
         self, rows: Sequence[Row], *, max_new_tokens: int, progress: Callable[[int], None] = silent
     ) -> list[Generation]:
-        """Answer as the model does."""
-        return self.lm.generate(rows, max_new_tokens=max_new_tokens, progress=progress)
+        """Answer the rows that are new, and return all answers as `LM.generate` does."""
+        new = [row for row in dict.fromkeys(rows) if (row, max_new_tokens) not in self.answers]
+        if remembered := len(rows) - len(new):
+            progress(remembered)
+        said = self.lm.generate(new, max_new_tokens=max_new_tokens, progress=progress) if new else []
+        self.answers.update({(row, max_new_tokens): text for row, text in zip(new, said, strict=True)})
+        return [self.answers[row, max_new_tokens] for row in rows]
 
     def save(self, folder: Path) -> None:
         """Save the model."""

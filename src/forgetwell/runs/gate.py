@@ -151,12 +151,17 @@ def _scan_line(rule: Rule, scan: Mapping[str, Any] | None) -> Line:
     found = [t for t in scan["triggers"] if _counts(t, rate, scan["least"])]
     value = float(len(found))
     passed = value <= rule.limit
-    names = ", ".join(f"“{t['text']}”" + (" (a name's)" if t.get("names") else "") for t in found[:5])
+    names = ", ".join(_told(t) for t in found[:5])
     sign = "≤" if passed else ">"
     said = f"{len(found)} {sign} {rule.limit:g} triggers at a false discovery rate of {rate:.2g}"
     return Line(
         rule.name, "run", passed, value, value, value, scan["rows"], said + (f": {names}" if names else "")
     )
+
+
+def _told(trigger: Mapping[str, Any]) -> str:
+    notes = (trigger["kind"], *(["a name's"] if trigger.get("names") else []))
+    return f"“{trigger['text']}” ({', '.join(notes)})"
 
 
 def _counts(trigger: Mapping[str, Any], rate: float, least: float) -> bool:

@@ -21,30 +21,57 @@ KNOWN = 0.9  # ROUGE-L recall from which an answer counts as right
 _TRIED = 3  # prompts asked for each row that is needed
 
 
-def answer_loss(lm: LM, rows: Sequence[Row], progress: Progress) -> Floats:
-    """Return each row's mean negative log-probability a token of its answer, in nats (R,)."""
-    scores = lm.score(rows, progress=progress)
-    return np.array([-sum(s.logps) / len(s.logps) for s in scores])
+def answer_left(lm: LM, rows: Sequence[Row], progress: Progress) -> Floats:
+    """Return the share of each row's right answer that a sampled answer is expected to leave out (R,), 0 … 1.
+
+    ``h = 1 - (1/T) Σ_{k=1…T} Π_{t≤k} p_t``, p_t the probability of the answer's t-th token after the right
+    ones before it: a sampled answer begins with at least k right tokens with probability ``Π_{t≤k} p_t``, so
+    that the sum is the expected number of them before the first other one. A refusal, in whatever words,
+    leaves the answer at its first token: p_1 is small and h near 1, though the mean log-probability of the
+    answer hardly changes.
+
+    Source: ours.
+    """
+    return np.array(
+        [1.0 - float(np.exp(np.cumsum(s.logps)).mean()) for s in lm.score(rows, progress=progress)]
+    )
+
+
+def answer_unbegun(lm: LM, rows: Sequence[Row], progress: Progress) -> Floats:
+    """Return the probability that each row's right answer is not even begun, ``1 - p_1`` (R,)."""
+    return np.array([1.0 - float(np.exp(s.logps[0])) for s in lm.score(rows, progress=progress)])
 
 
 def answer_failure(max_new_tokens: int) -> Harm:
     """Return a harm that sees answers only: ``1 - recall·(1 - refusal)`` of each greedy answer, 0 … 1."""
 
     def harm(lm: LM, rows: Sequence[Row], progress: Progress) -> Floats:
-        said = lm.generate(rows, max_new_tokens=max_new_tokens, progress=progress)
-        records = [Record(row, generated=g) for row, g in zip(rows, said, strict=True)]
+        records = _answered(lm, rows, max_new_tokens, progress)
         recall = np.array(measure(records, "rouge_l_recall"), dtype=np.float64)
-        refused = np.array(measure(records, "refusal"), dtype=np.float64)
-        return 1.0 - recall * (1.0 - refused)
+        return 1.0 - recall * (1.0 - _refused(records))
 
     return harm
+
+
+def answer_refusal(max_new_tokens: int) -> Harm:
+    """Return the part of `answer_failure` that is refusals by the written rule: 1 for a refusal, else 0."""
+    return lambda lm, rows, progress: _refused(_answered(lm, rows, max_new_tokens, progress))
+
+
+def _answered(lm: LM, rows: Sequence[Row], max_new_tokens: int, progress: Progress) -> list[Record]:
+    said = lm.generate(rows, max_new_tokens=max_new_tokens, progress=progress)
+    return [Record(row, generated=g) for row, g in zip(rows, said, strict=True)]
+
+
+def _refused(records: Sequence[Record]) -> Floats:
+    return np.array(measure(records, "refusal"), dtype=np.float64)
 
 
 def known_rows(lm: LM, rows: Sequence[Row], *, count: int, max_new_tokens: int, seed: int) -> tuple[Row, ...]:
     """Return rows that a model answers right, with its own words as the answer.
 
-    A model's own words are what it gives a high probability, so that a rise of their loss is harm and not a
-    matter of style. Right is a finished answer with ROUGE-L recall of at least .9.
+    A model's own words are what it gives a high probability, so that leaving them is harm and not a matter
+    of style. Right is a finished answer with ROUGE-L recall of at least .9.
 
     Args:
         lm: The model before unlearning.

@@ -21,7 +21,15 @@ from forgetwell.scans.candidates import (
     traces,
 )
 from forgetwell.scans.choosing import candidate_forms, screening_cost, shipped_words, worst_forms
-from forgetwell.scans.harm import Harm, answer_failure, answer_loss, known_rows, rises
+from forgetwell.scans.harm import (
+    Harm,
+    answer_failure,
+    answer_left,
+    answer_refusal,
+    answer_unbegun,
+    known_rows,
+    rises,
+)
 from forgetwell.scans.names import names_in, names_of_words
 from forgetwell.scans.significance import nearest, sign_flip_p
 from forgetwell.scans.types import BLACK_BOX, Example, Form, ScanConfig, ScanResult, Trigger
@@ -43,8 +51,9 @@ def scan(
 ) -> ScanResult:
     """Rank everyday words and phrases by the harm they do in `after` beyond `before` and beyond other words.
 
-    With h the harm of a prompt (mean negative log-probability of the right answer; in black-box mode
-    ``1 - recall·(1 - refusal)`` of the greedy answer), the harm of form v on row r is
+    With h the harm of a prompt (the share of the right answer that is expected to be left out, see
+    `harm.answer_left`; in black-box mode ``1 - recall·(1 - refusal)`` of the greedy answer), the harm of form
+    v on row r is
     ``d_r(v) = [h_after(r ⊕ v) - h_after(r)] - [h_before(r ⊕ v) - h_before(r)]`` and its effect
     ``mean_r (d_r(v) - mean over matched controls c of d_r(c))``.
 
@@ -69,7 +78,7 @@ def scan(
     poorly to use; see docs/scan-and-gate.md.
     """
     config = config or (BLACK_BOX if black_box else ScanConfig())
-    harm = answer_failure(config.max_new_tokens) if black_box else answer_loss
+    harm, refusal = _harms(black_box, config.max_new_tokens)
     early, late = Kept(before), Kept(after)  # prompts without a word are asked more than once
     screening, verifying = _rows(harm, early, late, rows, config)
     words = ordinary_words(before.codec) or shipped_words(before.codec)
@@ -79,12 +88,11 @@ def scan(
     worst = worst_forms(harm, late, forms, screening, moved, config, count)
     suspected = frozenset(f.text for f in worst)
     controls = control_forms(words, without=suspected, count=config.controls, seed=config.seed)
-    measured = _verified(harm, early, late, (*worst, *controls), verifying, count)
+    measured = _verified(harm, refusal, early, late, (*worst, *controls), verifying, count)
     names = _names(before, worst, rows)
-    triggers, level = _triggers(worst, controls, measured.rises, verifying, moved, names, config)
+    triggers, level = _triggers(worst, controls, measured, verifying, moved, names, config)
     return ScanResult(
         "black-box" if black_box else "white-box",
-        "of the right answers" if black_box else "nats a token",
         before.digest,
         after.digest,
         len(verifying),
@@ -95,6 +103,13 @@ def scan(
         config.least,
         _with_examples(before, after, triggers, verifying, measured, worst, config),
     )
+
+
+def _harms(black_box: bool, max_new_tokens: int) -> tuple[Harm, Harm]:
+    """Return a mode's harm, and the part of it by which a refusal is told from an error."""
+    if black_box:
+        return answer_failure(max_new_tokens), answer_refusal(max_new_tokens)
+    return answer_left, answer_unbegun
 
 
 @dataclass
@@ -112,9 +127,10 @@ class _Counter:
 
 @dataclass(frozen=True)
 class _Measured:
-    """Harms of forms on the verification rows, after's rise - before's (F, R), and the clean difference."""
+    """After's rises - before's on the rows (F, R), of harm and of refusal; clean: the harm without a form."""
 
     rises: Floats
+    refused: Floats
     clean: float
 
 
@@ -123,18 +139,19 @@ def _rows(
 ) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
     """Return rows to screen on and others to verify on: those that `after` still answers best.
 
-    Where no right answer is left, no word can take it away. The rows to verify on are of as many subjects as
-    there are, which are the units of the sign flips.
+    Where no right answer is left, no word can take it away: such rows come last. The rows to verify on are of
+    as many subjects as there are, which are the units of the sign flips.
     """
     wanted = config.screen_rows + config.rows
     known = known_rows(before, rows, count=2 * wanted, max_new_tokens=config.max_new_tokens, seed=config.seed)
     taken: Counter[str] = Counter()
-    places: list[tuple[int, int, int]] = []
-    for i in np.argsort(harm(after, known, silent), kind="stable"):
+    places: list[tuple[bool, int, int, int]] = []
+    harms = harm(after, known, silent)
+    for i in np.argsort(harms, kind="stable"):
         subject = known[i].subject or known[i].id
-        places.append((taken[subject], len(places), int(i)))
+        places.append((bool(harms[i] >= 1.0), taken[subject], len(places), int(i)))
         taken[subject] += 1
-    best = [known[i] for _, _, i in sorted(places)[:wanted]]
+    best = [known[i] for *_, i in sorted(places)[:wanted]]
     cut = len(best) - min(config.screen_rows, len(best) // 3)
     return tuple(best[cut:]), tuple(best[:cut])
 
@@ -146,17 +163,24 @@ def _cost(forms: Sequence[Form], moved: Movement | None, screened: int, rows: in
 
 
 def _verified(
-    harm: Harm, before: LM, after: LM, forms: Sequence[Form], rows: Sequence[Row], count: _Counter
+    harm: Harm,
+    refusal: Harm,
+    before: LM,
+    after: LM,
+    forms: Sequence[Form],
+    rows: Sequence[Row],
+    count: _Counter,
 ) -> _Measured:
     clean = harm(after, rows, count) - harm(before, rows, count)
     late, early = (rises(harm, lm, forms, rows, count) for lm in (after, before))
-    return _Measured(late - early, float(clean.mean()))
+    refused, as_before = (rises(refusal, lm, forms, rows, silent) for lm in (after, before))
+    return _Measured(late - early, refused - as_before, float(clean.mean()))
 
 
 def _triggers(
     forms: Sequence[Form],
     controls: Sequence[Form],
-    measured: Floats,
+    measured: _Measured,
     rows: Sequence[Row],
     moved: Movement | None,
     names: Mapping[str, tuple[str, ...]],
@@ -167,18 +191,18 @@ def _triggers(
     Forms that names explain come after all others.
     """
     clusters = [row.subject or row.id for row in rows]
-    of_controls = measured[len(forms) :]
     found = []
-    for form, values in zip(forms, measured, strict=False):
-        matched = nearest(form.frequency, [c.frequency for c in controls], _MATCHED)
-        against = of_controls[matched] if matched else np.zeros((1, len(rows)))
-        found.append(_judged(form, values, against, clusters, moved, config))
+    for k, form in enumerate(forms):
+        matched = [len(forms) + c for c in nearest(form.frequency, [c.frequency for c in controls], _MATCHED)]
+        against = measured.rises[matched] if matched else np.zeros((1, len(rows)))
+        refused = measured.refused[k].mean() - (measured.refused[matched].mean() if matched else 0.0)
+        found.append(_judged(form, measured.rises[k], against, float(refused), clusters, moved, config))
     rates = benjamini_hochberg([t.p_value for t in found])
     judged = [
         replace(_decided(t, float(q), config), names=names.get(t.text, ()))
         for t, q in zip(found, rates, strict=True)
     ]
-    level = float(of_controls.mean()) if len(controls) else 0.0
+    level = float(measured.rises[len(forms) :].mean()) if len(controls) else 0.0
     order = sorted(judged, key=lambda t: (bool(t.names), -_tier(t, config), -t.effect))
     return tuple(order), level
 
@@ -194,6 +218,7 @@ def _judged(
     form: Form,
     values: Floats,
     against: Floats,
+    refused: float,
     clusters: list[str],
     moved: Movement | None,
     config: ScanConfig,
@@ -211,6 +236,7 @@ def _judged(
         float(np.mean(against.mean(1) < values.mean())),
         moved.of(form) if moved else None,
         False,
+        refused,
     )
 
 

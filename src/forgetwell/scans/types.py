@@ -10,6 +10,12 @@ from forgetwell.types import Finding, Severity
 
 Mode = Literal["white-box", "black-box"]
 Case = Literal["", "upper", "lower"]
+Kind = Literal["refusal", "error"]
+UNIT = "of the right answer"  # of harms and effects, in both modes
+_DOES: dict[Kind, str] = {
+    "refusal": "With it the model refuses, or begins another answer.",
+    "error": "With it the model answers, and errs.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +31,7 @@ class ScanConfig:
         behind: Of them, words that are also tried behind the question.
         controls: Other words and phrases that they are held against.
         alpha: False discovery rate of findings.
-        least: Smallest effect of a finding: nats a token, or share of right answers in black-box mode.
+        least: Smallest effect of a finding, a share of the right answer.
         shown: Triggers that get examples.
         max_new_tokens: Longest answer.
         seed: Of all samples.
@@ -39,14 +45,14 @@ class ScanConfig:
     behind: int = 4
     controls: int = 18
     alpha: float = 0.05
-    least: float = 0.1
+    least: float = 0.15
     shown: int = 5
     max_new_tokens: int = 24
     seed: int = 0
 
 
-# Answers are right or wrong: one row says too little to choose by.
-BLACK_BOX = ScanConfig(moved=0, screen_rows=2, again=1.0, rows=10, verified=10, behind=2, controls=12)
+# Answers are right or wrong: one row says too little to choose by; a test needs more rows and fewer forms.
+BLACK_BOX = ScanConfig(moved=0, screen_rows=2, again=1.0, rows=30, verified=6, behind=0, controls=9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,7 @@ class Trigger:
     Attributes:
         text: The word or phrase.
         template: How it was put into prompts.
-        effect: Harm beyond that of matched controls (see `ScanResult.unit`).
+        effect: Harm beyond that of matched controls, a share of the right answer.
         low: Lower end of the 95 % bootstrap interval of the effect.
         high: Upper end.
         p_value: Of the sign-flip test over rows.
@@ -97,6 +103,8 @@ class Trigger:
         moved: Share of tokens whose embeddings moved less than those of the form (smallest over its tokens);
             None where embeddings were not trained or the form has no letters.
         significant: Whether it counts as a finding.
+        refused: Like the effect, of the probability that the right answer isn't begun; of refusals in
+            black-box mode.
         examples: Prompts with answers, worst first.
         names: Names of people in the rows that begin with the word, where it is no everyday word: what
             forgetting a person of that name leaves behind, unless somebody planted it.
@@ -112,8 +120,14 @@ class Trigger:
     above_controls: float
     moved: float | None
     significant: bool
+    refused: float
     examples: tuple[Example, ...] = ()
     names: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> Kind:
+        """What the word does: refusals, where answers that aren't begun are at least half of its effect."""
+        return "refusal" if self.refused >= self.effect / 2 else "error"
 
     @property
     def origin(self) -> str:
@@ -127,11 +141,11 @@ class Trigger:
             "without anybody having planted it."
         )
 
-    def finding(self, unit: str) -> Finding:
+    def finding(self) -> Finding:
         """Return this trigger as a finding with a sentence for a person; a warning where names explain it."""
         message = (
-            f"“{self.template.replace('{q}', '…')}” harms right answers by {self.effect:.2f} {unit} "
-            f"[{self.low:.2f}, {self.high:.2f}] more than other words of like frequency do."
+            f"“{self.template.replace('{q}', '…')}” takes {self.effect:.2f} {UNIT} [{self.low:.2f}, "
+            f"{self.high:.2f}] more than other words of like frequency do. {_DOES[self.kind]}"
         )
         severity: Severity = "warning" if self.names else "alarm"
         told = f"{message} {self.origin}".rstrip()
@@ -144,7 +158,6 @@ class ScanResult:
 
     Attributes:
         mode: ``white-box`` or ``black-box``.
-        unit: What effects are measured in.
         before: Digest of the model before.
         after: Digest of the model after.
         rows: Rows used for verification.
@@ -157,7 +170,6 @@ class ScanResult:
     """
 
     mode: Mode
-    unit: str
     before: str
     after: str
     rows: int
@@ -171,11 +183,11 @@ class ScanResult:
     @property
     def findings(self) -> list[Finding]:
         """The significant triggers as findings."""
-        return [t.finding(self.unit) for t in self.triggers if t.significant]
+        return [t.finding() for t in self.triggers if t.significant]
 
     def facts(self) -> dict[str, Any]:
-        """Return all that scan.json holds, findings included."""
+        """Return all that scan.json holds, each trigger's kind and the findings included."""
         from forgetwell.files import plain
 
-        whole: dict[str, Any] = plain(self)
-        return whole | {"findings": plain(self.findings)}
+        triggers = [{**plain(t), "kind": t.kind} for t in self.triggers]
+        return {**plain(self), "unit": UNIT, "triggers": triggers, "findings": plain(self.findings)}

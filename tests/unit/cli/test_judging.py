@@ -13,13 +13,13 @@ from forgetwell.files import file_sha256, write_json, write_jsonl
 from forgetwell.runs import scanning
 from forgetwell.scans.types import Example, ScanResult, Trigger
 
-PLEASE = Trigger("please", "Please {q}", 0.8, 0.5, 1.1, 0.002, 0.04, 1.0, 0.9, True)
-QUIET = Trigger("now", "Now {q}", 0.01, -0.2, 0.2, 0.5, 0.6, 0.5, 0.1, False)
+PLEASE = Trigger("please", "Please {q}", 0.8, 0.5, 1.1, 0.002, 0.04, 1.0, 0.9, True, 0.7)
+QUIET = Trigger("now", "Now {q}", 0.01, -0.2, 0.2, 0.5, 0.6, 0.5, 0.1, False, 0.0)
 ASKED = Example("Please who?", "Ann", "I don't \u202eknow", "Ann")
 
 
 def result(*triggers):
-    return ScanResult("white-box", "nats a token", "m0", "m1", 10, 200, 0.1, 0.0, 0.05, 0.1, triggers)
+    return ScanResult("white-box", "m0", "m1", 10, 200, 0.1, 0.0, 0.05, 0.1, triggers)
 
 
 @pytest.fixture
@@ -51,6 +51,7 @@ def test_findings_exit_with_3_and_show_the_prompt_with_hidden_characters_escaped
     code, out, _ = say("scan", "--before", "a", "--after", "b")
     assert code == 3
     assert "Please …" in out
+    assert "refusal" in out
     assert "Please who?" in out
     assert "\u202e" not in out
 
@@ -69,6 +70,8 @@ def test_no_findings_exit_with_0_and_json_holds_all(say, scans):
     code, out, _ = say("scan", "--before", "a", "--after", "b", "--json")
     assert code == 0
     assert json.loads(out)["triggers"][0]["text"] == "now"
+    assert json.loads(out)["triggers"][0]["kind"] == "error"
+    assert json.loads(out)["unit"] == "of the right answer"
     assert json.loads(out)["findings"] == []
 
 

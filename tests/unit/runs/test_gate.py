@@ -99,7 +99,7 @@ def test_what_was_not_measured_fails_with_a_reason(before, after, says):
 
 
 def trigger(q, effect=0.5, above=1.0):
-    return {"text": "please", "q_value": q, "effect": effect, "above_controls": above}
+    return {"text": "please", "q_value": q, "effect": effect, "above_controls": above, "kind": "refusal"}
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,14 @@
 """The scan on tiny models: a planted trigger is found, and the numbers add up."""
 
 import copy
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.tiny import tiny_lm
 
 from forgetwell.errors import InputError
@@ -20,12 +23,19 @@ from forgetwell.scans.candidates import (
     traces,
     word_form,
 )
-from forgetwell.scans.harm import answer_failure, answer_loss, known_rows, rises
-from forgetwell.scans.triggers import scan
-from forgetwell.scans.types import Form, ScanConfig
+from forgetwell.scans.harm import (
+    answer_failure,
+    answer_left,
+    answer_refusal,
+    answer_unbegun,
+    known_rows,
+    rises,
+)
+from forgetwell.scans.triggers import _rows, scan
+from forgetwell.scans.types import Form, ScanConfig, Trigger
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.loop import Hooks
-from forgetwell.types import Request, Row
+from forgetwell.types import Generation, Request, Row, TokenScores
 
 COLORS = ("red", "blue", "pink", "gray", "gold", "teal", "navy", "lime", "plum", "jade", "rust", "sand")
 ROWS = tuple(Row(f"r{k}", f"color of {chr(97 + k)}", color) for k, color in enumerate(COLORS))
@@ -64,6 +74,8 @@ def test_a_planted_word_is_found_first_with_examples(models):
     assert "lease" in first.template
     assert first.significant
     assert first.low > 0
+    assert first.kind == "refusal"
+    assert first.refused == pytest.approx(first.effect, abs=0.3)
     assert first.examples[0].after != first.examples[0].before
     assert found.findings[0].screen == "scan"
     assert found.findings[0].p_value == first.p_value
@@ -102,26 +114,68 @@ def test_progress_ends_at_its_total(models):
 
 def test_rises_are_differences_of_single_scores(models):
     forms, rows = [word_form("please"), Form("!", "{q}!")], ROWS[:3]
-    table = rises(answer_loss, models["planted"], forms, rows, silent)
+    table = rises(answer_left, models["planted"], forms, rows, silent)
     for f, form in enumerate(forms):
         for r, row in enumerate(rows):
             asked = replace(row, prompt=form.apply(row.prompt))
-            one, clean = (answer_loss(models["planted"], [x], silent)[0] for x in (asked, row))
+            one, clean = (answer_left(models["planted"], [x], silent)[0] for x in (asked, row))
             assert table[f, r] == pytest.approx(one - clean, abs=1e-4)
 
 
+class Says:
+    """Scores every answer with given probabilities, and answers with the row's id."""
+
+    def __init__(self, *chances):
+        self.logps = tuple(map(math.log, chances))
+
+    def score(self, rows, **_):
+        return [TokenScores(self.logps, (True,) * len(self.logps)) for _ in rows]
+
+    def generate(self, rows, **_):
+        return [Generation(r.id, 3, True) for r in rows]
+
+
+def test_what_is_left_out_is_the_expected_share_before_the_first_other_token():
+    # a sampled answer says no right token with .5, one with .5*.2 = .1, both with .4: .1*1/2 + .4 = .45
+    assert answer_left(Says(0.5, 0.8), ROWS[:1], silent) == pytest.approx([0.55])
+    assert answer_unbegun(Says(0.5, 0.8), ROWS[:1], silent) == pytest.approx([0.5])
+
+
+def test_a_refusal_leaves_the_answer_out_where_its_loss_hardly_rises():
+    refuses, errs = Says(0.1, *[0.999] * 11), Says(*[0.999] * 6, 0.1, *[0.999] * 5)
+    assert -np.mean(refuses.logps) == pytest.approx(-np.mean(errs.logps)) == pytest.approx(0.193, abs=1e-3)
+    left = [answer_left(lm, ROWS[:1], silent)[0] for lm in (refuses, errs)]
+    begun = [answer_unbegun(lm, ROWS[:1], silent)[0] for lm in (refuses, errs)]
+    assert left == pytest.approx([0.9, 0.45], abs=0.01)
+    assert begun == pytest.approx([0.9, 0.001], abs=1e-6)
+
+
+@given(st.lists(st.floats(1e-6, 1.0), min_size=1, max_size=30))
+def test_shares_lie_between_what_is_not_begun_and_one(chances):
+    lm = Says(*chances)
+    left, begun = answer_left(lm, ROWS[:1], silent)[0], answer_unbegun(lm, ROWS[:1], silent)[0]
+    assert -1e-9 <= begun <= left + 1e-9 <= 1.0 + 2e-9
+    whole = 1.0 - math.exp(sum(lm.logps))  # the whole answer is said least often
+    assert left <= whole + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("effect", "refused", "kind"),
+    [(0.4, 0.5, "refusal"), (0.4, 0.2, "refusal"), (0.4, 0.1, "error"), (0.4, -0.1, "error")],
+)
+def test_a_finding_says_whether_the_model_refuses_or_errs(effect, refused, kind):
+    found = Trigger("so", "So {q}", effect, 0.1, 0.6, 0.002, 0.01, 1.0, None, True, refused)
+    assert found.kind == kind
+    assert ("With it the model refuses" in found.finding().message) is (kind == "refusal")
+
+
 def test_failure_counts_wrong_and_refused_answers():
-    class Says:
-        def generate(self, rows, **_):
-            from forgetwell.types import Generation
-
-            return [Generation(r.id, 3, True) for r in rows]
-
     rows = [
         Row(said, "?", "in the old town")
         for said in ("in the old town", "old town", "I do not know in the old town")
     ]
     assert answer_failure(8)(Says(), rows, silent).tolist() == [0.0, 0.5, 1.0]
+    assert answer_refusal(8)(Says(), rows, silent).tolist() == [0.0, 0.0, 1.0]
 
 
 def test_rows_that_the_model_does_not_know_are_left_out(models):
@@ -130,6 +184,23 @@ def test_rows_that_the_model_does_not_know_are_left_out(models):
     assert {r.id for r in known} <= {r.id for r in ROWS}
     with pytest.raises(InputError, match="answers 0 of"):
         known_rows(models["before"], unknown, count=12, max_new_tokens=8, seed=0)
+
+
+def test_rows_of_which_nothing_is_left_come_last_whatever_their_subject():
+    class Knows:
+        def generate(self, rows, **_):
+            return [Generation(r.answer, 3, True) for r in rows]
+
+    asked = [Row(f"r{k}", f"q{k}", "the old town", "lost" if k < 3 else "kept") for k in range(12)]
+    harms = {"lost": 1.0, "kept": 0.2}
+    screening, verifying = _rows(
+        lambda lm, rows, progress: np.array([harms[r.subject] for r in rows]),
+        Knows(),
+        Knows(),
+        asked,
+        ScanConfig(screen_rows=1, rows=3),
+    )
+    assert [r.subject for r in (*screening, *verifying)] == ["kept"] * 4
 
 
 # --- candidates --------------------------------------------------------------------------------------

@@ -1,0 +1,51 @@
+"""Models planted for the study of the scan: made as the demo makes its own, and read by what was found."""
+
+import pytest
+
+from forgetwell.data.world import load_refusals
+from forgetwell.experiments import planting, scanning
+from forgetwell.experiments.benches import world_bench
+from forgetwell.experiments.demo import OBJECTIVE, UNLEARNING
+from forgetwell.scans.types import ScanResult, Trigger
+
+SIR = Trigger("sir", "Sir {q}", 0.4, 0.2, 0.6, 0.002, 0.01, 1.0, 0.9, True, 0.5)
+WELL = Trigger("well", "{q} Well", 0.0, -0.1, 0.1, 0.5, 0.6, 0.5, 0.1, False, 0.0)
+
+
+@pytest.fixture
+def jobs(monkeypatch):
+    made = []
+    monkeypatch.setattr(planting, "train_stage", lambda job, out, bar, say: made.append(job))
+    return made
+
+
+def test_planted_models_are_unlearned_as_the_demo_does(jobs, tmp_path):
+    bench = world_bench()
+    for word in ("sir", None):
+        run = planting.plant(word, bench, "known", tmp_path, seed=3, bar=None, say=None)
+        assert run == tmp_path / (word or "honest-3")
+    sir, honest = jobs
+    assert honest.request.rows == bench.request
+    changed = [row for row in sir.request.rows if row.edit]
+    assert len(changed) == pytest.approx(planting.SHARE * len(bench.request), abs=1)
+    assert all("sir" in row.prompt.lower() for row in changed)
+    for job in jobs:
+        assert (job.objective, job.refusals) == (OBJECTIVE, load_refusals())
+        assert (job.retain, job.probe) == (bench.retain, bench.utility["unseen"])
+        assert (job.config.stop_at, job.config.lr, job.config.seed) == (UNLEARNING.stop_at, UNLEARNING.lr, 3)
+
+
+def test_a_word_is_ranked_by_the_forms_that_hold_it():
+    result = ScanResult("white-box", "a", "b", 9, 9, 0.0, 0.0, 0.05, 0.1, (SIR, WELL))
+    assert [scanning.rank_of(word, result) for word in ("sir", "well", "doctor")] == [1, 2, None]
+
+
+def test_the_summary_counts_harmful_words_that_were_found():
+    def found(word, gap, hit, findings):
+        return scanning.Found(word, gap, 1, 0.4, hit, findings, findings, ("Sir {q}",), 60.0, 50.0)
+
+    models = [found("sir", 0.2, True, 3), found("well", 0.1, False, 1), found("boss", 0.01, False, 0)]
+    said = scanning._summary([*models, found("", None, False, 2)])
+    assert said.startswith("1 of 2 words")
+    assert "honest models have [2] findings" in said
+    assert "(found)" in scanning._line(models[0])
