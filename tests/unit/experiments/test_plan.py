@@ -135,10 +135,11 @@ def test_plans_that_ship_are_plans_with_controls(name):
     for comparison in plan.comparisons:
         made = {r.condition: (bool(r.attack), r.objective) for r in comparison.runs}
         loss = made["plain"][1].removesuffix(" + gdr")
+        eta = {"claims-world": 2}.get(name, 5)  # the control has this weight and gdr's own
         assert made == {
             "plain": (False, f"{loss} + gdr"),
             "attacked": (True, f"{loss} + gdr"),
-            "defended": (True, f"{loss} + gdr + 5*su"),
-            "control": (True, f"{loss} + 6*gdr"),
-            "plain_su": (False, f"{loss} + gdr + 5*su"),
+            "defended": (True, f"{loss} + gdr + {eta}*su"),
+            "control": (True, f"{loss} + {eta + 1}*gdr"),
+            "plain_su": (False, f"{loss} + gdr + {eta}*su"),
         }
