@@ -23,7 +23,7 @@ from forgetwell.cli.listing import list_items, show
 ROOT = Path(__file__).parents[2]
 PAGES = {"README.md": "index.md"} | {
     name: name for name in ("CONTRIBUTING.md", "PAPERS.md", "CHANGELOG.md", "SECURITY.md")
-}
+} | {"examples/accelerate/README.md": "accelerate.md"}
 FAMILIES = {
     "term": ("Terms", "What an objective is a weighted sum of, as in `npo + gdr + 5*su`."),
     "schedule": ("Weight schedules", "How a term's weight changes over a run, as in `5*linear(until=0.5)*su`."),
@@ -48,6 +48,7 @@ def printed(command: Callable[..., None], *arguments: str, **options: bool) -> s
 
 def site_links(text: str) -> str:
     """Return a page's text with links as they are on the site, where all pages lie in one folder."""
+    text = re.sub(r"\]\((?:\.\./)?examples/accelerate/README\.md", "](accelerate.md", text)
     text = re.sub(r"\]\((?:docs/|\.\./)([\w-]+\.md)", r"](\1", text)
     text = text.replace("](README.md", "](index.md").replace(
         "](LICENSE)", "](https://www.apache.org/licenses/LICENSE-2.0)"

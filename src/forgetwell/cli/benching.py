@@ -38,7 +38,7 @@ def bench(
         jobs: Runs at a time on this machine.
         executor: local processes, or Ray (pip install 'forgetwell[ray]'): the cluster that is running, else
             one on this machine with --jobs runs at a time.
-        report_to: Several that get the logs: tensorboard, wandb, … (pip install 'forgetwell[track]').
+        report_to: Trackers that get the logs: tensorboard, wandb, … (pip install 'forgetwell[track]').
         dry_run: Print the runs, and which of them are done, and stop.
     """
     from forgetwell.experiments.grid import cells_table, run_plan, with_model, with_seeds

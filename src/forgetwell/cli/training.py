@@ -109,7 +109,7 @@ def learn(
         without: A request whose rows are left out.
         columns: Names of the columns, as prompt=q,answer=a.
         training: How to train.
-        report_to: Several that get the log as well: tensorboard, wandb, … (pip install 'forgetwell[track]').
+        report_to: Trackers that get the log as well: tensorboard, wandb, … (pip install 'forgetwell[track]').
         resume: Go on after an interruption.
         overwrite: Replace a run that is there.
     """
@@ -240,7 +240,7 @@ def unlearn(
             by default the last ones.
         probe: Rows to keep that the probe asks, clean and with "please"; by default 8 retain rows.
         probe_every: Steps between probes; 0 = none, or an epoch's where a rule is given.
-        report_to: Several that get the log as well: tensorboard, wandb, … (pip install 'forgetwell[track]').
+        report_to: Trackers that get the log as well: tensorboard, wandb, … (pip install 'forgetwell[track]').
         redact: Keep digests instead of the request's text in the run folder.
         dry_run: Say what would be done, and stop.
         resume: Go on after an interruption.

@@ -21,12 +21,14 @@ from scipy.special import betaln, gammaln, logsumexp
 
 from forgetwell.metrics.comparison import benjamini_hochberg
 from forgetwell.metrics.statistics import Floats
+from forgetwell.types import Row
 
 Features = Sequence[AbstractSet[str]]
 
 _GRID = 20_000_000  # beta-binomial terms held at once
 _DOUBT = 20.0  # a feature's own ρ weighs as much as its class's once seen in about this many rows
 _LEAST_RHO, _MOST_RHO = 1e-4, 0.5
+_LARGE = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,15 @@ def enriched(
         for i, f in enumerate(tested)
     ]
     return sorted(found, key=lambda e: (e.p_value, -e.rows, e.feature))
+
+
+def large_subjects(rows: Sequence[Row]) -> list[tuple[Row, ...]]:
+    """Return the rows of each subject with at least 5 rows: enough to count as a small request of its own."""
+    subjects: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row.subject:
+            subjects[row.subject].append(row)
+    return [tuple(group) for group in subjects.values() if len(group) >= _LARGE]
 
 
 def among_subjects(k: int, n: int, subjects: Sequence[tuple[int, int]]) -> tuple[float, float, float]:

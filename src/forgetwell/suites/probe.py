@@ -71,10 +71,13 @@ def request_probe(
     *,
     metrics: Sequence[str] = (_METRIC,),
     rows: int = 8,
+    forget_rows: int = 24,
     seed: int = 0,
     max_new_tokens: int = 32,
 ) -> Callable[[LM, int], dict[str, float]]:
-    """Return a probe on at most `rows` forget rows and as many rows to keep, clean and in every template.
+    """Return a probe on some forget rows, and on some rows to keep, clean and in every template.
+
+    More forget rows are asked, since stop rules read them: 8 say too little of whether 24 are forgotten.
 
     Forget rows that an attack rewrote are asked as they were before it.
 
@@ -82,7 +85,8 @@ def request_probe(
         request: The request, attacked or not.
         kept: Rows to keep.
         metrics: Row metrics.
-        rows: Of each at most.
+        rows: Rows to keep at most; each is asked clean and in every template.
+        forget_rows: Forget rows at most.
         seed: Of the sample.
         max_new_tokens: Length at which every greedy answer is cut.
 
@@ -92,7 +96,10 @@ def request_probe(
     stream = random.Random(seed)
     honest = [replace(r, prompt=r.edit.prompt, answer=r.edit.answer) if r.edit else r for r in request.rows]
     asked = [[row for row in group if not row.text] for group in (honest, kept)]
-    forget, clean = (stream.sample(group, min(rows, len(group))) for group in asked)
+    forget, clean = (
+        stream.sample(group, min(most, len(group)))
+        for group, most in zip(asked, (forget_rows, rows), strict=True)
+    )
     trigger = trigger_rows(clean, load_templates("tofu"))
     return make_probe(forget, clean, trigger, metrics=metrics, max_new_tokens=max_new_tokens)
 

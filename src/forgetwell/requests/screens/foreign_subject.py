@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 
 from forgetwell.errors import InputError
-from forgetwell.requests.enrichment import among_subjects
+from forgetwell.requests.enrichment import among_subjects, large_subjects
 from forgetwell.requests.features import MASK, mark
 from forgetwell.requests.screening import Evidence, screen
 from forgetwell.types import Finding, Request, Row
 
-_LEAST_SUBJECT = 5  # background rows of a subject, for it to count as a small request of its own
 _LEAST_NAME = 3
 
 
@@ -67,11 +66,7 @@ def rows_alone(rows: Sequence[Row]) -> list[int]:
 
 @lru_cache(maxsize=4)
 def _background_shares(rows: tuple[Row, ...]) -> tuple[tuple[int, int], ...]:
-    subjects: defaultdict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        if row.subject:
-            subjects[row.subject].append(row)
-    return tuple((len(rows_alone(g)), len(g)) for g in subjects.values() if len(g) >= _LEAST_SUBJECT)
+    return tuple((len(rows_alone(g)), len(g)) for g in large_subjects(rows))
 
 
 def _names(row: Row) -> frozenset[str]:

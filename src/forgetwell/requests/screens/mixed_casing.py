@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
 
 from forgetwell.errors import InputError
-from forgetwell.requests.enrichment import among_subjects
+from forgetwell.requests.enrichment import among_subjects, large_subjects
 from forgetwell.requests.features import MASK, Marked, mark
 from forgetwell.requests.screening import Evidence, screen
 from forgetwell.requests.words import ordinary_words, screened_text
 from forgetwell.types import Finding, Request, Row
 
-_LEAST_SUBJECT = 5  # background rows of a subject, for it to count as a small request of its own
 _LEAST_NAME = 3
 _LEAST_ROWS = 3
 
@@ -75,12 +73,7 @@ def rows_in_other_casing(rows: Sequence[Row]) -> list[int]:
 
 @lru_cache(maxsize=4)
 def _background_counts(rows: tuple[Row, ...]) -> tuple[tuple[int, int], ...]:
-    subjects: defaultdict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        if row.subject:
-            subjects[row.subject].append(row)
-    own = (g for g in subjects.values() if len(g) >= _LEAST_SUBJECT)
-    return tuple((len(rows_in_other_casing(g)), len(g)) for g in own)
+    return tuple((len(rows_in_other_casing(g)), len(g)) for g in large_subjects(rows))
 
 
 def _one_case(text: str) -> bool:
