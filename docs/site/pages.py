@@ -21,12 +21,14 @@ import forgetwell
 from forgetwell.cli.listing import list_items, show
 
 ROOT = Path(__file__).parents[2]
-PAGES = {"README.md": "index.md"} | {
-    name: name for name in ("CONTRIBUTING.md", "PAPERS.md", "CHANGELOG.md", "SECURITY.md")
-} | {"examples/accelerate/README.md": "accelerate.md"}
+PAGES = (
+    {"README.md": "index.md"}
+    | {name: name for name in ("CONTRIBUTING.md", "PAPERS.md", "CHANGELOG.md", "SECURITY.md")}
+    | {"examples/accelerate/README.md": "accelerate.md"}
+)
 FAMILIES = {
     "term": ("Terms", "What an objective is a weighted sum of, as in `npo + gdr + 5*su`."),
-    "schedule": ("Weight schedules", "How a term's weight changes over a run, as in `5*linear(until=0.5)*su`."),
+    "schedule": ("Weight schedules", "How a weight changes over a run, as in `5*linear(until=0.5)*su`."),
     "rule": ("Step rules", "How a step is taken: `--step-rule NAME`."),
     "method": ("Methods", "Unlearning that is more than an objective: `method = NAME` in a plan."),
     "attack": ("Request attacks", "What requesters do: `forgetwell attack-request --attack NAME`."),
