@@ -151,7 +151,8 @@ def among_subjects(k: int, n: int, subjects: Sequence[tuple[int, int]]) -> tuple
     """Test k of n rows against the counts (k_g, n_g) among the rows about each background subject.
 
     P(K ≥ k) is beta-binomial with mean μ = (Σ k_g + 1/2) / (Σ n_g + 1) and the moment estimate of ρ, at least
-    0.002.
+    0.002. Over draws of subjects and request the p-values hold their level from about 75 subjects on; with 20
+    subjects p ≤ .01 came twice as often as it should (simulated, 20 rows a subject, a feature in 2 % of them).
 
     Returns:
         p-value, log odds ratio of (k + 1/2)/(n + 1) against μ, and μ.

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binom
 
 from forgetwell.requests.enrichment import (
     among_subjects,
@@ -102,13 +101,14 @@ def test_a_count_among_subjects_by_hand():
     assert among_subjects(3, 5, [(0, 10)] * 8 + [(5, 10)] * 2)[0] > 5 * p
 
 
-@given(st.integers(0, 2**32 - 1))
-@settings(max_examples=5, deadline=None)
-def test_p_values_among_subjects_are_not_too_small(seed):
-    rng = np.random.default_rng(seed)
-    share = rng.beta(0.5, 20, size=150)
-    subjects = [(int(k), 20) for k in rng.binomial(20, share)]
-    new = rng.binomial(20, rng.beta(0.5, 20, size=400))
-    p = np.array([among_subjects(int(k), 20, subjects)[0] for k in new])
-    for alpha in (0.01, 0.05, 0.2):
-        assert (p <= alpha).sum() <= binom.isf(1e-5, 400, 1.6 * alpha)  # μ and ρ are estimates
+def test_p_values_among_subjects_hold_their_level_over_backgrounds_and_requests():
+    # One background may put every p-value too low (its ρ is an estimate): the level is that over both draws.
+    levels = np.array([0.01, 0.05, 0.2])
+    too_often = []
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        subjects = [(int(k), 20) for k in rng.binomial(20, rng.beta(0.5, 20, size=150))]
+        new = rng.binomial(20, rng.beta(0.5, 20, size=100))
+        p = {k: among_subjects(k, 20, subjects)[0] for k in set(new.tolist())}
+        too_often.append((np.array([p[k] for k in new.tolist()])[:, None] <= levels).mean(axis=0) - levels)
+    assert (np.mean(too_often, axis=0) <= 0).all()
