@@ -152,7 +152,7 @@ def among_subjects(k: int, n: int, subjects: Sequence[tuple[int, int]]) -> tuple
 
     P(K ≥ k) is beta-binomial with mean μ = (Σ k_g + 1/2) / (Σ n_g + 1) and the moment estimate of ρ, at least
     0.002. Over draws of subjects and request the p-values hold their level from about 75 subjects on; with 20
-    subjects p ≤ .01 came twice as often as it should (simulated, 20 rows a subject, a feature in 2 % of them).
+    subjects p ≤ .01 came twice as often as it should (simulated: 20 rows a subject, a feature in 2 %).
 
     Returns:
         p-value, log odds ratio of (k + 1/2)/(n + 1) against μ, and μ.
