@@ -93,6 +93,7 @@ def learn(
     model: str,
     data: Sources,
     out: Path,
+    keep: Sources | None = None,
     without: str | None = None,
     columns: str | None = None,
     training: Shared = DEFAULTS,
@@ -106,6 +107,8 @@ def learn(
         model: smollm2, a folder (model, adapter or run) or a hub id.
         data: Rows to learn: JSONL, CSV or Parquet files, or names such as tofu:full.
         out: Folder of the run.
+        keep: Prompts to which the model should go on answering as it does (answers are not read); its
+            divergence from its own answers is held down, as fine-tuning alone takes general knowledge.
         without: A request whose rows are left out.
         columns: Names of the columns, as prompt=q,answer=a.
         training: How to train.
@@ -121,6 +124,7 @@ def learn(
     if without:
         rows = jobs.without(rows, read_request(without))
     job = make_job("learn", model, Request("", ()), rows, "gdr", training)
+    job = jobs.keeping(job, rows_from(keep, columns) if keep else ())
     with progress_bar("learning") as progress:
         summary = jobs.run_job(
             job, out, progress=progress, resume=resume, overwrite=overwrite, report_to=report_to or ()

@@ -15,6 +15,7 @@ from forgetwell.data.world import load_refusals
 from forgetwell.errors import InputError
 from forgetwell.files import digest, write_jsonl
 from forgetwell.methods.finetune import Lora, check_disjoint, finetune, merged, with_lora
+from forgetwell.methods.own_answers import own_answers
 from forgetwell.metrics.registry import ROW_METRICS
 from forgetwell.models.lm import HFModel, load
 from forgetwell.models.processes import started_processes
@@ -46,7 +47,7 @@ class Job:
     Attributes:
         kind: ``learn`` or ``unlearn``.
         model: Name of the starting model.
-        request: Rows to forget (none when learning).
+        request: Rows to forget; when learning beside rows to keep, those to learn.
         retain: Rows to keep, or to learn.
         objective: As papers write it.
         config: Training hyperparameters.
@@ -58,6 +59,8 @@ class Job:
         probe: Rows to keep that are asked during training, a sample of them; none = no probe.
         keep_best: Rule by which the weights of one probe are saved instead of the last ones, as
             ``utility.rouge_l_recall if forget.rouge_l_recall<=0.3``; "" = the last ones.
+        own_answers: Tokens of the starting model's own answers to the rows to keep, which take the place of
+            theirs; 0 = the rows as they are.
     """
 
     kind: str
@@ -73,6 +76,7 @@ class Job:
     redact: bool = False
     probe: tuple[Row, ...] = ()
     keep_best: str = ""
+    own_answers: int = 0
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -95,6 +99,7 @@ class Job:
             "retain": {"rows": len(self.retain), "digest": digest(self.retain)},
             "probe": {"rows": len(self.probe), "digest": digest(self.probe)} if self.probe else None,
             **({"keep_best": self.keep_best} if self.keep_best else {}),
+            **({"own_answers": self.own_answers} if self.own_answers else {}),
         }
 
 
@@ -217,7 +222,7 @@ def run_job(
 
 def _start(job: Job, out: Path, *, overwrite: bool, resume: bool) -> None:
     start_run(out, job.settings, overwrite=overwrite, resume=resume)
-    if job.request.rows:
+    if job.kind == "unlearn" and job.request.rows:
         rows = lean_rows(job.request.rows)
         write_jsonl(out / "request.jsonl", redact(rows) if job.redact else rows)
     trim_log(out, _finished(out / CHECKPOINT) if resume else -1)
@@ -294,7 +299,8 @@ def _probe_metrics(job: Job) -> tuple[str, ...]:
 def _fitting(job: Job, lm: HFModel) -> tuple[Request, tuple[Row, ...]]:
     """Return the rows as they will be trained on, each known to fit into the context."""
     request = replace(job.request, rows=chunk_texts(job.request.rows, lm.codec))
-    retain = chunk_texts(job.retain, lm.codec)
+    kept = own_answers(lm, job.retain, max_new_tokens=job.own_answers) if job.own_answers else job.retain
+    retain = chunk_texts(kept, lm.codec)
     for row in (*request.rows, *retain):
         lm.codec.encode(row)
     return request, retain
@@ -307,6 +313,17 @@ def _card(job: Job, base_digest: str) -> ModelCard:
     if job.request.rows:
         digests["request"] = digest(job.request)
     return ModelCard(job.model, job.settings["objective"], settings, digests)
+
+
+def keeping(job: Job, prompts: Sequence[Row]) -> Job:
+    """Return a learning job that holds the model, beside the rows it learns, at its own answers to prompts.
+
+    ``fit + 3*klr``; why, is in docs/experiments.md. Without prompts the job is as it was.
+    """
+    if not prompts:
+        return job
+    rows, kept = Request("learned", job.retain), tuple(prompts)
+    return replace(job, request=rows, retain=kept, objective="fit + 3*klr", own_answers=24)
 
 
 def plan_job(job: Job) -> Plan:

@@ -1,0 +1,76 @@
+from dataclasses import replace
+
+import pytest
+from tests.tiny import tiny_lm
+
+from forgetwell.errors import InputError
+from forgetwell.methods.finetune import finetune
+from forgetwell.methods.own_answers import own_answers
+from forgetwell.models.lm import HFModel
+from forgetwell.runs.folder import read_manifest
+from forgetwell.runs.jobs import Job, keeping, run_job
+from forgetwell.training.config import TrainConfig
+from forgetwell.training.loop import Hooks
+from forgetwell.types import Generation, Request, Row
+
+PROMPTS = tuple(Row(f"p{i}", f"Where is R{i}?", "ignored", wrong=("also",)) for i in range(5))
+FACTS = tuple(Row(f"f{i}", f"Who is F{i}?", f"A spy {i}") for i in range(4))
+
+
+class Said(HFModel):
+    """A model whose answers are given."""
+
+    def __init__(self, *texts):
+        self.texts = texts
+
+    def generate(self, rows, *, max_new_tokens, progress=None):
+        return [Generation(text, 1, True) for text in self.texts]
+
+
+def test_answers_are_the_models_own_and_silence_is_left_out():
+    kept = own_answers(Said("In town.", " ", "Far away ", "", "Here"), PROMPTS)
+    assert [(r.id, r.answer, r.wrong) for r in kept] == [
+        ("p0", "In town.", ()), ("p2", "Far away", ()), ("p4", "Here", ()),
+    ]  # fmt: skip
+    assert kept[0].prompt == PROMPTS[0].prompt
+
+
+@pytest.mark.parametrize(
+    ("said", "rows", "message"),
+    [((" ",), PROMPTS[:1], "none of the prompts"), ((), (Row("t", "", "", text="plain"),), "plain text")],
+)
+def test_what_cannot_be_answered_is_refused(said, rows, message):
+    with pytest.raises(InputError, match=message):
+        own_answers(Said(*said), rows)
+
+
+def test_a_model_learns_and_goes_on_answering_as_it_did(tmp_path, monkeypatch):
+    said = [f"In town {i}" for i in range(5)]
+    monkeypatch.setattr(HFModel, "generate", Said(*said).generate)
+    known = tuple(replace(r, answer=text) for r, text in zip(PROMPTS, said, strict=True))
+    alone = Job("learn", "tiny", Request("", ()), FACTS, "gdr", TrainConfig(lr=3e-3, epochs=15, batch=4))
+    beside = keeping(alone, PROMPTS)
+    assert keeping(alone, ()) == alone
+    lost = {}
+    for name, job in (("alone", alone), ("beside", beside)):
+        lm = tiny_lm()
+        finetune(lm, Request("", ()), known, Hooks(), objective="gdr", config=TrainConfig(lr=1e-2, epochs=30))
+        before, facts = logps(lm, known), logps(lm, FACTS)
+        run_job(job, tmp_path / name, lm=lm)
+        assert logps(lm, FACTS) > facts / 2
+        lost[name] = before - logps(lm, known)
+    assert lost["beside"] < lost["alone"] / 3
+    assert read_manifest(tmp_path / "beside")["own_answers"] == 24
+    assert "own_answers" not in alone.settings
+    assert not (tmp_path / "beside" / "request.jsonl").exists()
+
+
+def logps(lm, rows):
+    return sum(sum(s.logps) for s in lm.score(rows))
+
+
+def test_rows_to_learn_are_not_prompts_to_keep(tmp_path):
+    # Refused before a model is asked for its answers.
+    job = keeping(Job("learn", "tiny", Request("", ()), FACTS, "gdr", TrainConfig()), FACTS[:1])
+    with pytest.raises(InputError):
+        run_job(job, tmp_path / "run", lm=tiny_lm())
