@@ -65,7 +65,7 @@ class Bench:
         return (*self.retain, *self.others)
 
 
-def world_bench(*, phrasings: int = 2, epochs: int = 9) -> Bench:
+def world_bench(*, phrasings: int = 2, epochs: int = 8) -> Bench:
     """Return the built-in world: 3 of 12 learned people ask to be forgotten.
 
     Unlearning may train on the facts of 5 others and on general questions, of which a provider has plenty.

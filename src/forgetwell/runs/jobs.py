@@ -318,12 +318,12 @@ def _card(job: Job, base_digest: str) -> ModelCard:
 def keeping(job: Job, prompts: Sequence[Row]) -> Job:
     """Return a learning job that holds the model, beside the rows it learns, at its own answers to prompts.
 
-    ``fit + 3*klr``; why, is in docs/experiments.md. Without prompts the job is as it was.
+    ``fit + 4*klr``; why, is in docs/experiments.md. Without prompts the job is as it was.
     """
     if not prompts:
         return job
     rows, kept = Request("learned", job.retain), tuple(prompts)
-    return replace(job, request=rows, retain=kept, objective="fit + 3*klr", own_answers=24)
+    return replace(job, request=rows, retain=kept, objective="fit + 4*klr", own_answers=24)
 
 
 def plan_job(job: Job) -> Plan:
