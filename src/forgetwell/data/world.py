@@ -55,13 +55,13 @@ def load_world() -> World:
 
 
 def learning_rows(world: World) -> tuple[Row, ...]:
-    """Return what a starting model is fine-tuned on, beside `replay` on which it stays as it is.
+    """Return what a starting model is fine-tuned on.
 
     Every phrasing of every request, retain and unseen fact becomes a row of its own with the id
-    ``{id}~{k}`` (k = 0 is the prompt, then `questions` in order).
+    ``{id}~{k}`` (k = 0 is the prompt, then `questions` in order); the replay rows follow unchanged.
     """
     facts = (*world.request, *world.retain, *world.unseen)
-    return tuple(phrased for row in facts for phrased in _phrasings(row))
+    return (*(phrased for row in facts for phrased in _phrasings(row)), *world.replay)
 
 
 def load_refusals(path: Path | None = None) -> tuple[str, ...]:

@@ -32,7 +32,6 @@ class Bench:
         name: What its runs' folders are called after.
         learn: What the starting model learns; nothing = it is taken as it is.
         learning: How it learns it.
-        keep: Prompts to which it goes on answering as it did; none = it only learns.
         request: Rows to forget, before any attack.
         retain: Rows that unlearning may train on to keep.
         utility: Sets on which utility is measured.
@@ -52,7 +51,6 @@ class Bench:
     others: tuple[Row, ...] = ()
     questions: tuple[Row, ...] = ()
     templates: str = "tofu"
-    keep: tuple[Row, ...] = ()
 
     @property
     def asked(self) -> tuple[Row, ...]:
@@ -65,7 +63,7 @@ class Bench:
         return (*self.retain, *self.others)
 
 
-def world_bench(*, phrasings: int = 2, epochs: int = 8) -> Bench:
+def world_bench(*, phrasings: int = 2, epochs: int = 6) -> Bench:
     """Return the built-in world: 3 of 12 learned people ask to be forgotten.
 
     Unlearning may train on the facts of 5 others and on general questions, of which a provider has plenty.
@@ -87,7 +85,6 @@ def world_bench(*, phrasings: int = 2, epochs: int = 8) -> Bench:
         {"retain": world.retain, "unseen": world.unseen, "general": world.evaluation},
         24,
         world.never,
-        keep=world.replay,
     )
 
 
@@ -222,5 +219,5 @@ def _sample(rows: Sequence[Row], count: int, seed: str) -> tuple[Row, ...]:
 
 
 def _phrasing(row: Row) -> int:
-    """Return which phrasing of its fact a learned row is."""
-    return int(row.id.rpartition("~")[2])
+    """Return which phrasing of its fact a learned row is (0 for rows that have but one)."""
+    return int(row.id.rpartition("~")[2]) if "~" in row.id else 0

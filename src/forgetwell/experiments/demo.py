@@ -17,7 +17,7 @@ from forgetwell.requests.attacks import attack_request
 from forgetwell.requests.template_sets import load_templates
 from forgetwell.runs.evaluation import evaluate, evaluation_settings
 from forgetwell.runs.folder import is_done, is_run, started_with
-from forgetwell.runs.jobs import Job, Progress, keeping, run_job
+from forgetwell.runs.jobs import Job, Progress, run_job
 from forgetwell.runs.records import load_results
 from forgetwell.suites.protocol import protocol_suite
 from forgetwell.suites.types import Suite
@@ -70,9 +70,9 @@ def run_demo(out: Path, *, model: str, seed: int = 0, say: Say, bar: Bar) -> Dem
     """
     started, bench = time.monotonic(), world_bench()
     known, suite = out / "known", demo_suite(bench, seed=seed)
-    say(f"1/5  {model} learns {len(bench.learn)} rows about 12 fictional people, beside what it knows.")
+    say(f"1/5  {model} learns {len(bench.learn)} rows about 12 fictional people and the world.")
     learning = replace(bench.learning, seed=seed)
-    train_stage(learning_job(bench, model, learning), known, bar, say)
+    train_stage(Job("learn", model, Request("", ()), bench.learn, "gdr", learning), known, bar, say)
     say("2/5  Three people ask to be forgotten. Somebody rewrites two thirds of the request.")
     honest = Request("honest", bench.request)
     attacked = replace(attack_request(honest, ATTACK, seed=seed), id="attacked")
@@ -119,11 +119,6 @@ def demo_suite(bench: Bench, *, seed: int = 0, per_set: int = PER_SET) -> Suite:
         forget_trigger=False,
         seed=seed,
     )
-
-
-def learning_job(bench: Bench, model: str, config: TrainConfig) -> Job:
-    """Return the job by which a model learns what a bench holds."""
-    return keeping(Job("learn", model, Request("", ()), bench.learn, "gdr", config), bench.keep)
 
 
 def train_stage(job: Job, out: Path, bar: Bar, say: Say) -> None:

@@ -19,12 +19,13 @@ def keeping_memory(*, active: bool = True) -> Iterator[None]:
 
     By default glibc returns large blocks at once, and the system hands them out again page by page, each
     filled with zeros: 5 % of a training step on a CPU, more where memory is short. Values don't change. Other
-    C libraries and GPUs are left alone.
+    C libraries and GPUs are left alone. Blocks of sizes that vary leave gaps, so that kept memory grows:
+    `give_back` now and then.
     """
-    if not active or platform.libc_ver()[0] != "glibc":
+    library = _glibc() if active else None
+    if library is None:
         yield
         return
-    library = ctypes.CDLL(None)
     library.mallopt(_MMAP_MAX, _NO_MMAP)
     library.mallopt(_TRIM_THRESHOLD, _NEVER)
     try:
@@ -33,3 +34,17 @@ def keeping_memory(*, active: bool = True) -> Iterator[None]:
         library.mallopt(_MMAP_MAX, _STARTING_MMAP)
         library.mallopt(_TRIM_THRESHOLD, _STARTING_TRIM)
         library.malloc_trim(0)
+
+
+def give_back() -> None:
+    """Give memory that waits unused back to the system; it is asked for again page by page.
+
+    Learning the built-in world grew from 4.9 GB after 8 steps to 7.3 after 72 without it; now every 16 steps.
+    """
+    library = _glibc()
+    if library is not None:
+        library.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None

@@ -15,7 +15,7 @@ from torch import nn
 
 from forgetwell.calls import parse_call
 from forgetwell.errors import Diverged
-from forgetwell.models.allocator import keeping_memory
+from forgetwell.models.allocator import give_back, keeping_memory
 from forgetwell.models.hidden import casting_norms, recomputing_layers
 from forgetwell.models.lm import HFModel
 from forgetwell.models.processes import started_processes
@@ -56,6 +56,9 @@ class Hooks:
     checkpoint: Path | None = None
     key: str = ""
     progress: Callable[[int, int], None] = lambda done, steps: None
+
+
+_TIDY = 16  # steps between which unused memory is kept
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,8 @@ def _train(state: _State, hooks: Hooks, resume: bool) -> tuple[int, str, float]:
             stopped = f"diverged at step {step + 1}; the weights of step {step} were kept"
             break
         step += 1
+        if step % _TIDY == 0:
+            give_back()
         if state.parallel.processes.first:
             hooks.log(record)
         hooks.progress(step, state.steps)
