@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from forgetwell.models import allocator
-from forgetwell.models.allocator import keeping_memory
+from forgetwell.models.allocator import give_back, keeping_memory
 
 
 class Library:
@@ -52,4 +52,14 @@ def test_elsewhere_nothing_is_touched(monkeypatch, active, library):
     monkeypatch.setattr(platform, "libc_ver", lambda: (library, ""))
     with keeping_memory(active=active):
         assert torch.ones(3).sum() == 3
+    assert calls == []
+
+
+def test_unused_memory_is_given_back_where_the_library_can(monkeypatch):
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", "2.36"))
+    give_back()
+    assert calls == [("load", None), ("trim", 0)]
+    calls.clear()
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
+    give_back()
     assert calls == []
