@@ -117,14 +117,14 @@ def learn(
         overwrite: Replace a run that is there.
     """
     from forgetwell.data.reading import read_request
-    from forgetwell.runs import jobs
+    from forgetwell.runs import jobs, learning
     from forgetwell.types import Request
 
     rows = rows_from(data, columns)
     if without:
-        rows = jobs.without(rows, read_request(without))
+        rows = learning.without(rows, read_request(without))
     job = make_job("learn", model, Request("", ()), rows, "gdr", training)
-    job = jobs.keeping(job, rows_from(keep, columns) if keep else ())
+    job = learning.keeping(job, rows_from(keep, columns) if keep else ())
     with progress_bar("learning") as progress:
         summary = jobs.run_job(
             job, out, progress=progress, resume=resume, overwrite=overwrite, report_to=report_to or ()

@@ -8,7 +8,8 @@ from forgetwell.methods.finetune import finetune
 from forgetwell.methods.own_answers import own_answers
 from forgetwell.models.lm import HFModel
 from forgetwell.runs.folder import read_manifest
-from forgetwell.runs.jobs import Job, keeping, run_job
+from forgetwell.runs.jobs import Job, run_job
+from forgetwell.runs.learning import keeping
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.loop import Hooks
 from forgetwell.types import Generation, Request, Row
