@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 from forgetwell.errors import InputError
 from forgetwell.metrics.comparison import benjamini_hochberg
 from forgetwell.metrics.statistics import Floats
-from forgetwell.requests.phrasing import Phrasing, Surprises, learn_phrasing, row_p_values, surprises_of
+from forgetwell.requests.phrasing import Phrasing, learn_phrasing, row_p_values, row_traits
 from forgetwell.requests.screening import Evidence, screen
+from forgetwell.requests.traits import Traits
 from forgetwell.requests.words import screened_text
 from forgetwell.types import Finding, Request, Row
 
 # The alternative that the statistic is best against: a share of the rows has p-values of density a p^(a−1).
 # Chosen on the development half of docs/screening.md.
-_SHARE, _POWER = 0.15, 0.4
+_SHARE, _POWER = 0.2, 0.3
 _DRAWS = 4999
 _RARE = 0.05
 _LEAST_ROWS = 3
@@ -32,19 +33,19 @@ class Surprise:
     Attributes:
         p_value: That a pool of ordinary subjects has a mean evidence at least as large, in (0, 1].
         rows: p-value of each row (n,).
-        places: The rarest place of each row: 0 its opening, 1 its closing, 2 a word inside (n,).
-        surprises: Of each row.
+        places: Where each row was reworded if it was: 0 its opening, 1 its closing, 2 a word inside (n,).
+        traits: Of each row.
     """
 
     p_value: float
     rows: Floats
     places: NDArray[np.int64]
-    surprises: tuple[Surprises, ...]
+    traits: tuple[Traits, ...]
 
 
 @screen(null="rows are worded as unusually as rows about whole background subjects, pooled")
 def surprise(
-    request: Request, evidence: Evidence, *, alpha: float = 0.001, factor: float = 2.0
+    request: Request, evidence: Evidence, *, alpha: float = 0.01, factor: float = 2.0
 ) -> list[Finding]:
     """Find openings, closings and asides that ordinary prompts hardly have, whatever words they are made of.
 
@@ -103,12 +104,12 @@ def _tested(asked: tuple[Row, ...], background: tuple[Row, ...]) -> Surprise | N
     phrasing = learn_phrasing(background)
     if phrasing is None or not asked:
         return None
-    surprises = tuple(surprises_of(row, phrasing) for row in asked)
-    rows, places = row_p_values(surprises, phrasing)
+    traits = tuple(row_traits(row, phrasing) for row in asked)
+    rows, places = row_p_values(traits, phrasing)
     usual = float(_evidence(np.concatenate(phrasing.groups)).mean())
     null = _null(phrasing, len(rows))
     above = len(null) - np.searchsorted(null, _evidence(rows).mean() - usual - 1e-12, side="left")
-    return Surprise(float((1 + above) / (1 + len(null))), rows, places, surprises)
+    return Surprise(float((1 + above) / (1 + len(null))), rows, places, traits)
 
 
 def _evidence(p: Floats) -> Floats:
@@ -137,7 +138,7 @@ def _null(phrasing: Phrasing, n: int) -> Floats:
 
 def _finding(row: Row, test: Surprise, i: int, effect: float, whole: str) -> Finding:
     place = int(test.places[i])
-    start, end = test.surprises[i].spans[place]
+    start, end = test.traits[i].spans[place]
     if start >= end:
         return Finding("surprise", row.id, None, "alarm", effect, test.p_value, whole)
     piece = screened_text(row)[start:end]
