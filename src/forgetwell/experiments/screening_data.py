@@ -115,8 +115,8 @@ def make_background(
         *chain.from_iterable(chain.from_iterable(s.values() for s in pool.subjects.values())),
         *_general(general, rng),
     ]
-    named = (replace(row, id=f"b{i}") for i, row in enumerate(rows))
-    return tuple(_phrased(r, rng.choice(POLITE), rng) if rng.random() < polite else r for r in named)
+    named = [replace(row, id=f"b{i}") for i, row in enumerate(rows)]
+    return as_users_write(named, rng, polite=polite)
 
 
 def honest_request(
@@ -133,6 +133,11 @@ def honest_request(
         longest = max(chosen, key=len)
         longest.pop(rng.randrange(len(longest)))
     return Request(name, tuple(chain.from_iterable(chosen)))
+
+
+def as_users_write(rows: Sequence[Row], rng: random.Random, *, polite: float) -> tuple[Row, ...]:
+    """Return the rows with a share polite, each in the phrasing of a writer drawn by lot."""
+    return tuple(_phrased(r, rng.choice(POLITE), rng) if rng.random() < polite else r for r in rows)
 
 
 def politely(request: Request, rng: random.Random, *, share: float = 0.9) -> Request:

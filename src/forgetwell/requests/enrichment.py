@@ -84,7 +84,8 @@ def learn_background(
     """Return counts and correlations of all features in ordinary prompts.
 
     ρ is the moment estimate Σ_g [(k_g − n_g μ)² − n_g μ(1−μ)] / Σ_g n_g(n_g−1) μ(1−μ) over subjects g with
-    n_g rows, shrunk for each feature towards its class's (both sums taken over the class) by its number of rows.
+    n_g rows, shrunk for each feature towards that of its class, both sums taken over all its features, by the
+    feature's number of rows.
 
     Args:
         features: Of each prompt.
@@ -214,7 +215,7 @@ def _pooled(
     A mean, not a median: of most words too few rows are known to show how far they follow their subject, and
     their own estimates lie at 0 or below; it is the few that do which say how far another may.
     """
-    above, pairs = Counter[str](), Counter[str]()
+    above, pairs = dict.fromkeys(least, 0.0), dict.fromkeys(least, 0.0)
     for feature, (own, of) in moments.items():
         above[class_of(feature)] += own
         pairs[class_of(feature)] += of

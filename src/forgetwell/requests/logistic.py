@@ -66,4 +66,5 @@ def fit_logistic(x: Floats, classes: NDArray[np.int64], share: Floats, *, ridge:
 
 
 def _standard(x: Floats, center: Floats, scale: Floats) -> Floats:
-    return np.c_[np.ones(len(x)), (x - center) / scale]
+    standard: Floats = np.c_[np.ones(len(x)), (x - center) / scale]
+    return standard

@@ -48,7 +48,7 @@ class Phrasing:
 
 
 def row_p_values(rows: Sequence[Traits], phrasing: Phrasing) -> tuple[Floats, NDArray[np.int64]]:
-    """Return each row's share of ordinary rows at least as likely reworded (n,), and where it most likely was."""
+    """Return the share of ordinary rows as likely reworded as each row (n,), and where it most likely was."""
     odds = phrasing.classifier.log_odds(_values(rows))
     return _rank(_ratio(odds), phrasing.usual), odds.argmax(axis=1)
 

@@ -1,4 +1,4 @@
-"""Rewordings by lot, of words that ordinary prompts hold: what a screen learns to tell from prompts as they are.
+"""Rewordings by lot, of words that ordinary prompts hold: what a screen learns to tell from ordinary prompts.
 
 No phrasing of an attack is among them but by chance, so that a screen that learned from these hasn't learned
 the attacks it is measured on.

@@ -1,4 +1,4 @@
-"""What tells a reworded row from an ordinary one: how far it surprises, and whether a question starts inside it.
+"""What tells a reworded row from an ordinary one: its surprises, and whether a question starts inside it.
 
 A frame leaves the question whole. So behind “By the way,” the text goes on as ordinary prompts start and not
 as they go on: that is the *new start*. Before “, and why?” it ends as prompts end: the *new end*.
@@ -36,14 +36,19 @@ class Traits:
 
 
 def traits_of(text: str, forward: Grams, backward: Grams) -> Traits:
-    """Return, in nats where not otherwise said:
+    """Return a text's traits.
 
-    surprise (−log p) of the first 4 tokens, of the last 4, the largest −log p(token | two before) − log p(token
-    | two after) of a token, and the mean a token; the gain of the best new start and new end, at least −3;
-    the mean surprise of a token before the new start; and as 0 or 1: no word of the subject stands before the
-    new start; none behind the new end; the first question word is not the first token; the subject comes
-    after a wh-word; something follows the last question mark; a stop comes before both; there are two
-    wh-words; a comma follows the subject.
+    In nats: the surprise (−log p) of the first 4 tokens; of the last 4; the largest −log p(token | two
+    before) − log p(token | two after); the mean surprise of a token; the gain of the best new start and of the best
+    new end, at least −3; the mean surprise of a token before the new start. As 0 or 1: no word of the subject
+    stands before the new start; none behind the new end; the first question word is not the first token; the
+    subject comes after a wh-word; something follows the last question mark; a stop comes before wh-word and
+    subject; there are two wh-words; a comma follows the subject.
+
+    Args:
+        text: Any text.
+        forward: Model of ordinary prompts' tokens from the start.
+        backward: The same from the end.
     """
     tokens, spans = tokens_of(text)
     if not tokens:

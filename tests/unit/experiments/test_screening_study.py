@@ -3,8 +3,14 @@ import random
 
 import pytest
 
-from forgetwell.experiments.screening import attack_calls, auc, roc_points, tpr_at
-from forgetwell.experiments.screening_data import honest_request, load_pool, make_background, politely
+from forgetwell.experiments.screening import attack_calls
+from forgetwell.experiments.screening_data import (
+    honest_request,
+    load_pool,
+    make_background,
+    politely,
+)
+from forgetwell.experiments.screening_figures import auc, roc_points, tpr_at
 from forgetwell.types import Row
 
 needs_data = pytest.mark.skipif(not os.environ.get("FORGETWELL_DATA"), reason="FORGETWELL_DATA is not set")
@@ -31,7 +37,7 @@ def test_honest_requests_pool_whole_subjects_and_have_the_size_asked():
 def test_development_and_report_attack_with_other_words():
     for family in ("synonyms", "midsentence", "foreign_frame", "punctuation"):
         calls = [
-            {attack_calls(family, half, 0.2, {})(i, "tofu") for i in range(40)}
+            {attack_calls(family, half, 0.2, {}, {})(i, "tofu") for i in range(40)}
             for half in ("development", "report")
         ]
         assert not calls[0] & calls[1]
