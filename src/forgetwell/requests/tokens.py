@@ -7,27 +7,34 @@ from functools import cache
 import regex
 
 from forgetwell.requests.features import FRAMING, MASK, Span, mark
-from forgetwell.requests.words import word_lists
+from forgetwell.requests.words import ordinary_words, word_lists
 
-OTHER = "…"
+OTHER, COMMON = "…", "~"
 _MARK = regex.compile(r"[^\w\s'’\"“”‘()\-]")
 
 
 def tokens_of(text: str) -> tuple[list[str], list[Span]]:
-    """Return the words that ask as they are, names as ·, other words as …, marks; with their places."""
+    """Return words that ask as they are, names as ·, other listed words as ~, the rest as …; and marks.
+
+    With them, the place of each.
+    """
     marked, asking = mark(text), _asking_words()
     found: list[tuple[str, Span]] = []
     at = 0
     for word, compared in zip(marked.words, marked.compared, strict=True):
         found += _marks(text, at, word.start)
         at = word.end
-        token = compared if compared == MASK or compared in asking else OTHER
+        token = compared if compared == MASK or compared in asking else _masked(compared)
         if token == MASK and found and found[-1][0] == MASK:
             found[-1] = (MASK, (found[-1][1][0], word.end))
         else:
             found.append((token, (word.start, word.end)))
     found += _marks(text, at, len(text))
     return [token for token, _ in found], [span for _, span in found]
+
+
+def _masked(word: str) -> str:
+    return COMMON if word in ordinary_words() else OTHER
 
 
 def _marks(text: str, start: int, end: int) -> list[tuple[str, Span]]:

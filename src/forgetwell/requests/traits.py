@@ -39,11 +39,11 @@ def traits_of(text: str, forward: Grams, backward: Grams) -> Traits:
     """Return a text's traits.
 
     In nats: the surprise (−log p) of the first 4 tokens; of the last 4; the largest −log p(token | two
-    before) − log p(token | two after); the mean surprise of a token; the gain of the best new start and of the best
-    new end, at least −3; the mean surprise of a token before the new start. As 0 or 1: no word of the subject
-    stands before the new start; none behind the new end; the first question word is not the first token; the
-    subject comes after a wh-word; something follows the last question mark; a stop comes before wh-word and
-    subject; there are two wh-words; a comma follows the subject.
+    before) − log p(token | two after); the mean surprise of a token; the gain of the best new start and of
+    the best new end, at least −3; the mean surprise of a token before the new start. As 0 or 1: no word of
+    the subject stands before the new start; none behind the new end; the first question word is not the first
+    token; the subject comes after a wh-word; something follows the last question mark; a stop comes before
+    wh-word and subject; there are two wh-words; a comma follows the subject.
 
     Args:
         text: Any text.
