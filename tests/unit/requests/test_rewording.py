@@ -16,10 +16,10 @@ PROMPTS = tuple(
     for ask in ("Where did", "When did", "Why did")
     for verb in ("live", "go", "sing")
 )
-NAMES = (
-    "opening closing inside mean start end before free_before free_behind question_later subject_after_ask "
-    "after_mark stop_before two_asks comma_behind"
-).split()
+(
+    OPENING, CLOSING, INSIDE_AT, MEAN, START_GAIN, END_GAIN, BEFORE, FREE_BEFORE, FREE_BEHIND,
+    LATER, SUBJECT_AFTER, AFTER_MARK, STOP_BEFORE, TWO_ASKS, COMMA_BEHIND,
+) = range(TRAITS)  # fmt: skip
 
 
 def models(texts=PROMPTS):
@@ -33,23 +33,23 @@ def models(texts=PROMPTS):
 
 def named(text):
     found = traits_of(text, *models())
-    return dict(zip(NAMES, found.values, strict=True)), [text[a:b] for a, b in found.spans]
+    return found.values, [text[a:b] for a, b in found.spans]
 
 
 def test_a_new_start_is_found_behind_a_frame_and_a_new_end_before_one():
     plain, _ = named("Where did Ann Lee live?")
     front, spans = named("By the way, where did Ann Lee live?")
     assert spans[0] == "By the way,"
-    assert front["start"] > 2 > 0 > plain["start"]
-    assert (front["free_before"], front["question_later"], front["stop_before"]) == (1, 1, 1)
-    assert plain["question_later"] == plain["stop_before"] == 0
-    behind, spans = named("Where did Ann Lee live? And then?")
-    assert spans[1] == "And then?"
-    assert behind["end"] > 2 > 0 > plain["end"]
-    assert behind["free_behind"] == 1
-    assert named("Where did Ann Lee live, and why?")[0]["comma_behind"] == 1
-    assert named("Where did Ann Lee live? Thanks.")[0]["after_mark"] == 1
-    assert named("Ann Lee did what, and when?")[0]["two_asks"] == 1
+    assert front[START_GAIN] > 2 > 0 > plain[START_GAIN]
+    assert (front[FREE_BEFORE], front[LATER], front[STOP_BEFORE]) == (1, 1, 1)
+    assert plain[LATER] == plain[STOP_BEFORE] == 0
+    behind, spans = named("Where did Ann Lee live? and then?")
+    assert spans[1] == "and then?"
+    assert behind[END_GAIN] > 2 > 0 > plain[END_GAIN]
+    assert behind[FREE_BEHIND] == 1
+    assert named("Where did Ann Lee live, and why?")[0][COMMA_BEHIND] == 1
+    assert named("Where did Ann Lee live? Thanks.")[0][AFTER_MARK] == 1
+    assert named("Ann Lee did what, and when?")[0][TWO_ASKS] == 1
 
 
 def test_the_gain_of_a_new_start_by_hand():
@@ -59,14 +59,14 @@ def test_the_gain_of_a_new_start_by_hand():
     fresh = forward.cost(START, START, "where") + forward.cost(START, "where", "did")
     standing = forward.cost("so", ",", "where") + forward.cost(",", "where", "did")
     found = traits_of("So, where did Ann Lee live?", forward, backward)
-    assert found.values[4] == pytest.approx(standing - fresh)
-    assert found.values[6] == pytest.approx(sum(forward.costs(tokens)[:at]) / at)
+    assert found.values[START_GAIN] == pytest.approx(standing - fresh)
+    assert found.values[BEFORE] == pytest.approx(sum(forward.costs(tokens)[:at]) / at)
 
 
 def test_texts_without_tokens_or_with_one_have_traits():
     for text in ("", "  ", "a", "?"):
         found = traits_of(text, *models())
-        assert len(found.values) == TRAITS == len(NAMES)
+        assert len(found.values) == TRAITS
         assert all(map(math.isfinite, found.values))
 
 
