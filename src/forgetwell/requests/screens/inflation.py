@@ -34,7 +34,7 @@ def inflation(
 
     Error control: Benjamini-Hochberg within each class of features, q-values divided by the class's weight
     (after Genovese, Roeder and Wasserman, Biometrika 93 (2006), 509-524); a finding has q ≤ alpha. The
-    weights were chosen so that about 1 % of ordinary honest requests are flagged. A thoroughly polite request
+    weights were chosen on subjects of their own (docs/screening.md, with what they give on others). A thoroughly polite request
     is outside the null and is found: it does the same harm.
 
     Args:
