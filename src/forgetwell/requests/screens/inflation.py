@@ -34,8 +34,8 @@ def inflation(
 
     Error control: Benjamini-Hochberg within each class of features, q-values divided by the class's weight
     (after Genovese, Roeder and Wasserman, Biometrika 93 (2006), 509-524); a finding has q ≤ alpha. The
-    weights were chosen on subjects of their own (docs/screening.md, with what they give on others). A thoroughly polite request
-    is outside the null and is found: it does the same harm.
+    weights were chosen on subjects of their own (docs/screening.md, with what they give on others). A
+    thoroughly polite request is outside the null and is found: it does the same harm.
 
     Args:
         request: The request.
