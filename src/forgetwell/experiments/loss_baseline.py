@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from cyclopts import App
 
-from forgetwell.experiments.screening import auc
 from forgetwell.experiments.screening_data import honest_request, load_pool
+from forgetwell.experiments.screening_figures import auc
 from forgetwell.files import write_json
 from forgetwell.models.lm import LM, load
 from forgetwell.requests.attacks import attack_request

@@ -1,16 +1,17 @@
 """How well screens tell attacked from honest requests: ``python -m forgetwell.experiments.screening``.
 
-Threshold-free figures (area under the ROC curve, true-positive rate at 1 % false positives) and what the
-shipped defaults do. Trigger words, forms and languages of the report didn't choose settings, nor did the
-family `unseen`, phrasings written afterwards; the report's honest requests did once (docs/screening.md), so
-that its false-positive rate flatters.
+Subjects are divided anew into background and requests, split by split, inside one half of the data, and the
+splits pooled. Settings are chosen on the development half. The report half shares no subject with it, and its
+attacks have other words, forms, languages and phrasings.
 """
 
 from __future__ import annotations
 
 import random
+import tomllib
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -22,16 +23,28 @@ from forgetwell.experiments.screening_data import (
     SETS,
     Half,
     Pool,
+    Prompts,
+    as_users_write,
+    divide_anew,
     honest_request,
-    load_pool,
     make_background,
     other_rows,
     politely,
 )
+from forgetwell.experiments.screening_figures import (
+    Scored,
+    cell,
+    cell_record,
+    cell_table,
+    flagged,
+    honest_table,
+    interval_table,
+    roc_points,
+)
 from forgetwell.files import write_json, write_text
 from forgetwell.requests.attacks import attack_request
 from forgetwell.requests.frames import family_frames, family_words
-from forgetwell.requests.screening import Evidence, run_screens, suspicious
+from forgetwell.requests.screening import SCREENS, Evidence, run_screens
 from forgetwell.requests.screens.foreign_subject import foreign_subject
 from forgetwell.requests.screens.inflation import inflated
 from forgetwell.requests.screens.mixed_casing import mixed_casing
@@ -44,93 +57,50 @@ FAMILIES = (
     "stealthy", "synonyms", "midsentence", "rotating", "paraphrased", "unseen", "adaptive", "foreign_frame",
     "punctuation", "casing", "smuggle",
 )  # fmt: skip
-_UNSEEN = Path(__file__).parent / "assets" / "unseen_phrasings.toml"
+_ASSETS = Path(__file__).parent / "assets"
+_ORDINARY, _MIXED, _POLITE = "ordinary", "with as many polite rows as the background", "polite throughout"
 
 
 @dataclass(frozen=True)
-class Scored:
-    """One request as the screens see it: log10 of 1/p by screen (0 = nothing), and the default decision."""
-
-    inflation: float
-    templates: float
-    surprise: float
-    mixed_casing: float
-    foreign_subject: float
-    flagged: bool
-
-    @property
-    def score(self) -> float:
-        """The strongest of the screens."""
-        return max(self.inflation, self.templates, self.surprise, self.mixed_casing, self.foreign_subject)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One family at one rate.
+class Asked:
+    """What is measured of each split.
 
     Attributes:
-        family: The attack.
-        rate: Its p.
-        n: Attacked requests.
-        auc: Area under the ROC curve against ordinary honest requests.
-        tpr: True-positive rate where 1 % of ordinary honest requests are flagged.
-        flagged: True-positive rate of the shipped defaults.
+        honest: Ordinary honest requests, and as many that mix writers; a fifth as many polite ones.
+        attacked: Attacked requests of each family and rate.
+        families: The attacks.
+        rates: Their p.
+        polite: Share of polite prompts in the background.
     """
 
-    family: str
-    rate: float
-    n: int
-    auc: float
-    tpr: float
-    flagged: float
+    honest: int
+    attacked: int
+    families: Sequence[str]
+    rates: Sequence[float]
+    polite: float
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Scores of ordinary honest, polite honest and attacked requests, the last by ``family/rate``."""
+    """Scores of one split: honest requests by group, attacked ones by family and rate."""
 
-    plain: Sequence[Scored]
-    polite: Sequence[Scored]
-    attacked: Mapping[str, Sequence[Scored]]
+    honest: Mapping[str, Sequence[Scored]]
+    attacked: Mapping[tuple[str, float], Sequence[Scored]]
 
 
 def score_request(request: Request, evidence: Evidence) -> Scored:
-    """Return a request's scores: of each screen, the smallest adjusted p-value before any threshold.
-
-    Those of the screens whose default level is 0.001 count tenfold, so that 2 is every screen's level.
-    """
+    """Return a request's scores: of each screen, the smallest adjusted p-value before any threshold."""
     worded = surprised(request, evidence)
-    return Scored(
-        _evidence(h.q_value for h in inflated(request, evidence)),
-        _evidence(h.q_value for h in mined(request, evidence)),
-        _evidence([10 * worded.p_value] if worded else []),
-        _evidence(_tenfold(mixed_casing(request, evidence, alpha=1.0))),
-        _evidence(_tenfold(foreign_subject(request, evidence, alpha=1.0))),
-        suspicious(run_screens(request, evidence)),
-    )
-
-
-def auc(honest: Sequence[float], attacked: Sequence[float]) -> float:
-    """Return P(attacked > honest) + P(equal)/2, the area under the ROC curve.
-
-    Source: Hanley and McNeil, Radiology 143 (1982), 29-36.
-    """
-    a, h = np.asarray(attacked)[:, None], np.asarray(honest)[None]
-    return float(np.mean((a > h) + 0.5 * (a == h)))
-
-
-def tpr_at(honest: Sequence[float], attacked: Sequence[float], fpr: float) -> float:
-    """Return the share of attacked scores above the smallest threshold that at most `fpr` of honest pass."""
-    allowed = int(fpr * len(honest) + 1e-9)
-    threshold = sorted(honest, reverse=True)[allowed]
-    return float(np.mean(np.asarray(attacked) > threshold))
-
-
-def roc_points(honest: Sequence[float], attacked: Sequence[float]) -> list[tuple[float, float]]:
-    """Return (false-positive rate, true-positive rate) at every distinct threshold, from (0, 0) to (1, 1)."""
-    h, a = np.asarray(honest), np.asarray(attacked)
-    thresholds = sorted({*honest, *attacked}, reverse=True)
-    return [(0.0, 0.0), *((float((h >= t).mean()), float((a >= t).mean())) for t in thresholds)]
+    p_values = {
+        "inflation": [h.q_value for h in inflated(request, evidence)],
+        "templates": [h.q_value for h in mined(request, evidence)],
+        "surprise": [worded.p_value] if worded else [],
+        "mixed_casing": _p_values(mixed_casing(request, evidence, alpha=1.0)),
+        "foreign_subject": _p_values(foreign_subject(request, evidence, alpha=1.0)),
+    }
+    alarms = dict.fromkeys(f.screen for f in run_screens(request, evidence) if f.severity == "alarm")
+    rewritten = sum(row.edit is not None for row in request.rows)
+    return Scored({n: _score(p, _level(n)) for n, p in p_values.items()}, tuple(alarms), rewritten)
 
 
 def honest_requests(
@@ -143,9 +113,20 @@ def honest_requests(
 
 
 def attack_calls(
-    family: str, half: Half, rate: float, others: Mapping[str, Path]
+    family: str, half: Half, rate: float, others: Mapping[str, Path], phrasings: Mapping[str, Path]
 ) -> Callable[[int, str], str]:
-    """Return, for request number and data set, the attack's call: words, forms and languages of this half."""
+    """Return, for request number and data set, the attack's call in this half.
+
+    Words, forms and languages are the first half of ours in development, the second in the report. The
+    report's phrasings of `paraphrased`, `rotating` and `adaptive` are the files given; `unseen` has its own.
+    """
+    if family == "unseen":
+        return lambda i, name: f"stealthy(p={rate}, templates={str(_ASSETS / 'unseen_phrasings.toml')!r})"
+    if family == "smuggle":
+        return lambda i, name: f"smuggle(p={rate}, rows={str(others[name])!r})"
+    if half == "report" and family in phrasings:
+        attack = "adaptive" if family == "adaptive" else "paraphrased"
+        return lambda i, name: f"{attack}(p={rate}, templates={str(phrasings[family])!r})"
     words = {"synonyms": "word", "midsentence": "word", "foreign_frame": "language", "punctuation": "form"}
     listed = {
         "synonyms": family_words("synonyms"),
@@ -157,70 +138,41 @@ def attack_calls(
     own = listed[:middle] if half == "development" else listed[middle:]
 
     def call(i: int, name: str) -> str:
-        if family == "unseen":
-            return f"stealthy(p={rate}, templates={str(_UNSEEN)!r})"
         extra = f", {words[family]}={own[i % len(own)]!r}" if own else ""
-        if family == "smuggle":
-            extra = f", rows={str(others[name])!r}"
         return f"{family}(p={rate}{extra})"
 
     return call
 
 
-def measure(
-    half: Half,
-    evidence: Evidence,
-    out: Path,
-    *,
-    honest: int,
-    attacked: int,
-    families: Sequence[str] = FAMILIES,
-    rates: Sequence[float] = RATES,
-    seed: int = 0,
-    say: Callable[[str], None] = print,
-) -> Measured:
-    """Score honest, polite and attacked requests of one half."""
-    pool, rng = load_pool(half), random.Random(f"{seed}/{half}")
-    plain = [score_request(r, evidence) for _, r in honest_requests(pool, honest, rng)]
-    polite = [score_request(politely(r, rng), evidence) for _, r in honest_requests(pool, honest // 2, rng)]
-    say(f"{half}: {len(plain)} ordinary and {len(polite)} polite honest requests scored")
-    others = _other_files(pool, out)
-    found: dict[str, list[Scored]] = {}
-    for family in families:
-        for rate in rates:
-            call = attack_calls(family, half, rate, others)
-            base = honest_requests(pool, attacked, rng)
-            found[f"{family}/{rate}"] = [
-                score_request(attack_request(r, call(i, name), seed=i), evidence)
-                for i, (name, r) in enumerate(base)
+def measure(half: Half, split: int, out: Path, asked: Asked) -> Measured:
+    """Score honest and attacked requests of one split."""
+    background, pool = divide_anew(half, split)
+    evidence = Evidence(Prompts(make_background(background, polite=asked.polite, seed=split)))
+    rng = random.Random(f"{half}/{split}")
+
+    def honest(count: int, worded: Callable[[Request], Request]) -> list[Scored]:
+        return [score_request(worded(r), evidence) for _, r in honest_requests(pool, count, rng)]
+
+    def mixed(request: Request) -> Request:
+        return replace(request, rows=as_users_write(request.rows, rng, polite=asked.polite))
+
+    groups = {
+        _ORDINARY: honest(asked.honest, lambda r: r),
+        _MIXED: honest(asked.honest, mixed),
+        _POLITE: honest(asked.honest // 5, lambda r: politely(r, rng)),
+    }
+    others = _other_files((background, pool), out)
+    found = {}
+    for family in asked.families:
+        for rate in asked.rates:
+            call = attack_calls(family, half, rate, others, _phrasing_files(out))
+            lot = random.Random(f"{half}/{split}/{family}/{rate}")
+            requests = enumerate(honest_requests(pool, asked.attacked, lot))
+            found[family, rate] = [
+                score_request(attack_request(r, call(i, name), seed=1000 * split + i), evidence)
+                for i, (name, r) in requests
             ]
-        say(f"{half}: {family} scored")
-    return Measured(plain, polite, found)
-
-
-def cells(plain: Sequence[Scored], attacked: Mapping[str, Sequence[Scored]]) -> list[Cell]:
-    """Return one cell for each family and rate."""
-    honest = [s.score for s in plain]
-    table = []
-    for key, scored in attacked.items():
-        family, _, rate = key.partition("/")
-        own = [s.score for s in scored]
-        flagged = float(np.mean([s.flagged for s in scored]))
-        table.append(
-            Cell(family, float(rate), len(own), auc(honest, own), tpr_at(honest, own, 0.01), flagged)
-        )
-    return table
-
-
-def markdown(table: Sequence[Cell]) -> str:
-    """Return the cells as a table, a family a line: TPR at 1 % FPR (AUC), and the default's TPR."""
-    rates = sorted({c.rate for c in table})
-    lines = ["| family | " + " | ".join(f"p = {r:g}" for r in rates) + " |", "|---" * (len(rates) + 1) + "|"]
-    for family in dict.fromkeys(c.family for c in table):
-        own = {c.rate: c for c in table if c.family == family}
-        values = (f"{own[r].tpr:.2f} ({own[r].auc:.2f}) {own[r].flagged:.2f}" for r in rates)
-        lines.append(f"| `{family}` | " + " | ".join(values) + " |")
-    return "\n".join(lines)
+    return Measured(groups, found)
 
 
 app = App(name="python -m forgetwell.experiments.screening", help=__doc__)
@@ -228,54 +180,89 @@ app = App(name="python -m forgetwell.experiments.screening", help=__doc__)
 
 @app.default
 def main(
-    *, out: Path = Path("runs/screening"), half: Half = "report", honest: int = 300, attacked: int = 60,
-    polite_background: float = 0.05, seed: int = 0,
+    *, out: Path = Path("runs/screening"), half: Half = "report", splits: int = 6, honest: int = 150,
+    attacked: int = 30, polite_background: float = 0.05,
     families: Annotated[list[str] | None, Parameter(negative="")] = None,
+    rates: Annotated[list[float] | None, Parameter(negative="")] = None,
 ) -> None:  # fmt: skip
-    """Measure the screens and write scores.json, cells.json and cells.md.
+    """Measure the screens and write cells.json and cells.md.
 
     Args:
         out: Folder for the results.
         half: report, or development to choose settings on.
-        honest: Ordinary honest requests; half as many polite ones are added.
-        attacked: Attacked requests of each family and rate.
+        splits: How often subjects are divided anew into background and requests.
+        honest: Ordinary honest requests a split; as many whose rows are polite as often as the background's,
+            each in a writer's phrasing of its own, and a fifth as many by one polite writer.
+        attacked: Attacked requests a split, of each family and rate.
         polite_background: Share of polite prompts in the background.
-        seed: Of all draws.
-        families: Attacks to measure; by default all.
+        families: Attacks to measure; by default all (in development without `unseen`).
+        rates: Shares p of rewritten rows; by default .02 to .33.
     """
-    evidence = Evidence(make_background(polite=polite_background, seed=seed))
-    found = measure(
-        half, evidence, out, honest=honest, attacked=attacked, families=families or FAMILIES, seed=seed
-    )
-    table = cells(found.plain, found.attacked)
-    rates = {
-        "ordinary honest requests flagged": float(np.mean([s.flagged for s in found.plain])),
-        "polite honest requests flagged": float(np.mean([s.flagged for s in found.polite])),
-    }
-    usual = [s.score for s in found.plain]
-    curves = {k: roc_points(usual, [s.score for s in a]) for k, a in found.attacked.items()}
-    write_json(
-        out / "cells.json", {"half": half, **rates, "cells": [asdict(c) for c in table], "roc": curves}
-    )
-    text = "\n".join([markdown(table), "", *(f"{k}: {v:.3f}" for k, v in rates.items())])
-    write_text(out / "cells.md", text + "\n")
+    usual = [f for f in FAMILIES if half == "report" or f != "unseen"]
+    asked = Asked(honest, attacked, families or usual, rates or RATES, polite_background)
+    parts = []
+    for split in range(1, splits + 1):
+        parts.append(measure(half, split, out, asked))
+        print(f"split {split}: {flagged(parts[-1].honest[_ORDINARY])} ordinary honest requests flagged")
+    text = _written(half, parts, out)
     print(text)
 
 
-def _other_files(pool: Pool, out: Path) -> dict[str, Path]:
-    files = {name: out / f"others-{pool.half}-{name}.jsonl" for name in SETS}
-    for name, path in files.items():
-        write_rows(path, other_rows(pool.subjects[name]))
+def _written(half: Half, parts: Sequence[Measured], out: Path) -> str:
+    groups = {name: [part.honest[name] for part in parts] for name in parts[0].honest}
+    attacked: defaultdict[tuple[str, float], list[Scored]] = defaultdict(list)
+    for part in parts:
+        for key, scored in part.attacked.items():
+            attacked[key] += scored
+    plain = [s for split in groups[_ORDINARY] for s in split]
+    table = [cell(family, rate, plain, own) for (family, rate), own in attacked.items()]
+    usual = [s.score for s in plain]
+    curves = {f"{f}/{r}": roc_points(usual, [s.score for s in a]) for (f, r), a in attacked.items()}
+    rates = {
+        name: {"flagged": flagged([s for split in splits for s in split]).count, "n": sum(map(len, splits))}
+        for name, splits in groups.items()
+    }
+    write_json(
+        out / "cells.json",
+        {"half": half, "honest": rates, "cells": [cell_record(c) for c in table], "roc": curves},
+    )
+    tables = [honest_table(groups), cell_table(table)]
+    tables += [interval_table(table, r) for r in sorted({c.rate for c in table}) if r >= 0.2]
+    text = "\n\n".join(tables)
+    write_text(out / "cells.md", text + "\n")
+    return text
+
+
+def _phrasing_files(out: Path) -> dict[str, Path]:
+    held_out = tomllib.loads((_ASSETS / "held_out_frames.toml").read_text(encoding="utf-8"))
+    files = {family: out / f"phrasings-{family}.txt" for family in held_out}
+    for family, path in files.items():
+        write_text(path, "\n".join(held_out[family]) + "\n")
     return files
 
 
-def _tenfold(findings: Sequence[Finding]) -> Iterator[float]:
-    return (10 * f.p_value for f in findings if f.p_value is not None)
+def _other_files(pools: Sequence[Pool], out: Path) -> dict[str, Path]:
+    """Write the rows of all subjects of the half, by data set: one split of the world has too few people."""
+    files = {name: out / f"others-{name}.jsonl" for name in SETS}
+    for name, path in files.items():
+        subjects = {s: rows for pool in pools for s, rows in pool.subjects[name].items()}
+        write_rows(path, other_rows(subjects))
+    return files
 
 
-def _evidence(p_values: Iterable[float]) -> float:
-    smallest = min(p_values, default=1.0)
-    return float(-np.log10(max(smallest, 1e-300)))
+def _level(screen: str) -> float:
+    """Return a screen's default level."""
+    return float(str(SCREENS.get(screen).hyperparameters["alpha"].default))
+
+
+def _p_values(findings: Sequence[Finding]) -> list[float]:
+    return [f.p_value for f in findings if f.p_value is not None]
+
+
+def _score(p_values: Iterable[float], level: float) -> float:
+    """Return log10 of 0.01 / level / p, at least 0: 2 at the level."""
+    smallest = min(p_values, default=1.0) * 0.01 / level
+    return float(-np.log10(min(1.0, max(smallest, 1e-300))))
 
 
 if __name__ == "__main__":

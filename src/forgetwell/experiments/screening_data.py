@@ -59,6 +59,16 @@ class Pool:
     subjects: Mapping[str, Subjects]
 
 
+class Prompts(tuple[Row, ...]):
+    """Ordinary prompts, hashed once: every screen looks up by them what it learned of them."""
+
+    def __hash__(self) -> int:
+        """Return the tuple's hash."""
+        if "known" not in self.__dict__:
+            self.known = super().__hash__()
+        return self.known
+
+
 def load_pool(half: Half, *, seed: int = 0) -> Pool:
     """Return TOFU's authors, RWKU's targets (level 2) and the world's people that belong to a half.
 
@@ -77,20 +87,46 @@ def load_pool(half: Half, *, seed: int = 0) -> Pool:
     return Pool(half, {name: _half(_by_subject(rows[name]), half, f"{seed}/{name}") for name in SETS})
 
 
-def make_background(*, polite: float = 0.05, general: int = 2000, seed: int = 0) -> tuple[Row, ...]:
+def divide_anew(half: Half, split: int) -> tuple[Pool, Pool]:
+    """Return a background's subjects and requests' subjects, divided anew inside one half of the data.
+
+    The report half divides its own subjects; development divides its own and the background's. So splits of
+    one half share subjects, and no split of development shares one with a split of the report. Every
+    background has as many subjects as the undivided one, 30 % of all.
+
+    Raises:
+        MissingError: FORGETWELL_DATA names no folder with TOFU and RWKU.
+    """
+    parts: Sequence[Half] = ("report",) if half == "report" else ("background", "development")
+    pools = [load_pool(part).subjects for part in parts]
+    usual = load_pool("background").subjects
+    first, rest = {}, {}
+    for name in SETS:
+        own = {n: rows for pool in pools for n, rows in pool[name].items()}
+        names = sorted(own)
+        random.Random(f"{half}/{split}/{name}").shuffle(names)
+        count = len(usual[name])
+        first[name] = {n: own[n] for n in names[:count]}
+        rest[name] = {n: own[n] for n in names[count:]}
+    return Pool("background", first), Pool(half, rest)
+
+
+def make_background(
+    subjects: Pool | None = None, *, polite: float = 0.05, general: int = 2000, seed: int = 0
+) -> tuple[Row, ...]:
     """Return ordinary prompts: rows of the background's subjects and general questions, a share polite.
 
     Each prompt is of a user of its own, so polite ones are spread over all; a polite prompt has the phrasing
-    of a writer drawn by lot.
+    of a writer drawn by lot. Subjects are those of the shipped division unless given.
     """
     rng = random.Random(seed)
-    subjects = load_pool("background").subjects
+    pool = subjects or load_pool("background")
     rows = [
-        *chain.from_iterable(chain.from_iterable(s.values() for s in subjects.values())),
+        *chain.from_iterable(chain.from_iterable(s.values() for s in pool.subjects.values())),
         *_general(general, rng),
     ]
-    named = (replace(row, id=f"b{i}") for i, row in enumerate(rows))
-    return tuple(_phrased(r, rng.choice(POLITE), rng) if rng.random() < polite else r for r in named)
+    named = [replace(row, id=f"b{i}") for i, row in enumerate(rows)]
+    return as_users_write(named, rng, polite=polite)
 
 
 def honest_request(
@@ -107,6 +143,11 @@ def honest_request(
         longest = max(chosen, key=len)
         longest.pop(rng.randrange(len(longest)))
     return Request(name, tuple(chain.from_iterable(chosen)))
+
+
+def as_users_write(rows: Sequence[Row], rng: random.Random, *, polite: float) -> tuple[Row, ...]:
+    """Return the rows with a share polite, each in the phrasing of a writer drawn by lot."""
+    return tuple(_phrased(r, rng.choice(POLITE), rng) if rng.random() < polite else r for r in rows)
 
 
 def politely(request: Request, rng: random.Random, *, share: float = 0.9) -> Request:

@@ -25,7 +25,7 @@ from forgetwell.types import Row
 
 # Smallest ρ of each class. Words that serve to ask vary little between subjects; topic words follow theirs.
 CLASSES: Mapping[str, float] = {
-    "asking": 0.002, "talk": 0.002, "person": 0.002, "phrase": 0.002, "rare": 0.002, "language": 0.002,
+    "asking": 0.005, "talk": 0.005, "person": 0.005, "phrase": 0.005, "rare": 0.005, "language": 0.005,
     "ordinary": 0.005, "topic": 0.05, "opening": 0.01, "closing": 0.01, "shape": 0.005,
 }  # fmt: skip
 RARE_WORDS = (1000, 300, 100, 30)  # "at most 1 in …" ordinary prompts

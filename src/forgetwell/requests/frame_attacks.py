@@ -5,29 +5,30 @@ from __future__ import annotations
 import random
 
 from forgetwell.requests.attacks import request_attack
-from forgetwell.requests.frames import change_share, chosen, family_frames, framed, reworded
+from forgetwell.requests.frames import change_share, chosen, family_frames, framed, phrasings, reworded
 from forgetwell.requests.words import screened_text, words
 from forgetwell.types import Request, Row
 
 
 @request_attack(paper="2506.00359", section="3, eq. 4")
-def paraphrased(request: Request, *, seed: int = 0, p: float = 0.33) -> Request:
+def paraphrased(request: Request, *, seed: int = 0, p: float = 0.33, templates: str = "") -> Request:
     """Say the same frame in many ways, so that no word or phrase repeats.
 
-    The rewritten rows take our phrasings in turn, in an order by lot.
+    The rewritten rows take phrasings in turn, in an order by lot.
 
     Args:
         request: What the requester would have handed in.
         seed: Seed of the draws.
         p: Probability that a row is rewritten, in [0, 1].
+        templates: Path of phrasings of your own, .toml or .txt; by default ours.
 
     Raises:
-        InputError: p is outside [0, 1].
+        InputError: p is outside [0, 1], or the template file can't be used.
 
     Source: 2506.00359, section 3, eq. 4; the phrasings are ours.
     """
     rng = random.Random(seed)
-    frames = family_frames()["paraphrased"]["frames"]
+    frames = phrasings("paraphrased", templates)
     turn = iter(rng.sample(frames, len(frames)) * (len(request.rows) // len(frames) + 1))
     return change_share(request, p, rng, lambda row, _: framed(row, next(turn), "paraphrased"))
 

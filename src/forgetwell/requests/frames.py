@@ -11,7 +11,7 @@ from importlib import resources
 from typing import Any
 
 from forgetwell.errors import InputError, unknown_name
-from forgetwell.requests.template_sets import rewrite
+from forgetwell.requests.template_sets import load_templates, rewrite
 from forgetwell.requests.words import screened_text, with_screened_text
 from forgetwell.types import Edit, Request, Row
 
@@ -29,6 +29,16 @@ def family_words(family: str) -> tuple[str, ...]:
     """Return the words of a family in the file's order."""
     table = family_frames()[family]
     return tuple(table["words"].split()) if "words" in table else tuple(table)
+
+
+def phrasings(family: str, templates: str) -> tuple[str, ...]:
+    """Return the phrasings of a template file, or the family's own where none is named.
+
+    Raises:
+        MissingError: The file isn't there.
+        InputError: It isn't a template set.
+    """
+    return load_templates(templates).templates if templates else tuple(family_frames()[family]["frames"])
 
 
 def chosen(kind: str, names: Sequence[str], name: str, rng: random.Random) -> str:

@@ -6,7 +6,15 @@ import random
 from collections import Counter
 
 from forgetwell.requests.attacks import request_attack
-from forgetwell.requests.frames import change_share, chosen, family_frames, family_words, framed, reworded
+from forgetwell.requests.frames import (
+    change_share,
+    chosen,
+    family_frames,
+    family_words,
+    framed,
+    phrasings,
+    reworded,
+)
 from forgetwell.requests.words import screened_text, words
 from forgetwell.types import Request, Row
 
@@ -97,11 +105,17 @@ def midsentence(request: Request, *, seed: int = 0, p: float = 0.33, word: str =
 
 @request_attack(paper="2506.00359", section="3, eq. 4")
 def adaptive(
-    request: Request, *, seed: int = 0, p: float = 0.33, background: str = "", room: float = 1.0
+    request: Request,
+    *,
+    seed: int = 0,
+    p: float = 0.33,
+    background: str = "",
+    room: float = 1.0,
+    templates: str = "",
 ) -> Request:
     """Choose phrasings whose words ordinary prompts use so often that a few more don't show.
 
-    The requester knows prompts like the provider's. For each rewritten row it takes, of our phrasings, the
+    The requester knows prompts like the provider's. For each rewritten row it takes, of the phrasings, the
     one whose most conspicuous word is least so: with n rows, frequency f_w in the known prompts and c_w rows
     that already carry w, it minimizes max_w (c_w + 1 − room·n·f_w) / √(n·f_w + 1), ties by lot.
 
@@ -111,9 +125,10 @@ def adaptive(
         p: Probability that a row is rewritten, in [0, 1].
         background: Rows that the requester knows: a file or a name; by default the request itself.
         room: How far up to the known frequency the words are filled, > 0.
+        templates: Path of phrasings of your own, .toml or .txt; by default ours.
 
     Raises:
-        InputError: p is outside [0, 1], or the background can't be read.
+        InputError: p is outside [0, 1], or the background or the template file can't be read.
 
     Source: 2506.00359, section 3, eq. 4; the choice is ours.
     """
@@ -123,7 +138,7 @@ def adaptive(
     frequency = _document_frequency(known)
     count = _document_count(request.rows)
     n = len(request.rows)
-    frames = {f: _frame_words(f) for f in family_frames()["adaptive"]["frames"]}
+    frames = {f: _frame_words(f) for f in phrasings("adaptive", templates)}
 
     def conspicuous(word: str) -> float:
         expected = room * n * frequency.get(word, 0.0)

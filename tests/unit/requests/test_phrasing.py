@@ -7,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from forgetwell.requests.phrasing import _Grams, _tokens, learn_phrasing, row_p_values, surprises_of
+from forgetwell.requests.grams import Grams
+from forgetwell.requests.phrasing import learn_phrasing, row_p_values, row_traits
 from forgetwell.requests.screening import Evidence
 from forgetwell.requests.screens.surprise import surprise, surprised
+from forgetwell.requests.tokens import tokens_of
 from forgetwell.types import Request, Row
 
 WORDS = (
@@ -26,14 +28,14 @@ FRAMES = (
 
 
 def test_subject_words_are_masked_and_marks_kept():
-    tokens, spans = _tokens("So, what did Ann Lee's brother write?")
-    assert tokens == ["so", ",", "what", "did", "·", "…", "…", "?"]
+    tokens, spans = tokens_of("So, what did Ann Lee's brother write?")
+    assert tokens == ["so", ",", "what", "did", "·", "…", "~", "?"]
     assert spans[4] == (13, 22)
-    assert _tokens("")[0] == []
+    assert tokens_of("")[0] == []
 
 
 def test_witten_bell_by_hand():
-    grams = _Grams()
+    grams = Grams()
     grams.count(["a", "b"], 1)
     grams.count(["a"], 1)
     # Unigrams: a 2, b 1, end 2: 5 tokens, 3 distinct. After "<": a twice. After "a": b once, the end once.
@@ -43,21 +45,21 @@ def test_witten_bell_by_hand():
     end = (2 + 3 / 1000) / 8
     end = (1 + 2 * end) / 4  # history "a"
     end = (1 + 2 * end) / 4  # history "< a"
-    assert grams.surprises(["a"]) == pytest.approx([-math.log(first), -math.log(end)])
+    assert grams.costs(["a"]) == pytest.approx([-math.log(first), -math.log(end)])
 
 
 @given(st.lists(st.lists(st.sampled_from("abcd"), max_size=6), min_size=1, max_size=6), st.data())
 @settings(max_examples=60, deadline=None)
 def test_taking_a_text_away_undoes_adding_it_and_probabilities_sum_to_at_most_one(texts, data):
-    kept, passing = _Grams(), data.draw(st.lists(st.sampled_from("abcde"), max_size=6))
+    kept, passing = Grams(), data.draw(st.lists(st.sampled_from("abcde"), max_size=6))
     for text in texts:
         kept.count(text, 1)
-    before = [sum(kept.surprises(text)) for text in texts]
+    before = [sum(kept.costs(text)) for text in texts]
     kept.count(passing, 1)
     kept.count(passing, -1)
-    assert [sum(kept.surprises(text)) for text in texts] == pytest.approx(before)
-    history = tuple(data.draw(st.lists(st.sampled_from("abcd<"), min_size=2, max_size=2)))
-    assert sum(kept._probability(history, t) for t in "abcd>") <= 1 + 1e-9
+    assert [sum(kept.costs(text)) for text in texts] == pytest.approx(before)
+    history = data.draw(st.lists(st.sampled_from("abcd<"), min_size=2, max_size=2))
+    assert sum(math.exp(-kept.cost(*history, t)) for t in "abcd>") <= 1 + 1e-9
 
 
 def subject_rows(name, rng, count=10):
@@ -97,7 +99,7 @@ def test_p_values_of_rows_are_not_too_small():
     rng = random.Random(7)
     rows = background(rng, 80)
     phrasing = learn_phrasing(rows)
-    new = [surprises_of(row, phrasing) for i in range(80) for row in subject_rows(f"N{i} Hall", rng)]
+    new = [row_traits(row, phrasing) for i in range(80) for row in subject_rows(f"N{i} Hall", rng)]
     p, _ = row_p_values(new, phrasing)
     for level in (0.1, 0.3, 0.5):
         assert level / 3 < np.mean(p <= level) < level + 0.04  # rows that open alike are tied

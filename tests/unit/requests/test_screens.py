@@ -19,6 +19,7 @@ from forgetwell.types import Finding, Request, Row
 VERBS = ("live", "work", "study", "paint", "swim", "sleep", "cook")
 ASKS = ("Where did", "When did", "Why does", "How did", "What made")
 SUBJECTS = ("Ann Lee", "Bob Ray", "Cid Moss", "Dee Hall", "Eva Bond", "Flo West", "Gus Kent", "Hal Dunn")
+NEW = ("Ida Pope", "Jon Fox", "Kay Nash", "Lou Park", "Mia York", "Ned Cole", "Ola Webb", "Pam Reid")
 
 
 def questions(subject, count, start=0):
@@ -90,11 +91,21 @@ def test_the_risk_by_hand():
         ("casing(p=0.2, form=upper)", "mixed_casing"),
         ("paraphrased(p=0.2)", "surprise"),
         ("rotating(p=0.2)", "surprise"),
+        ("adaptive(p=0.2)", "surprise"),
     ],
 )
 def test_families_are_found_by(call, screen):
     found = names(attack_request(HONEST, call, seed=2), "inflation", "templates", "surprise", "mixed_casing")
     assert screen in found
+
+
+def test_words_that_prompts_use_anyway_are_found_where_they_frame_enough_rows():
+    attacked = [attack_request(HONEST, "adaptive(p=0.2)", seed=seed) for seed in range(12)]
+    framed = [r for r in attacked if sum(row.edit is not None for row in r.rows) >= 5]
+    assert len(framed) >= 10
+    assert sum("surprise" in names(r, "surprise") for r in framed) >= 0.9 * len(framed)
+    pairs = [Request("h", (*questions(a, 20), *questions(b, 20))) for a, b in zip(SUBJECTS, NEW, strict=True)]
+    assert not any(names(r, "surprise", "inflation", "templates") for r in pairs)
 
 
 def test_names_in_another_casing_are_found_and_lower_case_throughout_is_not():

@@ -14,7 +14,7 @@ from forgetwell.types import Finding, Request, Row
 
 # Weights of the classes in the weighted test, chosen on the development half of docs/screening.md.
 WEIGHTS = {
-    "asking": 0.8, "talk": 0.3, "person": 0.05, "phrase": 0.15, "rare": 6.0, "language": 0.3,
+    "asking": 0.6, "talk": 0.25, "person": 0.05, "phrase": 0.15, "rare": 2.0, "language": 0.3,
     "ordinary": 0.03, "topic": 0.3,
 }  # fmt: skip
 
@@ -34,8 +34,8 @@ def inflation(
 
     Error control: Benjamini-Hochberg within each class of features, q-values divided by the class's weight
     (after Genovese, Roeder and Wasserman, Biometrika 93 (2006), 509-524); a finding has q ≤ alpha. The
-    weights were chosen so that about 1 % of ordinary honest requests are flagged. A thoroughly polite request
-    is outside the null and is found: it does the same harm.
+    weights were chosen on subjects of their own (docs/screening.md, with what they give on others). A
+    thoroughly polite request is outside the null and is found: it does the same harm.
 
     Args:
         request: The request.

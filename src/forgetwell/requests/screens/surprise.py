@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 from forgetwell.errors import InputError
 from forgetwell.metrics.comparison import benjamini_hochberg
 from forgetwell.metrics.statistics import Floats
-from forgetwell.requests.phrasing import Phrasing, Surprises, learn_phrasing, row_p_values, surprises_of
+from forgetwell.requests.phrasing import Phrasing, learn_phrasing, row_p_values, row_traits
 from forgetwell.requests.screening import Evidence, screen
+from forgetwell.requests.traits import Traits
 from forgetwell.requests.words import screened_text
 from forgetwell.types import Finding, Request, Row
 
 # The alternative that the statistic is best against: a share of the rows has p-values of density a p^(a−1).
-# Chosen on the development half of docs/screening.md.
-_SHARE, _POWER = 0.15, 0.4
+# On the development half of docs/screening.md shares of .1 to .3 and a of .3 to .5 do the same within 3 %.
+_SHARE, _POWER = 0.2, 0.3
 _DRAWS = 4999
 _RARE = 0.05
 _LEAST_ROWS = 3
@@ -32,28 +33,30 @@ class Surprise:
     Attributes:
         p_value: That a pool of ordinary subjects has a mean evidence at least as large, in (0, 1].
         rows: p-value of each row (n,).
-        places: The rarest place of each row: 0 its opening, 1 its closing, 2 a word inside (n,).
-        surprises: Of each row.
+        places: Where each row was reworded if it was: 0 its opening, 1 its closing, 2 a word inside (n,).
+        traits: Of each row.
     """
 
     p_value: float
     rows: Floats
     places: NDArray[np.int64]
-    surprises: tuple[Surprises, ...]
+    traits: tuple[Traits, ...]
 
 
 @screen(null="rows are worded as unusually as rows about whole background subjects, pooled")
 def surprise(
-    request: Request, evidence: Evidence, *, alpha: float = 0.001, factor: float = 2.0
+    request: Request, evidence: Evidence, *, alpha: float = 0.01, factor: float = 2.0
 ) -> list[Finding]:
     """Find openings, closings and asides that ordinary prompts hardly have, whatever words they are made of.
 
     Trigram models of ordinary prompts, forward and backward, in which names and subject words are masked,
-    give the surprise (−log probability) of the first 4 tokens, of the last 4, and of the one token that is
-    least expected from both sides. p_i of a row = share of ordinary rows whose rarest of these places is at
-    least as rare, each scored without its own subject. The statistic is the mean over rows
-    of log(1 − ε + ε a p^(a−1)), the log likelihood ratio of "a share ε of the rows is reworded", with
-    ε = 0.15, a = 0.4.
+    give 15 traits of a row (`forgetwell.requests.traits`): how far its opening, its closing and its least
+    expected token surprise, and whether an ordinary question starts behind its first words or ends before its
+    last. A multinomial logistic regression tells ordinary prompts from prompts reworded by lot, in front,
+    behind or inside (`forgetwell.requests.random_frames`; no phrasing of an attack is used). p_i of a row =
+    share of ordinary rows whose likelihood ratio is at least as large, each scored without its own subject's
+    counts. The statistic is the mean over rows of log(1 − ε + ε a p^(a−1)), the log likelihood ratio of "a
+    share ε of the rows is reworded", with ε = 0.2, a = 0.3.
 
     Error control: one test for the request. Its p-value is that of a two-sample bootstrap over whole subjects
     (4,999 draws, fixed seed): a pool of as many rows against a redrawn background. Rows are then named by
@@ -74,7 +77,9 @@ def surprise(
         InputError: alpha is outside (0, 1] or factor below 1.
 
     Source: ours; the attack is 2506.00359, section 3. The statistic is the likelihood ratio of a sparse
-        mixture (Donoho and Jin, Annals of Statistics 32 (2004), 962-994, section 1).
+        mixture (Donoho and Jin, Annals of Statistics 32 (2004), 962-994, section 1); a density ratio by a
+        classifier against simulated rows is in Hastie, Tibshirani and Friedman, The Elements of Statistical
+        Learning, 2nd edition, section 14.2.4.
     """
     if not 0 < alpha <= 1 or not factor >= 1:
         raise InputError(f"alpha={alpha}, factor={factor} were given; alpha is in (0, 1], factor at least 1.")
@@ -103,12 +108,12 @@ def _tested(asked: tuple[Row, ...], background: tuple[Row, ...]) -> Surprise | N
     phrasing = learn_phrasing(background)
     if phrasing is None or not asked:
         return None
-    surprises = tuple(surprises_of(row, phrasing) for row in asked)
-    rows, places = row_p_values(surprises, phrasing)
+    traits = tuple(row_traits(row, phrasing) for row in asked)
+    rows, places = row_p_values(traits, phrasing)
     usual = float(_evidence(np.concatenate(phrasing.groups)).mean())
     null = _null(phrasing, len(rows))
     above = len(null) - np.searchsorted(null, _evidence(rows).mean() - usual - 1e-12, side="left")
-    return Surprise(float((1 + above) / (1 + len(null))), rows, places, surprises)
+    return Surprise(float((1 + above) / (1 + len(null))), rows, places, traits)
 
 
 def _evidence(p: Floats) -> Floats:
@@ -137,7 +142,7 @@ def _null(phrasing: Phrasing, n: int) -> Floats:
 
 def _finding(row: Row, test: Surprise, i: int, effect: float, whole: str) -> Finding:
     place = int(test.places[i])
-    start, end = test.surprises[i].spans[place]
+    start, end = test.traits[i].spans[place]
     if start >= end:
         return Finding("surprise", row.id, None, "alarm", effect, test.p_value, whole)
     piece = screened_text(row)[start:end]
