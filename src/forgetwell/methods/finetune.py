@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -126,7 +127,10 @@ def with_lora(lm: HFModel, lora: Lora, *, seed: int) -> HFModel:
         task_type="CAUSAL_LM",
     )
     _check_targets(lm, lora.targets)
-    network = get_peft_model(lm.module.network, settings)
+    with warnings.catch_warnings():
+        # peft reads a property that transformers will rename; a user can do nothing about it.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        network = get_peft_model(lm.module.network, settings)
     return wrap(network, lm.codec, lm.name, lm.digest, lm.compute)
 
 
