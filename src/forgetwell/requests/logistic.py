@@ -1,4 +1,7 @@
-"""Multinomial logistic regression: how much more probable each class is than the first."""
+"""Multinomial logistic regression: how much more probable each class is than the first.
+
+By scipy's optimizer, which the package needs anyway: no further dependency for every user.
+"""
 
 from __future__ import annotations
 

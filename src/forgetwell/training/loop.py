@@ -35,6 +35,7 @@ from forgetwell.types import Encoded
 
 Probe = Callable[[HFModel, int], Mapping[str, float]]
 Log = Callable[[Mapping[str, Any]], None]
+_TIDY = 16  # steps on a CPU between which unused memory is kept
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,6 @@ class Hooks:
     checkpoint: Path | None = None
     key: str = ""
     progress: Callable[[int, int], None] = lambda done, steps: None
-
-
-_TIDY = 16  # steps between which unused memory is kept
 
 
 @dataclass(frozen=True)
@@ -148,7 +146,7 @@ def _train(state: _State, hooks: Hooks, resume: bool) -> tuple[int, str, float]:
             stopped = f"diverged at step {step + 1}; the weights of step {step} were kept"
             break
         step += 1
-        if step % _TIDY == 0:
+        if step % _TIDY == 0 and state.parallel.lm.device.type == "cpu":
             give_back()
         if state.parallel.processes.first:
             hooks.log(record)

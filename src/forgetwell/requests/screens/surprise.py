@@ -43,7 +43,7 @@ class Surprise:
     traits: tuple[Traits, ...]
 
 
-@screen(null="rows are worded as unusually as rows about whole background subjects, pooled")
+@screen(null="rows look as reworded as rows about whole background subjects, pooled")
 def surprise(
     request: Request, evidence: Evidence, *, alpha: float = 0.01, factor: float = 2.0
 ) -> list[Finding]:
