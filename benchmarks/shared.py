@@ -45,17 +45,16 @@ def write_report(path: Path, report: Mapping[str, Any]) -> None:
     write_json(path, {**facts, **report})
 
 
-def our_steps(lm: HFModel, objective: Objective, draws: Draws, steps: int) -> Iterator[None]:
-    """Train; the first step also loads the starting model's values."""
+def our_steps(lm: HFModel, objective: Objective, draws: Draws, steps: int) -> Iterator[float]:
+    """Train, giving each step's loss; the first step also loads the starting model's values."""
     config = TrainConfig(lr=LR, batch=draws.batch, epochs=steps, max_steps=steps)
     state = loop._prepare(lm, objective, draws, config, None)
     with loop.running(lm, config):
         for k in range(steps):
-            loop._step(state, k)
-            yield
+            yield loop._step(state, k)["loss"]
 
 
-def plain_steps(lm: HFModel, objective: Objective, draws: Draws, steps: int) -> Iterator[None]:
+def plain_steps(lm: HFModel, objective: Objective, draws: Draws, steps: int) -> Iterator[float]:
     """Train by the plain loop, on the same rows; the first step also copies the model."""
     plain = make_plain(lm.module.network, lm.compute)
     optimizer = torch.optim.AdamW(plain.network.parameters(), LR, weight_decay=0.01)
@@ -66,7 +65,7 @@ def plain_steps(lm: HFModel, objective: Objective, draws: Draws, steps: int) -> 
         torch.nn.utils.clip_grad_norm_(plain.network.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        yield
+        yield float(loss)
 
 
 SIDES = {"ours": our_steps, "plain": plain_steps}

@@ -6,8 +6,10 @@ Every measurement runs in a process of its own, alternating between the two, on 
 the default model, `npo + gdr` (and `+ 5*su`), AdamW, at the compute type that this processor multiplies in.
 FLOPs executed are 6 x body parameters x tokens + 6 x head parameters x scored tokens (8 where the backward
 pass makes the head's logits again) + 12 x layers x hidden x attended pairs; their share is of the rate of
-the layers' own matrix products, forward and backward, measured in the same process. On a busy machine take
-one thread and `--clock processor`: time that others had is then not counted.
+the layers' own matrix products, forward and backward, measured in the same process, each repeated until its
+operands lie in the caches. `gemm_rate_once` is the rate of the same products as a step takes them, once each
+over all layers: a loop of nothing else would have that share. On a busy machine take one thread and
+`--clock processor`: time that others had is then not counted.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import sys
 from dataclasses import asdict, dataclass
 
 import torch
+from torch import Tensor
 
 from benchmarks.shared import CLOCKS, SIDES, command_line, view_rows, write_report
 from forgetwell.experiments.benches import BENCHES
@@ -44,6 +47,7 @@ class Measured:
     scored: int
     teraflops: float
     gemm_rate: float
+    gemm_rate_once: float
     share: float
     peak: float
     peak_above_state: float
@@ -98,6 +102,8 @@ def summary(found: list[dict]) -> dict[str, float]:
         / median("plain", scoped, "rows_per_second"),
         "share of the GEMM rate, ours": median("ours", plain, "share"),
         "share of the GEMM rate, plain": median("plain", plain, "share"),
+        "rate of products taken once / GEMM rate": median("ours", plain, "gemm_rate_once")
+        / median("ours", plain, "gemm_rate"),
         "time with su / without, ours": median("ours", scoped, "seconds") / median("ours", plain, "seconds"),
         "time with su / without, plain": median("plain", scoped, "seconds")
         / median("plain", plain, "seconds"),
@@ -126,16 +132,12 @@ def measure(who: str, objective: str, options: argparse.Namespace) -> Measured:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     taken = statistics.median(seconds[WARM:])
     flops = statistics.median(w[2] for w in work[WARM:])
-    rate = gemm_rate(
-        lm,
-        statistics.median_low([w[0] for w in work]),
-        torch.bfloat16 if lm.compute == torch.bfloat16 else torch.float32,
-        clock,
-    )
+    width = statistics.median_low([w[0] for w in work])
+    rate, once = gemm_rate(lm, width, clock), gemm_rate_once(lm, width, clock)
     rows = 2 * options.batch
     above = peak - idle - 12 * parameters / 1e9  # the weights are in `idle` already
     return Measured(
-        who, objective, taken, rows / taken, work[-1][0], work[-1][1], flops / 1e12, rate / 1e9,
+        who, objective, taken, rows / taken, work[-1][0], work[-1][1], flops / 1e12, rate / 1e9, once / 1e9,
         flops / taken / rate, peak, above,
     )  # fmt: skip
 
@@ -163,22 +165,42 @@ def executed(who, lm, objective, draws, k) -> tuple[int, int, float]:
     return round(total), scored, 6 * body * total + 6 * head * heads + tied * pairs
 
 
-def gemm_rate(lm, tokens: int, dtype, clock) -> float:
+def gemm_rate(lm, tokens: int, clock) -> float:
     """Return FLOP/s of the layers' own matrix products, forward and both backward ones, on `tokens` rows."""
-    layer = lm.module.network.get_decoder().layers[0]
-    shapes = [tuple(m.weight.shape) for m in layer.modules() if isinstance(m, torch.nn.Linear)]
     flops, taken = 0.0, 0.0
-    for out, inner in shapes:
-        x, w, g = (torch.randn(s).to(dtype) for s in ((tokens, inner), (out, inner), (tokens, out)))
-        products = (lambda x=x, w=w: x @ w.T, lambda g=g, w=w: g @ w, lambda g=g, x=x: g.T @ x)
-        for product in products:
+    for x, w, g in _operands(lm, tokens, layers=1):
+        for product in (lambda x=x, w=w: x @ w.T, lambda g=g, w=w: g @ w, lambda g=g, x=x: g.T @ x):
             product()
             started = clock()
             for _ in range(10):
                 product()
             taken += (clock() - started) / 10
-            flops += 2 * tokens * out * inner
+            flops += 2 * tokens * w.numel()
     return flops / taken
+
+
+def gemm_rate_once(lm, tokens: int, clock) -> float:
+    """Return FLOP/s of the same products over all layers, forwards and then backwards, each taken once."""
+    operands = _operands(lm, tokens, layers=lm.module.network.config.num_hidden_layers)
+    taken = []
+    for _ in range(3):
+        started = clock()
+        results = [x @ w.T for x, w, _ in operands]
+        for x, w, g in reversed(operands):
+            results += [g @ w, g.T @ x]
+        taken.append(clock() - started)
+    return 6 * tokens * sum(w.numel() for _, w, _ in operands) / statistics.median(taken)
+
+
+def _operands(lm, tokens: int, layers: int) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Return input, weight and output's gradient of each matrix of the first layers, in the compute type."""
+    return [
+        (torch.randn(tokens, m.in_features).to(lm.compute), m.weight.detach().to(lm.compute),
+         torch.randn(tokens, m.out_features).to(lm.compute))
+        for layer in lm.module.network.get_decoder().layers[:layers]
+        for m in layer.modules()
+        if isinstance(m, torch.nn.Linear)
+    ]  # fmt: skip
 
 
 def _memory() -> float:

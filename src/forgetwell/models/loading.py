@@ -102,7 +102,10 @@ def load_pretrained(name: str, *, four_bit: FourBit | None = None) -> Loaded:
             if four_bit:
                 raise InputError(f"{folder} is an adapter; 4 bits need a plain model. Save it with --merge.")
             return _load_adapter(folder, source.name)
-        return _load(folder, source.name, _quantized(four_bit) if four_bit else {})
+        loaded = _load(folder, source.name, _quantized(four_bit) if four_bit else {})
+        if four_bit:
+            _stay_differentiable(loaded.model)
+        return loaded
     except ForgetwellError:
         raise
     except Exception as error:  # a damaged folder raises many kinds in several libraries
@@ -143,6 +146,20 @@ def _quantized(four_bit: FourBit) -> dict[str, Any]:
         bnb_4bit_compute_dtype=four_bit.compute,
     )
     return {"quantization_config": settings, "device_map": {"": four_bit.device}}
+
+
+def _stay_differentiable(model: Any) -> None:  # noqa: ANN401 - any causal LM
+    """Keep weights of 4 bits as they are through forwards without gradients.
+
+    On processors with AVX512-BF16 such a forward packs them anew in eval mode, for a product that later
+    backward passes go around without an error: adapters below it would get wrong gradients. Scoring comes
+    before training here, and models are trained in eval mode.
+    """
+    from bitsandbytes.nn import Linear4bit
+
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _load(folder: Path, name: str, quantized: Mapping[str, Any] = MappingProxyType({})) -> Loaded:

@@ -1,9 +1,10 @@
 import pytest
 import torch
 from tests.tiny import tiny_lm
+from torch import nn
 
 from forgetwell.errors import InputError, UnknownName
-from forgetwell.methods.finetune import Lora, finetune, merged
+from forgetwell.methods.finetune import Lora, finetune, merged, with_lora
 from forgetwell.models.lm import load
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.loop import Hooks
@@ -109,6 +110,34 @@ def test_values_that_can_not_be_meant_are_refused():
         Lora(rank=0)
     with pytest.raises(InputError, match="4 bits"):
         Lora(merge=True, four_bit=True)
+
+
+def test_gradients_through_4_bits_are_those_of_the_same_weights_in_float32(tmp_path):
+    bitsandbytes = pytest.importorskip("bitsandbytes")
+    tiny_lm().save(tmp_path / "base")
+    four, plain = (
+        load(str(tmp_path / "base"), dtype="float32", device="cpu", four_bit=f) for f in (True, False)
+    )
+    targets = dict(plain.module.network.named_modules())
+    with torch.no_grad():
+        for name, module in four.module.network.named_modules():
+            if isinstance(module, bitsandbytes.nn.Linear4bit):
+                weight = bitsandbytes.functional.dequantize_4bit(module.weight, module.weight.quant_state)
+                targets[name].weight.copy_(weight)
+    found = []
+    for lm in (four, plain):
+        lm = with_lora(lm, Lora(4), seed=0)
+        torch.manual_seed(1)
+        for name, parameter in lm.module.named_parameters():
+            if "lora_B" in name:
+                nn.init.normal_(parameter, std=0.1)  # at zero the others have no gradient
+        lm.score(FORGET)  # as reference values and probes do; it must not change what comes next
+        rows = [lm.codec.encode(r) for r in FORGET]
+        lm.module(lm.batch(rows), logits=False).sum().backward()
+        found.append({n: p.grad for n, p in lm.module.named_parameters() if p.requires_grad})
+    assert len(found[0]) == 28
+    for name, gradient in found[1].items():
+        torch.testing.assert_close(found[0][name], gradient, atol=1e-4, rtol=1e-3)
 
 
 def test_adapters_move_on_a_base_in_4_bits_that_does_not(tmp_path):
