@@ -107,7 +107,8 @@ def run_plan(
 ) -> Tables:
     """Run what a plan still lacks; write cells.jsonl, claims.json and table.md, and return them.
 
-    A comparison whose data isn't here is left out, which is said.
+    An interrupted plan writes them of the runs that are done, and goes on where it stopped. A comparison
+    whose data isn't here is left out, which is said.
 
     Args:
         plan: What to run.
@@ -135,10 +136,13 @@ def run_plan(
     missing = [replace(t, report_to=tuple(report_to)) for t in tasks if not is_complete(t.folder)]
     say(f"{len(tasks)} runs, {len(tasks) - len(missing)} of them done before.")
     started = time.monotonic()
-    for k, folder in enumerate(_execute(missing, jobs, executor), 1):
-        left = (time.monotonic() - started) / k * (len(missing) - k) / 60
-        say(f"{k} of {len(missing)} done, about {left:.0f} min left: {folder}")
-    return _collected(comparisons, benches, out)
+    try:
+        for k, folder in enumerate(_execute(missing, jobs, executor), 1):
+            left = (time.monotonic() - started) / k * (len(missing) - k) / 60
+            say(f"{k} of {len(missing)} done, about {left:.0f} min left: {folder}")
+    finally:  # an interruption after hours shall leave what was found so far
+        tables = _collected(comparisons, benches, out)
+    return tables
 
 
 def _chosen(plan: Plan, only: Sequence[str]) -> tuple[Comparison, ...]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from forgetwell.errors import InputError, unknown_name
 from forgetwell.models.lm import HFModel, wrap
+from forgetwell.models.loading import quiet_peft
 from forgetwell.objectives.algebra import parse_objective
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.draws import Draws
@@ -127,9 +127,7 @@ def with_lora(lm: HFModel, lora: Lora, *, seed: int) -> HFModel:
         task_type="CAUSAL_LM",
     )
     _check_targets(lm, lora.targets)
-    with warnings.catch_warnings():
-        # peft reads a property that transformers will rename; a user can do nothing about it.
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+    with quiet_peft():
         network = get_peft_model(lm.module.network, settings)
     return wrap(network, lm.codec, lm.name, lm.digest, lm.compute)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -193,8 +195,17 @@ def _load_adapter(folder: Path, name: str) -> Loaded:
 
     base_name, base_folder = _adapter_base(folder)
     base = _load(base_folder, base_name)
-    model = PeftModel.from_pretrained(base.model, str(folder), is_trainable=False)
+    with quiet_peft():
+        model = PeftModel.from_pretrained(base.model, str(folder), is_trainable=False)
     return Loaded(model, base.tokenizer, name, digest([base.digest, folder_digest(folder)]))
+
+
+@contextlib.contextmanager
+def quiet_peft() -> Iterator[None]:
+    """Leave out peft's warning of a property that transformers will rename: a user can't help it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        yield
 
 
 def _adapter_base(folder: Path) -> tuple[str, Path]:

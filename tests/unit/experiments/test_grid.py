@@ -48,6 +48,18 @@ def test_a_plan_runs_what_is_missing_and_tables_hold_every_run(tmp_path, plan, j
     assert again.cells == tables.cells  # the run that was made again is the same
 
 
+def test_an_interrupted_plan_leaves_the_tables_of_what_is_done(tmp_path, plan):
+    def interrupt(line):
+        if line.startswith("2 of 4 done"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_plan(plan, tmp_path / "out", say=interrupt, bar=bar)
+    table = (tmp_path / "out" / "table.md").read_text()
+    assert "attack takes" in table  # the first seed has both conditions
+    assert {c["seed"] for c in read_jsonl(tmp_path / "out" / CELLS)} == {0}
+
+
 def test_what_was_learned_elsewhere_is_not_learned_again(tmp_path, plan, monkeypatch):
     learning = TrainConfig(max_steps=1, batch=2)
     bench = replace(BENCH, learn=rows("l", 2), learning=learning)
