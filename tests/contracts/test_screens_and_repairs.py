@@ -82,14 +82,16 @@ class TestScreen:
         assert all(not h.required for h in item.hyperparameters.values())
 
 
+EVIDENCE = Evidence(BACKGROUND, (HONEST,))  # what is learned of a background is kept with it
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.text(max_size=80), min_size=1, max_size=6), st.booleans())
 def test_any_text_gives_findings_inside_it(texts, text_rows):
     request = request_of(*texts, text_rows=text_rows)
-    evidence = Evidence(BACKGROUND, (HONEST,))
-    findings = run_screens(request, evidence)
+    findings = run_screens(request, EVIDENCE)
     check(request, findings)
-    assert 0 <= risk(request, evidence).score <= 1
+    assert 0 <= risk(request, EVIDENCE).score <= 1
     for name in ("strip", "down_weight", "balance"):
         repair_request(request, BACKGROUND, findings, name)
 

@@ -88,22 +88,24 @@ def read_harms(plan: Plan, out: Path) -> tuple[Harmed, ...]:
     Raises:
         InputError: None of the plan's runs with an attack is finished.
     """
-    benches: dict[str, Bench] = {}
+    benches: dict[str, tuple[Bench, Evidence]] = {}
     found = []
     for comparison, run in cells(plan):
         folder = run_folder(out / comparison.name, run)
         if not run.attack or not is_complete(folder):
             continue
-        bench = benches.setdefault(comparison.bench, BENCHES[comparison.bench]())
-        found.append(_harmed(comparison.name, run, bench, _gap_increase(folder)))
+        if comparison.bench not in benches:
+            bench = BENCHES[comparison.bench]()
+            benches[comparison.bench] = bench, Evidence(bench.background)
+        found.append(_harmed(comparison.name, run, *benches[comparison.bench], _gap_increase(folder)))
     if not found:
         raise InputError(f"{out} holds no finished run of an attacked request. First: forgetwell bench PLAN.")
     return tuple(found)
 
 
-def _harmed(comparison: str, run: Run, bench: Bench, gap: float) -> Harmed:
+def _harmed(comparison: str, run: Run, bench: Bench, evidence: Evidence, gap: float) -> Harmed:
     request = attack_request(Request(bench.name, bench.request), run.attack, seed=run.seed)
-    score = risk(request, Evidence(bench.background)).score
+    score = risk(request, evidence).score
     share = statistics.fmean(row.edit is not None for row in request.rows)
     return Harmed(comparison, run.condition, run.attack, run.seed, score, share, gap)
 

@@ -23,7 +23,6 @@ from forgetwell.experiments.screening_data import (
     SETS,
     Half,
     Pool,
-    Prompts,
     as_users_write,
     divide_anew,
     honest_request,
@@ -147,7 +146,7 @@ def attack_calls(
 def measure(half: Half, split: int, out: Path, asked: Asked) -> Measured:
     """Score honest and attacked requests of one split."""
     background, pool = divide_anew(half, split)
-    evidence = Evidence(Prompts(make_background(background, polite=asked.polite, seed=split)))
+    evidence = Evidence(make_background(background, polite=asked.polite, seed=split))
     rng = random.Random(f"{half}/{split}")
 
     def honest(count: int, worded: Callable[[Request], Request]) -> list[Scored]:

@@ -59,16 +59,6 @@ class Pool:
     subjects: Mapping[str, Subjects]
 
 
-class Prompts(tuple[Row, ...]):
-    """Ordinary prompts, hashed once: every screen looks up by them what it learned of them."""
-
-    def __hash__(self) -> int:
-        """Return the tuple's hash."""
-        if "known" not in self.__dict__:
-            self.known = super().__hash__()
-        return self.known
-
-
 def load_pool(half: Half, *, seed: int = 0) -> Pool:
     """Return TOFU's authors, RWKU's targets (level 2) and the world's people that belong to a half.
 

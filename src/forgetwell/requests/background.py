@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from forgetwell.requests.enrichment import Background, learn_background
 from forgetwell.requests.features import (
@@ -83,9 +82,8 @@ def frame_side(marked: Marked, rarity: Rarity, subject: str | None = None) -> Fo
     return found | shape_features(marked) | _rare_openings(found, rarity, subject)
 
 
-@lru_cache(maxsize=4)
 def learn_ordinary(rows: tuple[Row, ...]) -> Ordinary:
-    """Return what screens need to know of ordinary prompts. A pure function, remembered for a few inputs."""
+    """Return what screens need to know of ordinary prompts."""
     marked = [mark(screened_text(row)) for row in rows]
     subjects = [row.subject or f"\0{i}" for i, row in enumerate(rows)]
     rarity = _rarity(marked, subjects)

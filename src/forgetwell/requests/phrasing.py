@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,9 +57,8 @@ def row_traits(row: Row, phrasing: Phrasing) -> Traits:
     return traits_of(screened_text(row), phrasing.forward, phrasing.backward)
 
 
-@lru_cache(maxsize=4)
 def learn_phrasing(rows: tuple[Row, ...]) -> Phrasing | None:
-    """Return what the wording of ordinary prompts is like; None without prompts. A pure function, remembered.
+    """Return what the wording of ordinary prompts is like; None without prompts.
 
     Each prompt, and its rewording, is measured by models of the other nine tenths of the subjects, so that it
     compares with a new subject's. Requests are compared with the rows about subjects of at least 5 rows, each

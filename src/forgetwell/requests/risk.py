@@ -99,7 +99,7 @@ def _mean_harm(evidence: Evidence, strength: Mapping[str, float]) -> float:
     rows = evidence.background
     if not tied or not rows:
         return 0.0
-    rarity = learn_ordinary(rows).rarity
+    rarity = evidence.learned(learn_ordinary).rarity
     total = 0.0
     for row in rows:
         marked = mark(screened_text(row))

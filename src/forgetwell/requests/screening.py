@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from forgetwell.calls import parse_call
 from forgetwell.registry import Family
@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 SCREENS = Family("screen", "forgetwell.requests.screens")
 
 
-@dataclass(frozen=True)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
 class Evidence:
-    """What a provider knows besides the request.
+    """What a provider knows besides the request. It equals itself alone, so that results can be kept by it.
 
     Attributes:
         background: Ordinary prompts as users send them, none of them from the request; about many subjects,
@@ -30,6 +33,13 @@ class Evidence:
     background: tuple[Row, ...]
     history: tuple[Request, ...] = ()
     lm: LM | None = None
+    _made: dict[Callable[..., Any], Any] = field(init=False, repr=False, default_factory=dict)
+
+    def learned(self, learn: Callable[[tuple[Row, ...]], T]) -> T:
+        """Return what a function makes of the background; it is called once."""
+        if learn not in self._made:
+            self._made[learn] = learn(self.background)
+        return cast(T, self._made[learn])
 
 
 F = TypeVar("F", bound=Callable[..., list[Finding]])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import lru_cache
 
 from forgetwell.errors import InputError
 from forgetwell.requests.enrichment import among_subjects, large_subjects
@@ -42,7 +41,7 @@ def foreign_subject(request: Request, evidence: Evidence, *, alpha: float = 0.00
     if not 0 < alpha <= 1:
         raise InputError(f"alpha={alpha} was given; it is in (0, 1].")
     alone = rows_alone(request.rows)
-    shares = _background_shares(evidence.background)
+    shares = evidence.learned(_background_shares)
     if not shares or not alone:
         return []
     p, effect, mean = among_subjects(len(alone), len(request.rows), shares)
@@ -64,7 +63,6 @@ def rows_alone(rows: Sequence[Row]) -> list[int]:
     return [i for i, own in enumerate(names) if own and sizes[group[i]] <= small < len(rows)]
 
 
-@lru_cache(maxsize=4)
 def _background_shares(rows: tuple[Row, ...]) -> tuple[tuple[int, int], ...]:
     return tuple((len(rows_alone(g)), len(g)) for g in large_subjects(rows))
 

@@ -53,12 +53,12 @@ def inflation(
 
 def inflated(request: Request, evidence: Evidence) -> list[Hit]:
     """Return every tested feature that is above the background, best first, before any threshold."""
-    return list(_tested(request.rows, evidence.background))
+    return list(_tested(request.rows, evidence))
 
 
 @lru_cache(maxsize=4)
-def _tested(asked: tuple[Row, ...], background: tuple[Row, ...]) -> tuple[Hit, ...]:
-    ordinary = learn_ordinary(background)
+def _tested(asked: tuple[Row, ...], evidence: Evidence) -> tuple[Hit, ...]:
+    ordinary = evidence.learned(learn_ordinary)
     rows = [word_side(mark(screened_text(row)), ordinary.rarity) for row in asked]
     tested: Sequence[Found] = [{f: s for f, s in row.items() if is_ordinary(f, ordinary)} for row in rows]
     return tuple(weigh(tested, ordinary.words, WEIGHTS))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 from forgetwell.errors import InputError
 from forgetwell.requests.enrichment import among_subjects, large_subjects
@@ -43,7 +42,7 @@ def mixed_casing(request: Request, evidence: Evidence, *, alpha: float = 0.001) 
     if not 0 < alpha <= 1:
         raise InputError(f"alpha={alpha} was given; it is in (0, 1].")
     other = rows_in_other_casing(request.rows)
-    subjects = _background_counts(evidence.background)
+    subjects = evidence.learned(_background_counts)
     if not subjects or len(other) < _LEAST_ROWS:
         return []
     p, effect, mean = among_subjects(len(other), len(request.rows), subjects)
@@ -71,7 +70,6 @@ def rows_in_other_casing(rows: Sequence[Row]) -> list[int]:
     ]
 
 
-@lru_cache(maxsize=4)
 def _background_counts(rows: tuple[Row, ...]) -> tuple[tuple[int, int], ...]:
     return tuple((len(rows_in_other_casing(g)), len(g)) for g in large_subjects(rows))
 

@@ -100,12 +100,12 @@ def surprise(
 
 def surprised(request: Request, evidence: Evidence) -> Surprise | None:
     """Return the test before any threshold; None where there are no rows or no background."""
-    return _tested(request.rows, evidence.background)
+    return _tested(request.rows, evidence)
 
 
 @lru_cache(maxsize=4)
-def _tested(asked: tuple[Row, ...], background: tuple[Row, ...]) -> Surprise | None:
-    phrasing = learn_phrasing(background)
+def _tested(asked: tuple[Row, ...], evidence: Evidence) -> Surprise | None:
+    phrasing = evidence.learned(learn_phrasing)
     if phrasing is None or not asked:
         return None
     traits = tuple(row_traits(row, phrasing) for row in asked)

@@ -42,12 +42,12 @@ def templates(
 
 def mined(request: Request, evidence: Evidence) -> list[Hit]:
     """Return every tested frame that is above the background, best first, before any threshold."""
-    return list(_tested(request.rows, evidence.background))
+    return list(_tested(request.rows, evidence))
 
 
 @lru_cache(maxsize=4)
-def _tested(asked: tuple[Row, ...], background: tuple[Row, ...]) -> tuple[Hit, ...]:
-    ordinary = learn_ordinary(background)
+def _tested(asked: tuple[Row, ...], evidence: Evidence) -> tuple[Hit, ...]:
+    ordinary = evidence.learned(learn_ordinary)
     rows = [frame_side(mark(screened_text(row)), ordinary.rarity) for row in asked]
     tested: list[Found] = [{f: s for f, s in row.items() if _is_frame(f)} for row in rows]
     return tuple(weigh(tested, ordinary.frames, WEIGHTS))
