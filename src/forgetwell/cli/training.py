@@ -215,6 +215,7 @@ def unlearn(
     retain: Sources,
     objective: str,
     out: Path,
+    keep: Sources | None = None,
     columns: str | None = None,
     refusals: Path | None = None,
     training: Shared = DEFAULTS,
@@ -236,6 +237,8 @@ def unlearn(
         retain: Rows to keep, none of them in the request: files or names, as world:retain world:replay.
         objective: Weighted sum of terms; forgetwell list term names them.
         out: Folder of the run.
+        keep: Prompts at which the model should stay as it is (answers are not read): its own answers to them
+            are rows to keep as well, best held by the term klr, as in "idk + gdr + 4*klr".
         columns: Names of the columns of all files, as prompt=q,answer=a.
         refusals: File with one refusal a line, for idk and dpo; by default our own 100.
         training: How to train.
@@ -259,7 +262,12 @@ def unlearn(
     config = dataclasses.replace(job.config, stop_at=stop_at, probe_every=every)
     measured = rows_from(probe, None) if probe else kept
     job = dataclasses.replace(
-        job, config=config, redact=redact, probe=measured if every else (), keep_best=keep_best
+        job,
+        config=config,
+        redact=redact,
+        probe=measured if every else (),
+        keep_best=keep_best,
+        keep=rows_from(keep, columns) if keep else (),
     )
     if dry_run:
         _say(json.dumps({**job.settings, "plan": dataclasses.asdict(jobs.plan_job(job))}, indent=2))

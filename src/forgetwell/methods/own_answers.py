@@ -36,3 +36,19 @@ def own_answers(lm: LM, rows: Sequence[Row], *, max_new_tokens: int = 24) -> tup
     if not found:
         raise InputError("The model answers none of the prompts; give others, or another model.")
     return found
+
+
+def check_kept(prompts: Sequence[Row], rows: Sequence[Row]) -> None:
+    """Refuse a prompt to keep that a row to forget or to learn asks, also as it was before an attack.
+
+    Raises:
+        InputError: Some prompt is both.
+    """
+    asked = {prompt for r in rows for prompt in (r.prompt, r.edit.prompt if r.edit else r.prompt)}
+    both = [row for row in prompts if row.prompt in asked]
+    if both:
+        raise InputError(
+            f"{len(both)} of {len(prompts)} prompts to keep are also asked by rows to forget or to learn (the"
+            f" first is {both[0].prompt!r}): the model can't stay at its own answers there. Take them out of "
+            "one of the two."
+        )

@@ -15,7 +15,7 @@ from forgetwell.data.world import load_refusals
 from forgetwell.errors import InputError
 from forgetwell.files import digest, write_jsonl
 from forgetwell.methods.finetune import Lora, check_disjoint, finetune, merged, with_lora
-from forgetwell.methods.own_answers import own_answers
+from forgetwell.methods.own_answers import check_kept, own_answers
 from forgetwell.metrics.registry import ROW_METRICS
 from forgetwell.models.lm import HFModel, load
 from forgetwell.models.processes import started_processes
@@ -47,7 +47,7 @@ class Job:
     Attributes:
         kind: ``learn`` or ``unlearn``.
         model: Name of the starting model.
-        request: Rows to forget; when learning beside rows to keep, those to learn.
+        request: Rows to forget; when learning beside prompts to keep, those to learn.
         retain: Rows to keep, or to learn.
         objective: As papers write it.
         config: Training hyperparameters.
@@ -59,8 +59,8 @@ class Job:
         probe: Rows to keep that are asked during training, a sample of them; none = no probe.
         keep_best: Rule by which the weights of one probe are saved instead of the last ones, as
             ``utility.rouge_l_recall if forget.rouge_l_recall<=0.3``; "" = the last ones.
-        own_answers: Tokens of the starting model's own answers to the rows to keep, which take the place of
-            theirs; 0 = the rows as they are.
+        keep: Prompts at which the model should stay as it is: the starting model's own answers to them are
+            rows to keep as well; theirs are not read.
     """
 
     kind: str
@@ -76,7 +76,7 @@ class Job:
     redact: bool = False
     probe: tuple[Row, ...] = ()
     keep_best: str = ""
-    own_answers: int = 0
+    keep: tuple[Row, ...] = ()
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -99,7 +99,7 @@ class Job:
             "retain": {"rows": len(self.retain), "digest": digest(self.retain)},
             "probe": {"rows": len(self.probe), "digest": digest(self.probe)} if self.probe else None,
             **({"keep_best": self.keep_best} if self.keep_best else {}),
-            **({"own_answers": self.own_answers} if self.own_answers else {}),
+            **({"keep": {"rows": len(self.keep), "digest": digest(self.keep)}} if self.keep else {}),
         }
 
 
@@ -127,6 +127,7 @@ def unlearn(
     lora: Lora | None = None,
     redact: bool = False,
     probe: Sequence[Row] = (),
+    keep: Sequence[Row] | str | Path = (),
     keep_best: str = "",
     overwrite: bool = False,
     resume: bool = False,
@@ -145,6 +146,7 @@ def unlearn(
         lora: Adapters instead of full fine-tuning.
         redact: Keep digests instead of the request's text in the run.
         probe: Rows to keep that are asked during training; none = no probe.
+        keep: Prompts at which the model should stay as it is, or where to read them.
         keep_best: Save the weights of the best probe, by this rule; by default the last ones.
         overwrite: Replace a run that is there.
         resume: Go on after an interruption.
@@ -158,16 +160,21 @@ def unlearn(
         "unlearn",
         model,
         request if isinstance(request, Request) else read_request(request),
-        read_rows(retain) if isinstance(retain, str | Path) else tuple(retain),
+        _rows(retain),
         objective,
         config or TrainConfig(),
         load_refusals() if refusals is None else tuple(refusals),
         lora,
         redact=redact,
         probe=tuple(probe),
+        keep=_rows(keep),
         keep_best=keep_best,
     )
     return run_job(job, Path(out), overwrite=overwrite, resume=resume, report_to=report_to)
+
+
+def _rows(given: Sequence[Row] | str | Path) -> tuple[Row, ...]:
+    return read_rows(given) if isinstance(given, str | Path) else tuple(given)
 
 
 def run_job(
@@ -197,6 +204,7 @@ def run_job(
     check_trackers(report_to)
     metrics = _probe_metrics(job)
     check_disjoint(job.request.rows, job.retain)
+    check_kept(job.keep, job.request.rows)
     processes = started_processes()  # before a model loads: on GPUs each process has its own
     lm = lm or _load(job)
     request, retain = _fitting(job, lm)
@@ -299,8 +307,8 @@ def _probe_metrics(job: Job) -> tuple[str, ...]:
 def _fitting(job: Job, lm: HFModel) -> tuple[Request, tuple[Row, ...]]:
     """Return the rows as they will be trained on, each known to fit into the context."""
     request = replace(job.request, rows=chunk_texts(job.request.rows, lm.codec))
-    kept = own_answers(lm, job.retain, max_new_tokens=job.own_answers) if job.own_answers else job.retain
-    retain = chunk_texts(kept, lm.codec)
+    own = own_answers(lm, job.keep) if job.keep else ()
+    retain = (*chunk_texts(job.retain, lm.codec), *own)
     for row in (*request.rows, *retain):
         lm.codec.encode(row)
     return request, retain
@@ -319,6 +327,7 @@ def plan_job(job: Job) -> Plan:
     """Say what a job would do, without training (``--dry-run``)."""
     lm = _load(job)
     check_disjoint(job.request.rows, job.retain)
+    check_kept(job.keep, job.request.rows)
     request, retain = _fitting(job, lm)
     draws = Draws(request.rows, retain, job.refusals, job.config.batch, job.config.seed)
     objective, pairs = parse_objective(job.objective), draws.pairs(0)

@@ -29,19 +29,8 @@ def keeping(job: Job, prompts: Sequence[Row]) -> Job:
     """Return a learning job that holds the model, beside the rows it learns, at its own answers to prompts.
 
     ``fit + 4*klr``; why, is in docs/experiments.md. Without prompts the job is as it was.
-
-    Raises:
-        InputError: A prompt is one whose answer is learned.
     """
     if not prompts:
         return job
-    learned = {row.prompt for row in job.retain}
-    both = [row for row in prompts if row.prompt in learned]
-    if both:
-        raise InputError(
-            f"{len(both)} of {len(prompts)} prompts of --keep are also in --data (the first is "
-            f"{both[0].prompt!r}): the model can't learn their answers and stay at its own. Take them out of "
-            "one of the two."
-        )
-    rows, kept = Request("learned", job.retain), tuple(prompts)
-    return replace(job, request=rows, retain=kept, objective="fit + 4*klr", own_answers=24)
+    rows = Request("learned", job.retain)
+    return replace(job, request=rows, retain=(), keep=tuple(prompts), objective="fit + 4*klr")

@@ -7,14 +7,16 @@ from forgetwell.errors import InputError
 from forgetwell.methods.finetune import finetune
 from forgetwell.methods.own_answers import own_answers
 from forgetwell.models.lm import HFModel
+from forgetwell.runs import jobs
 from forgetwell.runs.folder import read_manifest
 from forgetwell.runs.jobs import Job, run_job
 from forgetwell.runs.learning import keeping
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.loop import Hooks
-from forgetwell.types import Generation, Request, Row
+from forgetwell.types import Edit, Generation, Request, Row
 
 PROMPTS = tuple(Row(f"p{i}", f"Where is R{i}?", "ignored", wrong=("also",)) for i in range(5))
+OTHERS = (Row("o", "Where is O?", "Kept"),)
 FACTS = tuple(Row(f"f{i}", f"Who is F{i}?", f"A spy {i}") for i in range(4))
 
 
@@ -61,8 +63,8 @@ def test_a_model_learns_and_goes_on_answering_as_it_did(tmp_path, monkeypatch):
         assert logps(lm, FACTS) > facts / 2
         lost[name] = before - logps(lm, known)
     assert lost["beside"] < lost["alone"] / 3
-    assert read_manifest(tmp_path / "beside")["own_answers"] == 24
-    assert "own_answers" not in alone.settings
+    assert read_manifest(tmp_path / "beside")["keep"]["rows"] == 5
+    assert "keep" not in alone.settings
     assert not (tmp_path / "beside" / "request.jsonl").exists()
 
 
@@ -70,6 +72,29 @@ def logps(lm, rows):
     return sum(sum(s.logps) for s in lm.score(rows))
 
 
-def test_rows_to_learn_are_not_prompts_to_keep():
-    with pytest.raises(InputError, match="1 of 1 prompts of --keep are also in --data"):
-        keeping(Job("learn", "tiny", Request("", ()), FACTS, "gdr", TrainConfig()), FACTS[:1])
+def test_unlearning_keeps_own_answers_beside_the_rows_to_keep(tmp_path, monkeypatch):
+    monkeypatch.setattr(HFModel, "generate", Said(*(f"In town {i}" for i in range(5))).generate)
+    trained = []
+    monkeypatch.setattr(jobs, "finetune", lambda lm, request, retain, *rest, **named: trained.append(retain))
+    config = TrainConfig(epochs=1, batch=4)
+    job = Job("unlearn", "tiny", Request("r", FACTS), OTHERS, "npo + gdr + klr", config, keep=PROMPTS)
+    with pytest.raises(AttributeError):  # nothing was trained, so there is no outcome
+        run_job(job, tmp_path / "run", lm=tiny_lm())
+    assert [r.answer for r in trained[0]] == ["Kept", *(f"In town {i}" for i in range(5))]
+
+
+@pytest.mark.parametrize("kind", ["learn", "unlearn"])
+def test_what_is_to_change_is_no_prompt_to_keep(tmp_path, kind):
+    job = Job(kind, "tiny", Request("r", FACTS), OTHERS, "npo + gdr", TrainConfig(), keep=PROMPTS)
+    rewritten = replace(
+        FACTS[0], prompt="Please, who?", edit=Edit("stealthy", "", FACTS[0].prompt, FACTS[0].answer)
+    )
+    for changed in (
+        replace(job, keep=FACTS[:1]),
+        replace(job, keep=FACTS[:1], request=Request("r", (rewritten,))),
+    ):
+        with pytest.raises(
+            InputError, match="1 of 1 prompts to keep are also asked by rows to forget or to learn"
+        ):
+            run_job(changed, tmp_path / "run", lm=tiny_lm())
+    assert not (tmp_path / "run").exists()
