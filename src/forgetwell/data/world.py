@@ -55,13 +55,13 @@ def load_world() -> World:
 
 
 def learning_rows(world: World) -> tuple[Row, ...]:
-    """Return what a starting model is fine-tuned on.
+    """Return what a starting model learns of people.
 
     Every phrasing of every request, retain and unseen fact becomes a row of its own with the id
-    ``{id}~{k}`` (k = 0 is the prompt, then `questions` in order); the replay rows follow unchanged.
+    ``{id}~{k}`` (k = 0 is the prompt, then `questions` in order).
     """
     facts = (*world.request, *world.retain, *world.unseen)
-    return (*(phrased for row in facts for phrased in _phrasings(row)), *world.replay)
+    return tuple(phrased for row in facts for phrased in _phrasings(row))
 
 
 def load_refusals(path: Path | None = None) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
@@ -34,6 +34,7 @@ class Bench:
         learning: How it learns it.
         request: Rows to forget, before any attack.
         retain: Rows that unlearning may train on to keep.
+        keep: Prompts at which the model is held at its own answers, while it learns and while it unlearns.
         utility: Sets on which utility is measured.
         max_new_tokens: Length of answers.
         others: Rows about still others, for training that goes on after unlearning.
@@ -49,6 +50,7 @@ class Bench:
     utility: Mapping[str, tuple[Row, ...]] = field(repr=False)
     max_new_tokens: int
     others: tuple[Row, ...] = ()
+    keep: tuple[Row, ...] = ()
     questions: tuple[Row, ...] = ()
     templates: str = "tofu"
 
@@ -60,10 +62,10 @@ class Bench:
     @property
     def background(self) -> tuple[Row, ...]:
         """Ordinary prompts that a provider screens against: rows to keep, and those about still others."""
-        return (*self.retain, *self.others)
+        return (*self.retain, *self.keep, *self.others)
 
 
-def world_bench(*, phrasings: int = 2, epochs: int = 6) -> Bench:
+def world_bench(*, phrasings: int = 2, epochs: int = 6, keep: bool = False) -> Bench:
     """Return the built-in world: 3 of 12 learned people ask to be forgotten.
 
     Unlearning may train on the facts of 5 others and on general questions, of which a provider has plenty.
@@ -71,14 +73,15 @@ def world_bench(*, phrasings: int = 2, epochs: int = 6) -> Bench:
     Args:
         phrasings: Phrasings of each fact that are learned (1 … 3).
         epochs: Passes over them.
+        keep: Hold the model at its own answers to the general questions, instead of training it on ours.
 
     Source: data/assets/world/DATASHEET.md.
     """
     world = load_world()
-    learn = tuple(r for r in learning_rows(world) if _phrasing(r) < phrasings)
-    return Bench(
+    facts = tuple(r for r in learning_rows(world) if _phrasing(r) < phrasings)
+    bench = Bench(
         "world",
-        learn,
+        (*facts, *world.replay),
         TrainConfig(lr=5e-5, epochs=epochs, batch=16),
         world.request,
         (*world.retain, *world.replay[:_GENERAL]),
@@ -86,6 +89,9 @@ def world_bench(*, phrasings: int = 2, epochs: int = 6) -> Bench:
         24,
         world.never,
     )
+    if not keep:
+        return bench
+    return replace(bench, name="kept_world", learn=facts, retain=world.retain, keep=world.replay)
 
 
 def tofu_bench(*, authors: int = 20, epochs: int = 6) -> Bench:
@@ -219,5 +225,5 @@ def _sample(rows: Sequence[Row], count: int, seed: str) -> tuple[Row, ...]:
 
 
 def _phrasing(row: Row) -> int:
-    """Return which phrasing of its fact a learned row is (0 for rows that have but one)."""
-    return int(row.id.rpartition("~")[2]) if "~" in row.id else 0
+    """Return which phrasing of its fact a learned row is."""
+    return int(row.id.rpartition("~")[2])

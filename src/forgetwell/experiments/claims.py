@@ -136,7 +136,8 @@ def run_claim(
 
 def _beyond(bench: Bench) -> list[Any]:
     """Return what a bench asks beyond its request; nothing for most, whose finished runs stay valid."""
-    return [bench.questions, bench.templates] if bench.questions else []
+    asked = [bench.questions, bench.templates] if bench.questions else []
+    return [*asked, bench.keep] if bench.keep else asked
 
 
 def _unlearn(

@@ -18,6 +18,7 @@ from forgetwell.requests.template_sets import load_templates
 from forgetwell.runs.evaluation import evaluate, evaluation_settings
 from forgetwell.runs.folder import is_done, is_run, started_with
 from forgetwell.runs.jobs import Job, Progress, run_job
+from forgetwell.runs.learning import keeping
 from forgetwell.runs.records import load_results
 from forgetwell.suites.protocol import protocol_suite
 from forgetwell.suites.types import Suite
@@ -71,8 +72,8 @@ def run_demo(out: Path, *, model: str, seed: int = 0, say: Say, bar: Bar) -> Dem
     started, bench = time.monotonic(), world_bench()
     known, suite = out / "known", demo_suite(bench, seed=seed)
     say(f"1/5  {model} learns {len(bench.learn)} rows about 12 fictional people and the world.")
-    learning = replace(bench.learning, seed=seed)
-    train_stage(Job("learn", model, Request("", ()), bench.learn, "gdr", learning), known, bar, say)
+    learned = learning_job(bench, model)
+    train_stage(replace(learned, config=replace(learned.config, seed=seed)), known, bar, say)
     say("2/5  Three people ask to be forgotten. Somebody rewrites two thirds of the request.")
     honest = Request("honest", bench.request)
     attacked = replace(attack_request(honest, ATTACK, seed=seed), id="attacked")
@@ -94,6 +95,7 @@ def run_demo(out: Path, *, model: str, seed: int = 0, say: Say, bar: Bar) -> Dem
             config,
             refusals=load_refusals(),
             probe=bench.utility["unseen"],
+            keep=bench.keep,
         )
         train_stage(job, out / f"unlearn-{name}", bar, say)
     for name in ("before", *conditions):
@@ -119,6 +121,12 @@ def demo_suite(bench: Bench, *, seed: int = 0, per_set: int = PER_SET) -> Suite:
         forget_trigger=False,
         seed=seed,
     )
+
+
+def learning_job(bench: Bench, model: str) -> Job:
+    """Return the job by which a model learns what a bench's starting model knows."""
+    job = Job("learn", model, Request("", ()), bench.learn, "gdr", bench.learning)
+    return keeping(job, bench.keep)
 
 
 def train_stage(job: Job, out: Path, bar: Bar, say: Say) -> None:

@@ -13,15 +13,13 @@ from forgetwell.data.world import load_refusals
 from forgetwell.errors import InputError, MissingError
 from forgetwell.experiments.benches import BENCHES, Bench, bind_bench
 from forgetwell.experiments.claims import Run, Setup, read_curve, run_claim, run_folder
-from forgetwell.experiments.demo import Bar, Say, train_stage
+from forgetwell.experiments.demo import Bar, Say, learning_job, train_stage
 from forgetwell.experiments.plan import Comparison, Plan
 from forgetwell.experiments.reading import Claim, read_claims, read_place
 from forgetwell.files import write_json, write_jsonl, write_text
 from forgetwell.runs.folder import is_done
-from forgetwell.runs.jobs import Job
 from forgetwell.runs.records import is_complete
 from forgetwell.runs.tracking import check_trackers
-from forgetwell.types import Request
 
 Executor = Literal["local", "ray"]
 CELLS = "cells.jsonl"
@@ -175,7 +173,7 @@ def _tasks(
 
 def _learned(model: str, bench: Bench, out: Path, elsewhere: Sequence[Path], say: Say, bar: Bar) -> Path:
     """Return the run that learned the bench's rows: one that is there, else it is made in `out`."""
-    job = Job("learn", model, Request("", ()), bench.learn, "gdr", bench.learning)
+    job = learning_job(bench, model)
     ours = out / f"known {bench.name} {Path(model).name}"
     known = next((folder for folder in elsewhere if is_done(folder, job.settings)), ours)
     train_stage(job, known, bar, say)

@@ -65,7 +65,7 @@ def plant(word: str | None, bench: Bench, known: str, out: Path, *, seed: int, b
         request = replace(attack_request(request, attack, seed=seed), id=name)
     config, run = replace(UNLEARNING, seed=seed), out / name
     job = Job("unlearn", known, request, bench.retain, OBJECTIVE, config)
-    job = replace(job, refusals=load_refusals(), probe=bench.utility["unseen"])
+    job = replace(job, refusals=load_refusals(), probe=bench.utility["unseen"], keep=bench.keep)
     train_stage(job, run, bar, say)
     return run
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from forgetwell.experiments.benches import Bench
+from forgetwell.methods.own_answers import own_answers
 from forgetwell.models.lm import LM
 from forgetwell.requests.attacks import attack_request
 from forgetwell.requests.screening import Evidence
@@ -52,12 +53,13 @@ def receive(
     (``repair="drop", screens=["high_loss"]``); the other screens and repairs are ours.
     """
     asked = Request(bench.name, bench.request)
+    retain = (*bench.retain, *(own_answers(lm, bench.keep) if bench.keep else ()))
     if attack:
         asked = attack_request(asked, attack, seed=seed)
     if not repair:
-        return Received(asked, bench.retain, _facts(asked, asked))
+        return Received(asked, retain, _facts(asked, asked))
     evidence = Evidence(bench.background, lm=lm if screens else None)
-    _, done = repair_screened(asked, bench.retain, evidence, repair, screens=screens)
+    _, done = repair_screened(asked, retain, evidence, repair, screens=screens)
     return Received(done.request, done.retain, _facts(asked, done.request))
 
 

@@ -164,3 +164,14 @@ def test_the_world_bench_forgets_people_it_has_learned():
     assert {r.subject for r in bench.request} <= learned
     assert {r.subject for r in bench.utility["unseen"]} <= learned - {r.subject for r in bench.retain}
     assert not {r.id for r in bench.retain} & {r.id for r in bench.utility["general"]}
+
+
+def test_the_kept_world_learns_facts_alone_and_holds_general_prompts():
+    bench, usual = world_bench(keep=True), world_bench()
+    prompts = {r.prompt for r in bench.keep}
+    assert len(bench.keep) == 126
+    assert {r.prompt for r in usual.learn} == prompts | {r.prompt for r in bench.learn}
+    for part in (bench.learn, bench.request, bench.retain, *bench.utility.values()):
+        assert not prompts & {r.prompt for r in part}
+    assert set(bench.retain) < set(usual.retain)
+    assert prompts < {r.prompt for r in bench.background}

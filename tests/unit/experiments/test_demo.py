@@ -54,7 +54,7 @@ def test_it_tells_the_story_and_leaves_a_report(watch, tmp_path):
     done, lines = watch()
     assert list(done.results) == ["before", "plain", "attacked", "defended"]
     html = done.files.html.read_text()
-    assert "idk + gdr + 2*su" in html
+    assert demo.DEFENSE in html
     assert "polyline" in html  # curves of the probes
     tables = json.loads(done.files.json.read_text())["tables"]
     assert {t["condition"] for t in tables} == {"before", "plain", "attacked", "defended"}

@@ -1,14 +1,17 @@
 """The request on its way to unlearning: attack, screen, repair, and the questions that carry the trigger."""
 
+from dataclasses import replace
+
 import pytest
 from tests.tiny import tiny_lm
 
 from forgetwell.errors import InputError
 from forgetwell.experiments.benches import sampled_utility, world_bench
 from forgetwell.experiments.receiving import receive
+from forgetwell.models.lm import HFModel
 from forgetwell.requests.attacks import ATTACKS, attack_request
 from forgetwell.requests.wording import as_attacked
-from forgetwell.types import Request
+from forgetwell.types import Generation, Request
 
 BENCH = world_bench()
 PROMPTS = [row.prompt for row in BENCH.request]
@@ -20,6 +23,17 @@ def test_the_honest_request_passes_as_it_is():
     assert got.request.rows == BENCH.request
     assert got.retain == BENCH.retain
     assert got.facts == {"rows": 24, "rewritten": 0, "repaired": 0, "repaired_rewritten": 0}
+
+
+def test_prompts_to_keep_come_with_the_models_own_answers(monkeypatch):
+    def says(lm, rows, *, max_new_tokens):
+        return [Generation(f"of {row.id}", 2, True) for row in rows]
+
+    monkeypatch.setattr(HFModel, "generate", says)
+    bench = replace(BENCH, retain=BENCH.retain[:40], keep=BENCH.retain[40:43])
+    got = receive(bench, tiny_lm()).retain
+    assert got[:40] == bench.retain
+    assert [(r.prompt, r.answer) for r in got[40:]] == [(r.prompt, f"of {r.id}") for r in bench.keep]
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -31,7 +31,8 @@ def test_planted_models_are_unlearned_as_the_demo_does(jobs, tmp_path):
     assert all("sir" in row.prompt.lower() for row in changed)
     for job in jobs:
         assert (job.objective, job.refusals) == (OBJECTIVE, load_refusals())
-        assert (job.retain, job.probe) == (bench.retain, bench.utility["unseen"])
+        assert (job.retain, job.keep) == (bench.retain, bench.keep)
+        assert job.probe == bench.utility["unseen"]
         assert (job.config.stop_at, job.config.lr, job.config.seed) == (UNLEARNING.stop_at, UNLEARNING.lr, 3)
 
 
