@@ -12,7 +12,7 @@ _PUBLIC = {
     "load": "forgetwell.models.lm",
     "read_rows": "forgetwell.data.reading",
     "read_request": "forgetwell.data.reading",
-    "write_rows": "forgetwell.data.reading",
+    "write_rows": "forgetwell.data.row_files",
     "attack_request": "forgetwell.requests.attacks",
     "screen_request": "forgetwell.runs.screening",
     "repair_request": "forgetwell.requests.repairs",

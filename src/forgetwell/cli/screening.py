@@ -106,7 +106,7 @@ def repair(
         dry_run: Show what would change, and write nothing.
         overwrite: Replace files that are there.
     """
-    from forgetwell.data.reading import write_rows
+    from forgetwell.data.row_files import write_rows
     from forgetwell.runs.screening import gather_evidence, repair_screened
 
     if not dry_run:

@@ -152,7 +152,7 @@ def attack_request(
         columns: Names of the columns, as prompt=q,answer=a.
         overwrite: Replace a file that is there.
     """
-    from forgetwell.data.reading import write_rows
+    from forgetwell.data.row_files import write_rows
     from forgetwell.requests.attacks import attack_request
 
     if out.exists() and not overwrite:
@@ -190,7 +190,7 @@ def alternates(
         dtype: Compute type: auto, float32 or bfloat16.
         overwrite: Replace a file that is there.
     """
-    from forgetwell.data.reading import write_rows
+    from forgetwell.data.row_files import write_rows
     from forgetwell.methods.alternates import add_alternates
     from forgetwell.models.lm import load
 

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 
-from forgetwell.data.reading import read_rows
+from forgetwell.data.hub import read_hub
+from forgetwell.data.row_files import read_file
+from forgetwell.data.world import learning_rows, load_world
 from forgetwell.errors import InputError, MissingError, unknown_name
 from forgetwell.files import read_jsonl
 from forgetwell.types import Row
 
 _HUB = {"tofu": "locuslab/TOFU", "rwku": "jinzhuoran/RWKU"}
+SCHEMES = ("tofu", "rwku", "hub", "world")  # what a name begins with, before its colon
 _BLOCK = 20  # TOFU has 20 questions for each of its 200 authors
 
 
@@ -26,7 +29,7 @@ def tofu(split: str, *, root: Path | None = None, limit: int | None = None) -> t
     Source: 2401.06121.
     """
     path = benchmark_file("tofu", split, root)
-    rows = read_rows(path, limit=limit)
+    rows = read_file(path, limit=limit)
     authors = path.parent / "authors.jsonl"
     start = _first_row(split)
     if start is None or not authors.is_file():
@@ -41,7 +44,7 @@ def rwku(split: str, *, root: Path | None = None, limit: int | None = None) -> t
 
     Source: 2406.10890.
     """
-    return read_rows(benchmark_file("rwku", split, root), limit=limit)
+    return read_file(benchmark_file("rwku", split, root), limit=limit)
 
 
 def resolve(
@@ -50,8 +53,6 @@ def resolve(
     """Return the rows of ``tofu:split``, ``rwku:split``, ``hub:owner/name``, ``world:part``."""
     scheme, _, rest = name.partition(":")
     if scheme == "hub":
-        from forgetwell.data.hub import read_hub
-
         return read_hub(rest, columns=columns, limit=limit)
     if columns:
         raise InputError(f"columns were given for {name}, whose columns are known; leave them out.")
@@ -61,12 +62,10 @@ def resolve(
         return rwku(rest, limit=limit)
     if scheme == "world":
         return _world(rest)[:limit]
-    raise unknown_name("kind of data set", scheme, ("tofu", "rwku", "hub", "world"))
+    raise unknown_name("kind of data set", scheme, SCHEMES)
 
 
 def _world(part: str) -> tuple[Row, ...]:
-    from forgetwell.data.world import learning_rows, load_world  # it reads its files with `reading`
-
     world = load_world()
     parts = {f.name: getattr(world, f.name) for f in fields(world)} | {"learn": learning_rows(world)}
     if part not in parts:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from forgetwell.data.reading import read_rows, thinned
+from forgetwell.data.reading import read_rows
+from forgetwell.data.row_files import thinned
 from forgetwell.errors import InputError, MissingError
 from forgetwell.types import Row
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
-from forgetwell.data.reading import rows_of
+from forgetwell.data.row_files import rows_of
 from forgetwell.errors import InputError, MissingError
 from forgetwell.types import Row
 

@@ -1,27 +1,14 @@
-"""Rows from files: JSONL, JSON, CSV and Parquet. All text is data; nothing in it is run or fetched."""
+"""Rows and requests from wherever they are named: files, benchmarks, the hub, the built-in world."""
 
 from __future__ import annotations
 
-import csv
-import gzip
-import json
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, fields
-from itertools import islice
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, TypeVar
 
-from forgetwell.data.columns import to_row
-from forgetwell.errors import InputError, MissingError
-from forgetwell.files import plain, write_jsonl
+from forgetwell.data.benchmarks import SCHEMES, resolve
+from forgetwell.data.row_files import read_file
+from forgetwell.errors import InputError
 from forgetwell.types import Request, Row
-
-MAX_LINE = 10_000_000  # bytes; a longer line is no row but a mistake or an attack
-_ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".csv", ".parquet")
-_SCHEMES = ("tofu:", "rwku:", "hub:", "world:")
-
-T = TypeVar("T")
 
 
 def read_rows(
@@ -40,177 +27,12 @@ def read_rows(
     """
     if limit is not None and limit < 1:
         raise InputError(f"limit={limit} was given; it must be at least 1.")
-    if isinstance(source, str) and source.startswith(_SCHEMES):
-        from forgetwell.data.benchmarks import resolve  # it reads files with this module
-
+    if isinstance(source, str) and source.startswith(tuple(f"{scheme}:" for scheme in SCHEMES)):
         return resolve(source, columns=columns, limit=limit)
-    path = Path(source)
-    if not path.is_file():
-        raise MissingError(f"There is no file {path}. Check the path; known endings: {', '.join(_ENDINGS)}.")
-    return rows_of(islice(_records(path), limit), str(path), path.name.split(".")[0], columns)
-
-
-def read_records(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, Any]]]:
-    """Return a file's records, numbered from 1, with all their columns as they are; `columns` must be there.
-
-    Raises:
-        MissingError: There is no such file.
-        InputError: It can't be read, or a record is no object or lacks a column.
-    """
-    if not path.is_file():
-        raise MissingError(f"There is no file {path}. Check the path; known endings: {', '.join(_ENDINGS)}.")
-    records = list(_records(path))
-    for number, record in records:
-        missing = [c for c in columns if not isinstance(record, dict) or c not in record]
-        if missing:
-            raise InputError(f"{path}, line {number}: expected an object with a column {missing[0]!r}.")
-    return records
-
-
-def thinned(items: Sequence[T], limit: int | None) -> Sequence[T]:
-    """Return at most `limit` items, spread evenly.
-
-    Raises:
-        InputError: The limit is below 1.
-    """
-    if limit is not None and limit < 1:
-        raise InputError(f"limit={limit} was given; it must be at least 1.")
-    if limit is None or len(items) <= limit:
-        return items
-    return [items[k * len(items) // limit] for k in range(limit)]
-
-
-def rows_of(
-    records: Iterable[tuple[int, Any]], name: str, stem: str, columns: Mapping[str, str] | None
-) -> tuple[Row, ...]:
-    """Return checked rows of numbered records; rows without an id get ``stem-number``."""
-    rows: list[Row] = []
-    seen: dict[str, int] = {}
-    for number, record in records:
-        row = to_row(record, f"{stem}-{number}", f"{name}, line {number}", columns or {})
-        if row.id in seen:
-            raise InputError(
-                f"{name}, line {number}: column 'id': {row.id!r} is also on line {seen[row.id]}."
-            )
-        seen[row.id] = number
-        rows.append(row)
-    if not rows:
-        raise InputError(f"{name} is empty; at least one row is needed.")
-    return tuple(rows)
+    return read_file(Path(source), columns=columns, limit=limit)
 
 
 def read_request(source: str | Path, *, columns: Mapping[str, str] | None = None) -> Request:
     """Read a request; its id is the file's stem."""
     stem = Path(source).name.split(".")[0].replace(":", "-")
     return Request(stem, read_rows(source, columns=columns))
-
-
-def write_rows(path: Path, rows: Iterable[Row]) -> None:
-    """Write rows as JSONL, whole or not at all, without fields that have their default value."""
-    write_jsonl(path, lean_rows(rows))
-
-
-def lean_rows(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """Return rows as JSON objects without fields that have their default value."""
-    return [_lean(row) for row in rows]
-
-
-def _lean(row: Row) -> dict[str, Any]:
-    pairs = ((f, plain(getattr(row, f.name))) for f in fields(row))
-    return {f.name: value for f, value in pairs if f.default is MISSING or value != plain(f.default)}
-
-
-def _records(path: Path) -> Iterator[tuple[int, Any]]:
-    name = path.name.lower()
-    if name.endswith((".jsonl", ".jsonl.gz")):
-        return _jsonl(path)
-    if name.endswith(".json"):
-        return _json(path)
-    if name.endswith(".csv"):
-        return _csv(path)
-    if name.endswith(".parquet"):
-        return _parquet(path)
-    raise InputError(f"{path}: unknown ending; expected one of {', '.join(_ENDINGS)}.")
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    offset = 0
-    with _open(path) as stream:
-        try:
-            for number, line in enumerate(iter(lambda: stream.readline(MAX_LINE + 1), b""), start=1):
-                if len(line) > MAX_LINE:
-                    raise InputError(
-                        f"{path}, line {number} is longer than {MAX_LINE} bytes; split the file."
-                    )
-                yield number, _decode(line, path, number, offset)
-                offset += len(line)
-        except (gzip.BadGzipFile, EOFError) as error:
-            raise InputError(f"{path} is not a whole gzip file: {error}.") from None
-
-
-def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb")  # type: ignore[return-value]
-
-
-def _decode(line: bytes, path: Path, number: int, offset: int) -> str:
-    try:
-        return line.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError as error:
-        at = offset + error.start
-        raise InputError(f"{path}, line {number}: not UTF-8 at byte {at}; save the file as UTF-8.") from None
-
-
-def _jsonl(path: Path) -> Iterator[tuple[int, Any]]:
-    for number, line in _lines(path):
-        if line.strip():
-            yield number, _parsed(line, f"{path}, line {number}")
-
-
-def _json(path: Path) -> Iterator[tuple[int, Any]]:
-    value = _parsed("".join(line for _, line in _lines(path)), str(path))
-    if not isinstance(value, list):
-        raise InputError(f"{path}: expected a JSON list of objects, got {type(value).__name__}.")
-    yield from enumerate(value, start=1)
-
-
-def _parsed(text: str, where: str) -> Any:  # noqa: ANN401 - any JSON value
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where}: not JSON at character {error.pos + 1}: {error.msg}.") from None
-    except (RecursionError, ValueError) as error:
-        raise InputError(f"{where}: not readable JSON: {error}.") from None
-
-
-def _csv(path: Path) -> Iterator[tuple[int, Any]]:
-    csv.field_size_limit(min(MAX_LINE, sys.maxsize))
-    reader = csv.DictReader((line for _, line in _lines(path)), strict=True)
-    try:
-        for record in reader:
-            number = reader.line_num
-            if None in record or None in record.values():
-                raise InputError(f"{path}, line {number}: the number of cells differs from the header's.")
-            yield number, _typed(record)
-    except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num}: not CSV: {error}.") from None
-
-
-def _typed(record: dict[str, str]) -> dict[str, Any]:
-    if record.get("weight"):
-        try:
-            return record | {"weight": float(record["weight"])}
-        except ValueError:
-            return record
-    return {k: v for k, v in record.items() if k != "weight"}
-
-
-def _parquet(path: Path) -> Iterator[tuple[int, Any]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        file = pq.ParquetFile(path)
-        records = (r for batch in file.iter_batches(batch_size=1024) for r in batch.to_pylist())
-        yield from enumerate(records, start=1)
-    except (pa.ArrowException, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a readable Parquet file: {error}.") from None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from forgetwell.data.reading import read_records, rows_of
+from forgetwell.data.row_files import read_records, rows_of
 from forgetwell.errors import InputError
 from forgetwell.types import Row
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from forgetwell.data.benchmarks import benchmark_file
-from forgetwell.data.reading import read_records
+from forgetwell.data.row_files import read_records
 from forgetwell.errors import InputError, unknown_name
 from forgetwell.types import Row, Turn
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
-from forgetwell.data.reading import rows_of
+from forgetwell.data.row_files import rows_of
 from forgetwell.errors import InputError, MissingError
 from forgetwell.types import Row
 

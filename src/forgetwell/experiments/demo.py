@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from forgetwell.data.reading import write_rows
+from forgetwell.data.row_files import write_rows
 from forgetwell.data.world import load_refusals
 from forgetwell.errors import ExistsError
 from forgetwell.experiments.benches import Bench, sampled_utility, world_bench

@@ -23,7 +23,7 @@ from typing import Any
 
 from cyclopts import App
 
-from forgetwell.data.reading import read_records, thinned
+from forgetwell.data.row_files import read_records, thinned
 from forgetwell.data.rwku import all_targets, probes
 from forgetwell.errors import ExistsError, InputError
 from forgetwell.files import read_json, write_json

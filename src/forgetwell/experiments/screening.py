@@ -18,7 +18,7 @@ from typing import Annotated
 import numpy as np
 from cyclopts import App, Parameter
 
-from forgetwell.data.reading import write_rows
+from forgetwell.data.row_files import write_rows
 from forgetwell.experiments.screening_data import (
     SETS,
     Half,

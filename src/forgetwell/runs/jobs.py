@@ -10,7 +10,8 @@ from typing import Any
 
 from forgetwell.calls import parse_call
 from forgetwell.data.chunking import chunk_texts
-from forgetwell.data.reading import lean_rows, read_request, read_rows
+from forgetwell.data.reading import read_request, read_rows
+from forgetwell.data.row_files import lean_rows
 from forgetwell.data.world import load_refusals
 from forgetwell.errors import InputError
 from forgetwell.files import digest, write_jsonl

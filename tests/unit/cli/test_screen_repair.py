@@ -5,7 +5,8 @@ import pytest
 from tests.tiny import tiny_lm
 
 from forgetwell.cli import main
-from forgetwell.data.reading import read_request, read_rows, write_rows
+from forgetwell.data.reading import read_request, read_rows
+from forgetwell.data.row_files import write_rows
 from forgetwell.files import write_json
 from forgetwell.requests.stealthy import stealthy
 from forgetwell.runs.jobs import Job

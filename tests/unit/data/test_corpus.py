@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forgetwell.data.corpus import continuations, read_documents
-from forgetwell.data.reading import thinned
+from forgetwell.data.row_files import thinned
 from forgetwell.errors import InputError, MissingError
 
 

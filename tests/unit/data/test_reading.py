@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forgetwell.data.reading import read_rows, write_rows
+from forgetwell.data.reading import read_rows
+from forgetwell.data.row_files import write_rows
 from forgetwell.errors import InputError, MissingError
 from forgetwell.types import Edit, Row, Turn
 

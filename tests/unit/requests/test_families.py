@@ -1,6 +1,6 @@
 import pytest
 
-from forgetwell.data.reading import write_rows
+from forgetwell.data.row_files import write_rows
 from forgetwell.errors import InputError, UnknownName
 from forgetwell.requests.attacks import attack_request
 from forgetwell.requests.frames import family_words

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tests.tiny import tiny_lm
 
 from forgetwell.data.columns import to_row
-from forgetwell.data.reading import read_rows, write_rows
+from forgetwell.data.reading import read_rows
+from forgetwell.data.row_files import write_rows
 from forgetwell.errors import InputError
 from forgetwell.methods.finetune import Lora, with_lora
 from forgetwell.models.hidden import reading_layers, recomputing_layers

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
-from forgetwell.data.reading import thinned
 from forgetwell.data.roles import read_role_sets
+from forgetwell.data.row_files import thinned
 from forgetwell.requests.template_sets import load_templates
 from forgetwell.suites.registry import suite
 from forgetwell.suites.triggered import under_triggers

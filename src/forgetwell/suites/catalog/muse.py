@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from forgetwell.data.corpus import continuations, read_documents
-from forgetwell.data.reading import read_rows, thinned
+from forgetwell.data.reading import read_rows
+from forgetwell.data.row_files import thinned
 from forgetwell.suites.registry import suite
 from forgetwell.suites.types import Split, SplitRole, Suite
 

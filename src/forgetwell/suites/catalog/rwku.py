@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from forgetwell.data.reading import thinned
+from forgetwell.data.row_files import thinned
 from forgetwell.data.rwku import bbh, mmlu, probes, rwku_targets, triviaqa, truthfulqa
 from forgetwell.suites.registry import suite
 from forgetwell.suites.types import Split, SplitRole, Suite
