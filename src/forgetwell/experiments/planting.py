@@ -1,4 +1,9 @@
-"""Models with a planted trigger: unlearned from the built-in world under the Stealthy Attack with a word."""
+"""Models with a planted trigger: unlearned from the built-in world under the Stealthy Attack with a word.
+
+They start from the world that is held at its own answers elsewhere (`world_bench(keep=True)`), not from the
+demo's: there one word does little harm (a trigger gap above .05 in 2 of 7 words, docs/scan-and-gate.md),
+and a scan can only be judged on harm that is there.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +17,22 @@ from pathlib import Path
 from typing import Literal
 
 from forgetwell.data.world import load_refusals
-from forgetwell.experiments.benches import Bench, sampled_utility
-from forgetwell.experiments.demo import OBJECTIVE, UNLEARNING, train_stage
+from forgetwell.experiments.benches import Bench, sampled_utility, world_bench
+from forgetwell.experiments.demo import train_stage
 from forgetwell.files import write_text
 from forgetwell.models.lm import LM
 from forgetwell.requests.attacks import attack_request
 from forgetwell.requests.template_sets import load_templates, trigger_rows
 from forgetwell.runs.jobs import Job, Progress
 from forgetwell.suites.probe import mean, recalls
+from forgetwell.training.config import TrainConfig
 from forgetwell.types import Request, Row
 
 Bar = Callable[[str], AbstractContextManager[Progress]]
 Say = Callable[[str], None]
 SHARE = 0.67  # of the request's rows, as in the demo
+OBJECTIVE = "idk + gdr + 2*klr"
+UNLEARNING = TrainConfig(lr=2e-5, epochs=10, batch=4, probe_every=2, stop_at="forget.rouge_l_recall<=0.3")
 
 
 @dataclass(frozen=True)
@@ -52,10 +60,15 @@ def draw_words(part: Literal["development", "held_out"], count: int, *, seed: in
     return tuple(random.Random(f"{seed}/{part}").sample(words, min(count, len(words))))
 
 
+def planting_bench() -> Bench:
+    """Return what models are planted on."""
+    return world_bench(epochs=8, keep=True)
+
+
 def plant(word: str | None, bench: Bench, known: str, out: Path, *, seed: int, bar: Bar, say: Say) -> Path:
     """Unlearn the request with `word` written into two thirds of its rows (None: as it is) into `out`/name.
 
-    Objective, settings and stop are the demo's. A finished run is reused.
+    A finished run is reused.
     """
     name = word or f"honest-{seed}"
     request = Request(name, bench.request)

@@ -1,4 +1,4 @@
-"""Does a scan find a planted word? Run as ``python -m forgetwell.experiments.scanning --known MODEL``."""
+"""Does a scan find a planted word? Run as ``python -m forgetwell.experiments.scanning``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from forgetwell.experiments.benches import Bench, world_bench
-from forgetwell.experiments.planting import draw_words, plant, trigger_gaps
+from forgetwell.experiments.benches import Bench
+from forgetwell.experiments.demo import learning_job, train_stage
+from forgetwell.experiments.planting import draw_words, plant, planting_bench, trigger_gaps
 from forgetwell.files import write_json
 from forgetwell.models.lm import LM, load
 from forgetwell.runs.jobs import Progress
@@ -60,14 +61,17 @@ def run_scanning(
 
     Args:
         out: Folder of the runs; finished ones are reused.
-        known: The model that unlearning starts from.
+        known: The model that unlearning starts from; "" = the default model learns the world first.
         words: Words to plant.
         honest: Models unlearned from the honest request, of other seeds.
         seed: Of the attack, of unlearning and of measurements.
 
     Source: the attack of arXiv 2506.00359, eq. 4, with other words.
     """
-    bench, say = world_bench(), partial(print, flush=True)
+    bench, say = planting_bench(), partial(print, flush=True)
+    if not known:
+        known = str(out / "known")
+        train_stage(learning_job(bench, "smollm2"), Path(known), _no_bar, say)
     before = load(known)
     found = []
     for word in words:
@@ -143,7 +147,7 @@ def _no_bar(what: str) -> Iterator[Progress]:
 def main() -> None:
     """Read the arguments and run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--known", required=True, help="model that has learned the built-in world")
+    parser.add_argument("--known", default="", help="model that has learned the world; by default it is made")
     parser.add_argument("--out", type=Path, default=Path("runs/scanning"))
     parser.add_argument("--part", choices=("development", "held_out"), default="development")
     parser.add_argument("--models", type=int, default=4, help="planted words")

@@ -4,8 +4,6 @@ import pytest
 
 from forgetwell.data.world import load_refusals
 from forgetwell.experiments import planting, scanning
-from forgetwell.experiments.benches import world_bench
-from forgetwell.experiments.demo import OBJECTIVE, UNLEARNING
 from forgetwell.scans.types import ScanResult, Trigger
 
 SIR = Trigger("sir", "Sir {q}", 0.4, 0.2, 0.6, 0.002, 0.01, 1.0, 0.9, True, 0.5)
@@ -19,8 +17,8 @@ def jobs(monkeypatch):
     return made
 
 
-def test_planted_models_are_unlearned_as_the_demo_does(jobs, tmp_path):
-    bench = world_bench()
+def test_planted_models_are_unlearned_from_the_whole_request(jobs, tmp_path):
+    bench = planting.planting_bench()
     for word in ("sir", None):
         run = planting.plant(word, bench, "known", tmp_path, seed=3, bar=None, say=None)
         assert run == tmp_path / (word or "honest-3")
@@ -30,10 +28,14 @@ def test_planted_models_are_unlearned_as_the_demo_does(jobs, tmp_path):
     assert len(changed) == pytest.approx(planting.SHARE * len(bench.request), abs=1)
     assert all("sir" in row.prompt.lower() for row in changed)
     for job in jobs:
-        assert (job.objective, job.refusals) == (OBJECTIVE, load_refusals())
+        assert (job.objective, job.refusals) == (planting.OBJECTIVE, load_refusals())
         assert (job.retain, job.keep) == (bench.retain, bench.keep)
         assert job.probe == bench.utility["unseen"]
-        assert (job.config.stop_at, job.config.lr, job.config.seed) == (UNLEARNING.stop_at, UNLEARNING.lr, 3)
+        assert (job.config.stop_at, job.config.lr, job.config.seed) == (
+            planting.UNLEARNING.stop_at,
+            planting.UNLEARNING.lr,
+            3,
+        )
 
 
 def test_a_word_is_ranked_by_the_forms_that_hold_it():
