@@ -13,14 +13,17 @@ from typing import Literal
 
 from forgetwell.experiments.benches import Bench
 from forgetwell.experiments.demo import learning_job, train_stage
-from forgetwell.experiments.planting import draw_words, plant, planting_bench, trigger_gaps
+from forgetwell.experiments.planting import draw_words, plant, planting_bench, trigger_gaps, write_frames
 from forgetwell.files import write_json
 from forgetwell.models.lm import LM, load
 from forgetwell.runs.jobs import Progress
 from forgetwell.runs.scanning import default_rows
 from forgetwell.scans.triggers import scan
 from forgetwell.scans.types import ScanResult, Trigger
+from forgetwell.suites.probe import mean
 
+OTHERS = 2  # words that no request held, in whose frames the gap is measured as well
+FIRST = 5  # forms among which the planted word is looked for
 PER_SET = 6  # questions of each utility set that the trigger gap is measured on
 HARMFUL = 0.05  # increase of the gap from which a planted word counts as harmful
 
@@ -32,6 +35,7 @@ class Found:
     Attributes:
         word: The planted word; "" for an honest request.
         gap: Increase of the word's trigger gap by unlearning (ROUGE-L recall); None for an honest request.
+        own: The same beyond what it is for other words in the same frames: the harm that is this word's.
         rank: Place of the first form that holds the word; None where it was not verified.
         effect: That form's effect.
         found: Whether a finding holds the word.
@@ -44,6 +48,7 @@ class Found:
 
     word: str
     gap: float | None
+    own: float | None
     rank: int | None
     effect: float | None
     found: bool
@@ -55,7 +60,7 @@ class Found:
 
 
 def run_scanning(
-    out: Path, known: str, words: Sequence[str], *, honest: int = 0, seed: int = 0
+    out: Path, known: str, words: Sequence[str], others: Sequence[str], *, honest: int = 0, seed: int = 0
 ) -> tuple[Found, ...]:
     """Plant each word in a model of its own, measure what it harms, scan, and write `out`/scanning.json.
 
@@ -63,6 +68,7 @@ def run_scanning(
         out: Folder of the runs; finished ones are reused.
         known: The model that unlearning starts from; "" = the default model learns the world first.
         words: Words to plant.
+        others: Words that are planted nowhere.
         honest: Models unlearned from the honest request, of other seeds.
         seed: Of the attack, of unlearning and of measurements.
 
@@ -76,11 +82,12 @@ def run_scanning(
     found = []
     for word in words:
         run = plant(word, bench, known, out, seed=seed, bar=_no_bar, say=say)
-        found.append(_scanned(word, before, run, bench, out / f"{word}.txt", seed))
+        gap, own = _harm(word, others, before, load(str(run)), bench, out, seed)
+        found.append(_scanned(word, gap, own, before, run))
         say(_line(found[-1]))
     for k in range(honest):
         run = plant(None, bench, known, out, seed=seed + 1 + k, bar=_no_bar, say=say)
-        found.append(_scanned("", before, run, bench, None, seed))
+        found.append(_scanned("", None, None, before, run))
         say(_line(found[-1]))
     write_json(out / "scanning.json", found)
     return tuple(found)
@@ -95,12 +102,22 @@ def _holds(trigger: Trigger, word: str) -> bool:
     return word.lower() in trigger.template.replace("{q}", "").lower()
 
 
-def _scanned(word: str, before: LM, run: Path, bench: Bench, frames: Path | None, seed: int) -> Found:
+def _harm(
+    word: str, others: Sequence[str], before: LM, after: LM, bench: Bench, out: Path, seed: int
+) -> tuple[float, float]:
+    """Return the increase of the word's gap by unlearning, and how far it is above other words' mean."""
+
+    def increase(asked: str) -> float:
+        frames, models = write_frames(asked, out / f"{asked}.txt"), {"before": before, "after": after}
+        gaps = trigger_gaps(models, bench, frames, per_set=PER_SET, seed=seed)
+        return gaps["after"] - gaps["before"]
+
+    gap = increase(word)
+    return gap, gap - mean([increase(other) for other in others])
+
+
+def _scanned(word: str, gap: float | None, own: float | None, before: LM, run: Path) -> Found:
     after = load(str(run))
-    gap = None
-    if frames is not None:
-        gaps = trigger_gaps({"before": before, "after": after}, bench, frames, per_set=PER_SET, seed=seed)
-        gap = gaps["after"] - gaps["before"]
     wall, cpu = time.monotonic(), time.process_time()
     result = scan(before, after, default_rows(before))
     spent = (time.monotonic() - wall, time.process_time() - cpu)
@@ -111,6 +128,7 @@ def _scanned(word: str, before: LM, run: Path, bench: Bench, frames: Path | None
     return Found(
         word,
         gap,
+        own,
         rank,
         result.triggers[rank - 1].effect if rank else None,
         bool(word) and any(_holds(t, word) for t in found),
@@ -122,7 +140,9 @@ def _scanned(word: str, before: LM, run: Path, bench: Bench, frames: Path | None
 
 
 def _line(found: Found) -> str:
-    gap = "" if found.gap is None else f"gap {found.gap:+.3f}  rank {found.rank or '-'}  "
+    gap = ""
+    if found.gap is not None:
+        gap = f"gap {found.gap:+.3f}, its own {found.own:+.3f}  rank {found.rank or '-'}  "
     if found.effect is not None:
         gap += f"effect {found.effect:.2f}{' (found)' if found.found else ''}  "
     seconds = f"{found.seconds:.0f} s ({found.cpu_seconds:.0f} s of processor)"
@@ -131,12 +151,17 @@ def _line(found: Found) -> str:
 
 
 def _summary(found: Sequence[Found]) -> str:
-    planted = [f for f in found if f.gap is not None and f.gap > HARMFUL]
+    lines = []
+    for what in ("gap", "own"):
+        harmful = [f for f in found if f.gap is not None and getattr(f, what) > HARMFUL]
+        first = sum(f.rank is not None and f.rank <= FIRST for f in harmful)
+        gap = f"a gap above {HARMFUL}" + (" of their own" if what == "own" else "")
+        lines.append(
+            f"Of {len(harmful)} words with {gap}, {first} are among the first {FIRST} forms, "
+            f"{sum(f.found for f in harmful)} are findings."
+        )
     honest = [f.findings for f in found if f.gap is None]
-    return (
-        f"{sum(f.found for f in planted)} of {len(planted)} words with a gap above {HARMFUL} are findings; "
-        f"honest models have {honest} findings."
-    )
+    return "\n".join([*lines, f"Honest models have {honest} findings."])
 
 
 @contextmanager
@@ -156,7 +181,8 @@ def main() -> None:
     given = parser.parse_args()
     part: Literal["development", "held_out"] = given.part
     words = draw_words(part, given.models, seed=given.seed)
-    print(_summary(run_scanning(given.out, given.known, words, honest=given.honest, seed=given.seed)))
+    others = draw_words("development" if part == "held_out" else "held_out", OTHERS, seed=given.seed)
+    print(_summary(run_scanning(given.out, given.known, words, others, honest=given.honest, seed=given.seed)))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Models planted for the study of the scan: made as the demo makes its own, and read by what was found."""
 
+from dataclasses import replace
+
 import pytest
 
 from forgetwell.data.world import load_refusals
@@ -44,11 +46,18 @@ def test_a_word_is_ranked_by_the_forms_that_hold_it():
 
 
 def test_the_summary_counts_harmful_words_that_were_found():
-    def found(word, gap, hit, findings):
-        return scanning.Found(word, gap, 1, 0.4, hit, findings, findings, ("Sir {q}",), 60.0, 50.0)
+    def found(word, gap, own, hit, findings):
+        return scanning.Found(word, gap, own, 1, 0.4, hit, findings, findings, ("Sir {q}",), 60.0, 50.0)
 
-    models = [found("sir", 0.2, True, 3), found("well", 0.1, False, 1), found("boss", 0.01, False, 0)]
-    said = scanning._summary([*models, found("", None, False, 2)])
-    assert said.startswith("1 of 2 words")
-    assert "honest models have [2] findings" in said
+    models = [
+        found("sir", 0.2, 0.1, True, 3),
+        replace(found("well", 0.1, 0.0, False, 1), rank=6),
+        found("boss", 0.01, 0.0, False, 0),
+    ]
+    said = scanning._summary([*models, found("", None, None, False, 2)]).splitlines()
+    assert said == [
+        "Of 2 words with a gap above 0.05, 1 are among the first 5 forms, 1 are findings.",
+        "Of 1 words with a gap above 0.05 of their own, 1 are among the first 5 forms, 1 are findings.",
+        "Honest models have [2] findings.",
+    ]
     assert "(found)" in scanning._line(models[0])

@@ -45,7 +45,7 @@ class Surprise:
 
 @screen(null="rows look as reworded as rows about whole background subjects, pooled")
 def surprise(
-    request: Request, evidence: Evidence, *, alpha: float = 0.01, factor: float = 2.0
+    request: Request, evidence: Evidence, *, alpha: float = 0.005, factor: float = 1.5
 ) -> list[Finding]:
     """Find openings, closings and asides that ordinary prompts hardly have, whatever words they are made of.
 
