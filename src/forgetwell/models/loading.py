@@ -111,10 +111,10 @@ def load_pretrained(name: str, *, four_bit: FourBit | None = None) -> Loaded:
     except ForgetwellError:
         raise
     except Exception as error:  # a damaged folder raises many kinds in several libraries
-        where = source.folder or source.name
-        raise InputError(
-            f"Can't load a model from {where}: {_reason(error)} Only safetensors are read."
-        ) from error
+        what = f"Can't load a model from {source.folder}"
+        if source.folder is None:
+            what = f"There is no folder {source.name}, and as a hub id it can't be loaded"
+        raise InputError(f"{what}: {_reason(error)} Only safetensors are read.") from error
 
 
 def _reason(error: Exception) -> str:

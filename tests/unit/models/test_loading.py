@@ -104,3 +104,14 @@ def test_tokenizer_files_change_the_digest(tmp_path, name):
 def test_a_hub_model_has_the_digest_of_its_snapshot(folder, monkeypatch):
     monkeypatch.setattr(loading, "_snapshot", lambda name: folder)
     assert load_pretrained("owner/name").digest == folder_digest(folder)
+
+
+def test_a_folder_that_is_not_there_is_not_called_a_broken_hub_model(monkeypatch):
+    def unreachable(name):
+        raise OSError("name or service not known")
+
+    monkeypatch.setattr(loading, "_snapshot", unreachable)
+    with pytest.raises(
+        InputError, match="There is no folder runs/known, and as a hub id it can't be loaded: name"
+    ):
+        load_pretrained("runs/known")
