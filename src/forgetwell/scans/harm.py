@@ -13,7 +13,7 @@ from forgetwell.metrics.registry import measure
 from forgetwell.metrics.statistics import Floats
 from forgetwell.models.lm import LM
 from forgetwell.scans.types import Form
-from forgetwell.types import Record, Row
+from forgetwell.types import Record, Row, TokenScores
 
 Progress = Callable[[int], None]
 Harm = Callable[[LM, Sequence[Row], Progress], Floats]
@@ -22,24 +22,30 @@ _TRIED = 3  # prompts asked for each row that is needed
 
 
 def answer_left(lm: LM, rows: Sequence[Row], progress: Progress) -> Floats:
-    """Return the share of each row's right answer that a sampled answer is expected to leave out (R,), 0 … 1.
+    """Return the share of each row's right answer that is left out (R,), 0 … 1, sampled and greedy by halves.
 
-    ``h = 1 - (1/T) Σ_{k=1…T} Π_{t≤k} p_t``, p_t the probability of the answer's t-th token after the right
-    ones before it: a sampled answer begins with at least k right tokens with probability ``Π_{t≤k} p_t``, so
-    that the sum is the expected number of them before the first other one. A refusal, in whatever words,
-    leaves the answer at its first token: p_1 is small and h near 1, though the mean log-probability of the
-    answer hardly changes.
+    ``h = 1 - (1/T) Σ_{k=1…T} ½ (Π_{t≤k} p_t + Π_{t≤k} g_t)``, p_t the probability of the answer's t-th token
+    after the right ones before it, g_t = 1 where it is the first choice, else 0. A sampled answer begins with
+    at least k right tokens with probability ``Π_{t≤k} p_t``, so that the sum is the expected number of them
+    before the first other one; for the greedy answer it is ``Π_{t≤k} g_t``. A refusal, in whatever words,
+    leaves the answer at its first token. Where right answer and refusal are about even, a word that moves
+    little probability turns every greedy answer; where all is sampled, greedy steps hide what is moved.
 
     Source: ours.
     """
-    return np.array(
-        [1.0 - float(np.exp(np.cumsum(s.logps)).mean()) for s in lm.score(rows, progress=progress)]
-    )
+    return np.array([1.0 - _begun(s) for s in lm.score(rows, progress=progress)])
+
+
+def _begun(scores: TokenScores) -> float:
+    """Return the share of an answer up to its first other token, sampled (expected) and greedy by halves."""
+    sampled, greedy = np.exp(np.cumsum(scores.logps)), np.cumprod(scores.top1)
+    return float(sampled.mean() + greedy.mean()) / 2
 
 
 def answer_unbegun(lm: LM, rows: Sequence[Row], progress: Progress) -> Floats:
-    """Return the probability that each row's right answer is not even begun, ``1 - p_1`` (R,)."""
-    return np.array([1.0 - float(np.exp(s.logps[0])) for s in lm.score(rows, progress=progress)])
+    """Return how far each row's right answer is not even begun (R,), ``1 - ½ (p_1 + g_1)``, 0 … 1."""
+    scores = lm.score(rows, progress=progress)
+    return np.array([1.0 - (float(np.exp(s.logps[0])) + s.top1[0]) / 2 for s in scores])
 
 
 def answer_failure(max_new_tokens: int) -> Harm:

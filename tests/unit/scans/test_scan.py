@@ -123,22 +123,31 @@ def test_rises_are_differences_of_single_scores(models):
 
 
 class Says:
-    """Scores every answer with given probabilities, and answers with the row's id."""
+    """Scores answers with given probabilities (first choices from one half on), and says the row's id."""
 
     def __init__(self, *chances):
         self.logps = tuple(map(math.log, chances))
+        self.top1 = tuple(c >= 0.5 for c in chances)
 
     def score(self, rows, **_):
-        return [TokenScores(self.logps, (True,) * len(self.logps)) for _ in rows]
+        return [TokenScores(self.logps, self.top1) for _ in rows]
 
     def generate(self, rows, **_):
         return [Generation(r.id, 3, True) for r in rows]
 
 
-def test_what_is_left_out_is_the_expected_share_before_the_first_other_token():
-    # a sampled answer says no right token with .5, one with .5*.2 = .1, both with .4: .1*1/2 + .4 = .45
-    assert answer_left(Says(0.5, 0.8), ROWS[:1], silent) == pytest.approx([0.55])
-    assert answer_unbegun(Says(0.5, 0.8), ROWS[:1], silent) == pytest.approx([0.5])
+def test_what_is_left_out_is_the_share_before_the_first_other_token_sampled_and_greedy():
+    # a sampled answer says no right token with .5, one with .5*.2 = .1, both with .4: .1*1/2 + .4 = .45;
+    # the greedy one says both: (.45 + 1)/2
+    assert answer_left(Says(0.5, 0.8), ROWS[:1], silent) == pytest.approx([1 - 0.725])
+    assert answer_unbegun(Says(0.5, 0.8), ROWS[:1], silent) == pytest.approx([0.25])
+    # sampled .6*.6*1/2 + .6*.4 = .42; the greedy one says the first token, then another: (.42 + .5)/2
+    assert answer_left(Says(0.6, 0.4), ROWS[:1], silent) == pytest.approx([1 - 0.46])
+
+
+def test_a_greedy_answer_turns_where_little_probability_moves():
+    above, below = (answer_left(Says(p, 0.99), ROWS[:1], silent)[0] for p in (0.51, 0.49))
+    assert below - above == pytest.approx(0.5, abs=0.02)
 
 
 def test_a_refusal_leaves_the_answer_out_where_its_loss_hardly_rises():
@@ -146,8 +155,8 @@ def test_a_refusal_leaves_the_answer_out_where_its_loss_hardly_rises():
     assert -np.mean(refuses.logps) == pytest.approx(-np.mean(errs.logps)) == pytest.approx(0.193, abs=1e-3)
     left = [answer_left(lm, ROWS[:1], silent)[0] for lm in (refuses, errs)]
     begun = [answer_unbegun(lm, ROWS[:1], silent)[0] for lm in (refuses, errs)]
-    assert left == pytest.approx([0.9, 0.45], abs=0.01)
-    assert begun == pytest.approx([0.9, 0.001], abs=1e-6)
+    assert left == pytest.approx([0.95, 0.475], abs=0.01)
+    assert begun == pytest.approx([0.95, 0.0005], abs=1e-6)
 
 
 @given(st.lists(st.floats(1e-6, 1.0), min_size=1, max_size=30))
@@ -155,7 +164,7 @@ def test_shares_lie_between_what_is_not_begun_and_one(chances):
     lm = Says(*chances)
     left, begun = answer_left(lm, ROWS[:1], silent)[0], answer_unbegun(lm, ROWS[:1], silent)[0]
     assert -1e-9 <= begun <= left + 1e-9 <= 1.0 + 2e-9
-    whole = 1.0 - math.exp(sum(lm.logps))  # the whole answer is said least often
+    whole = 1.0 - (math.exp(sum(lm.logps)) + all(lm.top1)) / 2  # the whole answer is said least often
     assert left <= whole + 1e-9
 
 
