@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from forgetwell.errors import InputError, unknown_name
 from forgetwell.models.lm import HFModel, wrap
-from forgetwell.models.loading import quiet_peft
+from forgetwell.models.loading import quiet_adapters
 from forgetwell.objectives.algebra import parse_objective
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.draws import Draws
@@ -116,7 +116,9 @@ def with_lora(lm: HFModel, lora: Lora, *, seed: int) -> HFModel:
         InputError: The model has no layers of the names given.
     """
     import torch
-    from peft import LoraConfig, get_peft_model
+
+    with quiet_adapters():
+        from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(seed)
     settings = LoraConfig(
@@ -127,7 +129,7 @@ def with_lora(lm: HFModel, lora: Lora, *, seed: int) -> HFModel:
         task_type="CAUSAL_LM",
     )
     _check_targets(lm, lora.targets)
-    with quiet_peft():
+    with quiet_adapters():
         network = get_peft_model(lm.module.network, settings)
     return wrap(network, lm.codec, lm.name, lm.digest, lm.compute)
 

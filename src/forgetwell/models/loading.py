@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -104,7 +105,8 @@ def load_pretrained(name: str, *, four_bit: FourBit | None = None) -> Loaded:
             if four_bit:
                 raise InputError(f"{folder} is an adapter; 4 bits need a plain model. Save it with --merge.")
             return _load_adapter(folder, source.name)
-        loaded = _load(folder, source.name, _quantized(four_bit) if four_bit else {})
+        with quiet_adapters():
+            loaded = _load(folder, source.name, _quantized(four_bit) if four_bit else {})
         if four_bit:
             _stay_differentiable(loaded.model)
         return loaded
@@ -191,18 +193,24 @@ def _load(folder: Path, name: str, quantized: Mapping[str, Any] = MappingProxyTy
 
 
 def _load_adapter(folder: Path, name: str) -> Loaded:
-    from peft import PeftModel
+    with quiet_adapters():
+        from peft import PeftModel
 
     base_name, base_folder = _adapter_base(folder)
     base = _load(base_folder, base_name)
-    with quiet_peft():
+    with quiet_adapters():
         model = PeftModel.from_pretrained(base.model, str(folder), is_trainable=False)
     return Loaded(model, base.tokenizer, name, digest([base.digest, folder_digest(folder)]))
 
 
 @contextlib.contextmanager
-def quiet_peft() -> Iterator[None]:
-    """Leave out peft's warning of a property that transformers will rename: a user can't help it."""
+def quiet_adapters() -> Iterator[None]:
+    """Leave out what a user can do nothing about when libraries of adapters load and wrap a model.
+
+    peft reads a property that transformers will rename; bitsandbytes, which peft imports where it is there,
+    says that a faster product for processors isn't installed.
+    """
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
         yield
