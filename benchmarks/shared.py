@@ -65,7 +65,7 @@ def plain_steps(lm: HFModel, objective: Objective, draws: Draws, steps: int) -> 
         torch.nn.utils.clip_grad_norm_(plain.network.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        yield float(loss)
+        yield float(loss.detach())
 
 
 SIDES = {"ours": our_steps, "plain": plain_steps}
