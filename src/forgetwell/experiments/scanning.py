@@ -15,6 +15,7 @@ from forgetwell.experiments.benches import Bench
 from forgetwell.experiments.demo import learning_job, train_stage
 from forgetwell.experiments.planting import draw_words, plant, planting_bench, trigger_gaps, write_frames
 from forgetwell.files import write_json
+from forgetwell.models.kept import Kept
 from forgetwell.models.lm import LM, load
 from forgetwell.runs.jobs import Progress
 from forgetwell.runs.scanning import default_rows
@@ -79,15 +80,17 @@ def run_scanning(
         known = str(out / "known")
         train_stage(learning_job(bench, "smollm2"), Path(known), _no_bar, say)
     before = load(known)
+    asked = Kept(before)  # the same questions for every model
     found = []
     for word in words:
         run = plant(word, bench, known, out, seed=seed, bar=_no_bar, say=say)
-        gap, own = _harm(word, others, before, load(str(run)), bench, out, seed)
-        found.append(_scanned(word, gap, own, before, run))
+        after = load(str(run))
+        gap, own = _harm(word, others, asked, after, bench, out, seed)
+        found.append(_scanned(word, gap, own, before, after, run))
         say(_line(found[-1]))
     for k in range(honest):
         run = plant(None, bench, known, out, seed=seed + 1 + k, bar=_no_bar, say=say)
-        found.append(_scanned("", None, None, before, run))
+        found.append(_scanned("", None, None, before, load(str(run)), run))
         say(_line(found[-1]))
     write_json(out / "scanning.json", found)
     return tuple(found)
@@ -116,8 +119,7 @@ def _harm(
     return gap, gap - mean([increase(other) for other in others])
 
 
-def _scanned(word: str, gap: float | None, own: float | None, before: LM, run: Path) -> Found:
-    after = load(str(run))
+def _scanned(word: str, gap: float | None, own: float | None, before: LM, after: LM, run: Path) -> Found:
     wall, cpu = time.monotonic(), time.process_time()
     result = scan(before, after, default_rows(before))
     spent = (time.monotonic() - wall, time.process_time() - cpu)

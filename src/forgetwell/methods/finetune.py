@@ -117,19 +117,18 @@ def with_lora(lm: HFModel, lora: Lora, *, seed: int) -> HFModel:
     """
     import torch
 
+    torch.manual_seed(seed)
+    _check_targets(lm, lora.targets)
     with quiet_adapters():
         from peft import LoraConfig, get_peft_model
 
-    torch.manual_seed(seed)
-    settings = LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        lora_dropout=0.0,
-        target_modules=list(lora.targets) or "all-linear",
-        task_type="CAUSAL_LM",
-    )
-    _check_targets(lm, lora.targets)
-    with quiet_adapters():
+        settings = LoraConfig(
+            r=lora.rank,
+            lora_alpha=lora.alpha,
+            lora_dropout=0.0,
+            target_modules=list(lora.targets) or "all-linear",
+            task_type="CAUSAL_LM",
+        )
         network = get_peft_model(lm.module.network, settings)
     return wrap(network, lm.codec, lm.name, lm.digest, lm.compute)
 

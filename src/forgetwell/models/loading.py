@@ -193,12 +193,11 @@ def _load(folder: Path, name: str, quantized: Mapping[str, Any] = MappingProxyTy
 
 
 def _load_adapter(folder: Path, name: str) -> Loaded:
-    with quiet_adapters():
-        from peft import PeftModel
-
     base_name, base_folder = _adapter_base(folder)
     base = _load(base_folder, base_name)
     with quiet_adapters():
+        from peft import PeftModel
+
         model = PeftModel.from_pretrained(base.model, str(folder), is_trainable=False)
     return Loaded(model, base.tokenizer, name, digest([base.digest, folder_digest(folder)]))
 
