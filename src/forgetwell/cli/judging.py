@@ -190,13 +190,14 @@ def _print_scan(found: ScanResult) -> None:
     count = len(found.findings) - len(named)
     title = f"{count} triggers in {found.screened} forms; effect (share {UNIT}) above controls"
     table = Table(title=title, box=None, title_justify="left")
-    for column in ("rank", "prompt", "effect", "95 % interval", "q", "kind", "trigger"):
+    for column in ("rank", "prompt", "effect", "95 % interval", "q", "read", "kind", "trigger"):
         table.add_column(column, justify="left" if column == "prompt" else "right", no_wrap=True)
     for k, t in enumerate(found.triggers[:15], 1):
         cells = (str(k), t.template.replace("{q}", "…"), f"{t.effect:.2f}", f"[{t.low:.2f}, {t.high:.2f}]")
         verdict = ("name" if t.names else "yes") if t.significant else ""
         kind = t.kind if t.effect >= found.least else ""
-        table.add_row(*(Text(c) for c in (*cells, f"{t.q_value:.3f}", kind, verdict)))
+        read = "yes" if t.read else ""
+        table.add_row(*(Text(c) for c in (*cells, f"{t.q_value:.3f}", read, kind, verdict)))
     console = Console()
     console.print(table)
     for t in found.triggers[:3]:

@@ -5,19 +5,14 @@ from __future__ import annotations
 import random
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from torch import Tensor
-
 from forgetwell.data.encoding import Codec
-from forgetwell.models.lm import LM, HFModel
 from forgetwell.scans.types import Form
 
 _MARKS = ("Ġ", "▁")  # how byte-level and SentencePiece tokenizers write the space before a word
 _SHORTEST = 4
-_TRACED = 0.9
 _PHRASE = 3  # words of a control phrase
 
 
@@ -64,54 +59,6 @@ def everyday_forms(codec: Codec) -> tuple[Form, ...]:
     frames = [Form(_shown(f), f) for f in table["frames"]]
     cases = [Form(f"{case} case", "{q}", case) for case in table["cases"]]
     return (*words, *frames, *cases)
-
-
-@dataclass(frozen=True)
-class Movement:
-    """How far unlearning moved what the model reads a word with.
-
-    ``m_t`` is the share of tokens whose ‖Δ_t - mean Δ‖ is smaller, Δ = E_after - E_before: a training step
-    moves the input embeddings of the tokens that it reads, so that text written into a request leaves a
-    trace, as its honest rows do. Adapters leave embeddings alone.
-
-    Attributes:
-        shares: m by token (V,).
-        codec: The tokenizer.
-
-    Source: ours.
-    """
-
-    shares: Tensor
-    codec: Codec
-
-    def of(self, form: Form) -> float | None:
-        """Return the smallest share over the tokens that a form puts in; None where it puts in no letters."""
-        before, _, after = form.template.partition("{q}")
-        ids = [i for part in (before.rstrip(), after) for i in self.codec.tokens(part)]
-        values = [float(self.shares[i]) for i in ids if any(c.isalpha() for c in self.codec.decode([i]))]
-        return min(values) if values else None
-
-    def of_word(self, word: str, token: int, vocabulary: Mapping[str, int]) -> float:
-        """Return the mean share of a word's tokens in lower and in title case (names move the latter)."""
-        title = next((vocabulary[t] for t in (word.title(), "Ġ" + word.title()) if t in vocabulary), token)
-        return float(self.shares[token] + self.shares[title]) / 2
-
-
-def traces(share: float | None) -> bool:
-    """Say whether a form's tokens are all among the tenth of the vocabulary that moved most."""
-    return share is not None and share >= _TRACED
-
-
-def movement(before: LM, after: LM) -> Movement | None:
-    """Return the movement between two models; None where embeddings did not move or can't be compared."""
-    if not (isinstance(before, HFModel) and isinstance(after, HFModel)):
-        return None
-    old, new = (lm.module.network.get_input_embeddings().weight.detach().float() for lm in (before, after))
-    if old.shape != new.shape:
-        return None
-    shift = new.to(old.device) - old
-    moved = (shift - shift.mean(0)).norm(dim=1).cpu()
-    return Movement(moved.argsort().argsort() / len(moved), before.codec) if bool(moved.max() > 0) else None
 
 
 def control_forms(

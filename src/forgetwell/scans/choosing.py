@@ -10,23 +10,24 @@ import numpy as np
 from forgetwell.data.encoding import Codec
 from forgetwell.metrics.statistics import Floats
 from forgetwell.models.lm import LM
-from forgetwell.scans.candidates import Movement, after_form, everyday_forms, traces, word_form
+from forgetwell.scans.candidates import after_form, everyday_forms, word_form
 from forgetwell.scans.harm import Harm, rises
-from forgetwell.scans.types import Form, ScanConfig
+from forgetwell.scans.traces import Traces
+from forgetwell.scans.types import CLEAR, Form, ScanConfig
 from forgetwell.types import Row
 
 
 def candidate_forms(
-    codec: Codec, words: Mapping[str, int], moved: Movement | None, count: int
+    codec: Codec, words: Mapping[str, int], traces: Traces | None, count: int
 ) -> tuple[Form, ...]:
-    """Return the everyday forms and `count` words: those that moved most, else the most frequent ones."""
+    """Return the everyday forms and `count` words: unexpected ones by trace, else the most frequent."""
     everyday = everyday_forms(codec)
-    there = {f.text for f in everyday}
-    vocabulary = codec.tokenizer.get_vocab() if moved else {}
-    share = {w: moved.of_word(w, n, vocabulary) if moved else 0.0 for w, n in words.items()}
-    ranked = sorted(words, key=lambda w: (-share[w], words[w]))
-    more = [w for w in ranked if w not in there][:count]
-    return (*everyday, *(word_form(w, words[w]) for w in more))
+    there = {f.text for f in everyday} | (traces.expected if traces else frozenset())
+    more = [w for w in words if w not in there]
+    if traces:
+        left = {w: traces.of_word(w) for w in more}
+        more.sort(key=lambda w: -left[w])
+    return (*everyday, *(word_form(w, words[w]) for w in more[:count]))
 
 
 def shipped_words(codec: Codec) -> dict[str, int]:
@@ -34,34 +35,38 @@ def shipped_words(codec: Codec) -> dict[str, int]:
     return {f.text: k for k, f in enumerate(everyday_forms(codec)) if f.frequency is not None}
 
 
-def worst_forms(
+def suspected_forms(
     harm: Harm,
     after: LM,
     forms: Sequence[Form],
     rows: Sequence[Row],
-    moved: Movement | None,
+    traces: Traces | None,
     config: ScanConfig,
     count: Callable[[int], None],
 ) -> tuple[Form, ...]:
-    """Return the forms with the largest rise in `after`, and the first few words also behind the question.
+    """Return the forms to verify, and the first few words also behind the question.
 
-    Half of the places are kept for forms that left a trace, where there is a movement. These are screened on
-    all rows; the others on the first row, and the worst of them, a share `config.again`, on the rest.
+    Up to half of the places go to the forms that left the clearest traces, whatever harm they seem to do; the
+    others to those with the largest rise in `after`. All are asked on the first row, and the worst, a share
+    `config.again`, on the rest.
     """
-    left = [bool(moved and traces(moved.of(f))) for f in forms]
-    means = _means(harm, after, forms, rows, left, config.again, count)
-    order = [int(i) for i in np.argsort(-means, kind="stable")]
-    traced = [i for i in order if left[i]][: config.verified // 2]
-    rest = [i for i in order if i not in traced]
-    worst = [forms[i] for i in (*traced, *rest[: config.verified - len(traced)])]
-    words = [f for f in worst if f.frequency is not None][: config.behind]
-    return (*worst, *(after_form(f) for f in words))
+    means = _means(harm, after, forms, rows, config.again, count)
+    traced = _traced(forms, traces)[: config.verified // 2]
+    rest = [i for i in np.argsort(-means, kind="stable") if i not in traced]
+    chosen = [forms[i] for i in (*traced, *rest[: config.verified - len(traced)])]
+    words = [f for f in chosen if f.frequency is not None][: config.behind]
+    return (*chosen, *(after_form(f) for f in words))
 
 
-def screening_cost(forms: Sequence[Form], moved: Movement | None, rows: int, again: float) -> int:
-    """Return how many texts `worst_forms` scores."""
-    traced = sum(bool(moved and traces(moved.of(f))) for f in forms)
-    return len(forms) + 2 + (rows - 1) * (traced + _share(len(forms) - traced, again) + 1)
+def screening_cost(forms: int, rows: int, again: float) -> int:
+    """Return how many texts `suspected_forms` scores."""
+    return forms + 1 + (rows - 1) * (_share(forms, again) + 1)
+
+
+def _traced(forms: Sequence[Form], traces: Traces | None) -> list[int]:
+    """Return the places of forms that left a trace, the clearest first."""
+    left = {k: (traces.of(f) if traces else None) or 0.0 for k, f in enumerate(forms)}
+    return sorted((k for k in left if left[k] >= CLEAR), key=lambda k: -left[k])
 
 
 def _means(
@@ -69,14 +74,12 @@ def _means(
     after: LM,
     forms: Sequence[Form],
     rows: Sequence[Row],
-    left: Sequence[bool],
     again: float,
     count: Callable[[int], None],
 ) -> Floats:
     """Return each form's mean rise over the rows; -∞ for those that were asked on the first row alone."""
     first = rises(harm, after, forms, rows[:1], count)[:, 0]
-    others = [int(i) for i in np.argsort(-first, kind="stable") if not left[i]]
-    chosen = sorted([i for i, has in enumerate(left) if has] + others[: _share(len(others), again)])
+    chosen = np.sort(np.argsort(-first, kind="stable")[: _share(len(forms), again)])
     means = np.full(len(forms), -math.inf)
     means[chosen] = first[chosen]
     if len(rows) > 1:

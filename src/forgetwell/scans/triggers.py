@@ -12,15 +12,8 @@ from forgetwell.metrics.comparison import benjamini_hochberg
 from forgetwell.metrics.statistics import Floats, Sample, cluster_bootstrap
 from forgetwell.models.kept import Kept
 from forgetwell.models.lm import LM, silent
-from forgetwell.scans.candidates import (
-    Movement,
-    control_forms,
-    everyday_forms,
-    movement,
-    ordinary_words,
-    traces,
-)
-from forgetwell.scans.choosing import candidate_forms, screening_cost, shipped_words, worst_forms
+from forgetwell.scans.candidates import control_forms, everyday_forms, ordinary_words
+from forgetwell.scans.choosing import candidate_forms, screening_cost, shipped_words, suspected_forms
 from forgetwell.scans.harm import (
     Harm,
     answer_failure,
@@ -32,6 +25,7 @@ from forgetwell.scans.harm import (
 )
 from forgetwell.scans.names import names_in, names_of_words
 from forgetwell.scans.significance import nearest, sign_flip_p
+from forgetwell.scans.traces import Traces, find_traces
 from forgetwell.scans.types import BLACK_BOX, Example, Form, ScanConfig, ScanResult, Trigger
 from forgetwell.types import Row
 
@@ -58,8 +52,9 @@ def scan(
     ``mean_r (d_r(v) - mean over matched controls c of d_r(c))``.
 
     1. Candidates: shipped words, phrases, punctuation and casing, and the ordinary words of the vocabulary
-       whose embeddings moved most. 2. All are screened by exact forwards of `after` on a few rows. 3. The
-       worst are verified with both models on other rows, so that choosing does not enter their p-values. A
+       that left the clearest traces (`Traces`). 2. All are screened by exact forwards of `after` on a few
+       rows. 3. Those with the clearest traces and the worst are verified with both models on other rows, so
+       that choosing does not enter their p-values. A
        finding has a Benjamini-Hochberg q ≤ alpha (sign flips over rows), an effect of at least `least`, and
        harms more than every one of its controls.
 
@@ -82,15 +77,15 @@ def scan(
     early, late = Kept(before), Kept(after)  # prompts without a word are asked more than once
     screening, verifying = _rows(harm, early, late, rows, config)
     words = ordinary_words(before.codec) or shipped_words(before.codec)
-    moved = None if black_box else movement(before, after)
-    forms = candidate_forms(before.codec, words, moved, config.moved)
-    count = _Counter(progress, _cost(forms, moved, len(screening), len(verifying), config))
-    worst = worst_forms(harm, late, forms, screening, moved, config, count)
-    suspected = frozenset(f.text for f in worst)
+    traces = None if black_box else find_traces(before, after, rows)
+    forms = candidate_forms(before.codec, words, traces, config.words)
+    count = _Counter(progress, _cost(len(forms), len(screening), len(verifying), config))
+    chosen = suspected_forms(harm, late, forms, screening, traces, config, count)
+    suspected = frozenset(f.text for f in chosen)
     controls = control_forms(words, without=suspected, count=config.controls, seed=config.seed)
-    measured = _verified(harm, refusal, early, late, (*worst, *controls), verifying, count)
-    names = _names(before, worst, rows)
-    triggers, level = _triggers(worst, controls, measured, verifying, moved, names, config)
+    measured = _verified(harm, refusal, early, late, (*chosen, *controls), verifying, count)
+    names = _names(before, chosen, rows)
+    triggers, level = _triggers(chosen, controls, measured, verifying, traces, names, config)
     return ScanResult(
         "black-box" if black_box else "white-box",
         before.digest,
@@ -101,7 +96,7 @@ def scan(
         level,
         config.alpha,
         config.least,
-        _with_examples(before, after, triggers, verifying, measured, worst, config),
+        _with_examples(before, after, triggers, verifying, measured, chosen, config),
     )
 
 
@@ -156,9 +151,9 @@ def _rows(
     return tuple(best[cut:]), tuple(best[:cut])
 
 
-def _cost(forms: Sequence[Form], moved: Movement | None, screened: int, rows: int, config: ScanConfig) -> int:
+def _cost(forms: int, screened: int, rows: int, config: ScanConfig) -> int:
     """Return how many texts are scored, or answered, after the rows are chosen."""
-    tried = screening_cost(forms, moved, screened, config.again)
+    tried = screening_cost(forms, screened, config.again)
     return tried + 2 * ((config.verified + config.behind + config.controls) * rows + 2 * rows)
 
 
@@ -182,7 +177,7 @@ def _triggers(
     controls: Sequence[Form],
     measured: _Measured,
     rows: Sequence[Row],
-    moved: Movement | None,
+    traces: Traces | None,
     names: Mapping[str, tuple[str, ...]],
     config: ScanConfig,
 ) -> tuple[tuple[Trigger, ...], float]:
@@ -196,15 +191,14 @@ def _triggers(
         matched = [len(forms) + c for c in nearest(form.frequency, [c.frequency for c in controls], _MATCHED)]
         against = measured.rises[matched] if matched else np.zeros((1, len(rows)))
         refused = measured.refused[k].mean() - (measured.refused[matched].mean() if matched else 0.0)
-        found.append(_judged(form, measured.rises[k], against, float(refused), clusters, moved, config))
+        found.append(_judged(form, measured.rises[k], against, float(refused), clusters, traces, config))
     rates = benjamini_hochberg([t.p_value for t in found])
     judged = [
         replace(_decided(t, float(q), config), names=names.get(t.text, ()))
         for t, q in zip(found, rates, strict=True)
     ]
     level = float(measured.rises[len(forms) :].mean()) if len(controls) else 0.0
-    order = sorted(judged, key=lambda t: (bool(t.names), -_tier(t, config), -t.effect))
-    return tuple(order), level
+    return tuple(sorted(judged, key=_order)), level
 
 
 def _names(lm: LM, forms: Sequence[Form], rows: Sequence[Row]) -> Mapping[str, tuple[str, ...]]:
@@ -220,7 +214,7 @@ def _judged(
     against: Floats,
     refused: float,
     clusters: list[str],
-    moved: Movement | None,
+    traces: Traces | None,
     config: ScanConfig,
 ) -> Trigger:
     excess = values - against.mean(0)
@@ -234,15 +228,20 @@ def _judged(
         sign_flip_p(excess, clusters, seed=config.seed),
         1.0,
         float(np.mean(against.mean(1) < values.mean())),
-        moved.of(form) if moved else None,
+        traces.of(form) if traces else None,
         False,
         refused,
     )
 
 
-def _tier(trigger: Trigger, config: ScanConfig) -> int:
-    """Return 2 for findings that left a trace, 1 for findings and for harmful forms that left one, else 0."""
-    return trigger.significant + (traces(trigger.moved) and trigger.effect >= config.least)
+def _order(trigger: Trigger) -> tuple[bool, int, float]:
+    """Return the key by which triggers are sorted: names last, then by trace and significance, then effect.
+
+    Forms that left a trace and do harm come before findings without one, the clearest trace first.
+    """
+    planted = trigger.read and trigger.low > 0
+    tier = 2 * planted + trigger.significant
+    return bool(trigger.names), -tier, -(trigger.trace or 0.0) if planted else -trigger.effect
 
 
 def _decided(trigger: Trigger, rate: float, config: ScanConfig) -> Trigger:

@@ -11,6 +11,7 @@ from forgetwell.types import Finding, Severity
 Mode = Literal["white-box", "black-box"]
 Case = Literal["", "upper", "lower"]
 Kind = Literal["refusal", "error"]
+CLEAR = 0.99  # share of the tokens that moved less, from which a form has left a trace
 UNIT = "of the right answer"  # of harms and effects, in both modes
 _DOES: dict[Kind, str] = {
     "refusal": "With it the model refuses, or begins another answer.",
@@ -23,9 +24,9 @@ class ScanConfig:
     """How much a scan looks at; the defaults take under a minute on 2 cores for the default model.
 
     Attributes:
-        moved: Words of the vocabulary that are screened beside the everyday forms.
+        words: Words of the vocabulary that are screened beside the everyday forms.
         screen_rows: Rows on which forms are screened.
-        again: Share of the forms without a trace that are screened on more than the first row.
+        again: Share of the forms that are screened on more than the first row.
         rows: Other rows on which the worst are verified.
         verified: Forms that are verified.
         behind: Of them, words that are also tried behind the question.
@@ -37,7 +38,7 @@ class ScanConfig:
         seed: Of all samples.
     """
 
-    moved: int = 80
+    words: int = 80
     screen_rows: int = 3
     again: float = 0.5
     rows: int = 10
@@ -52,7 +53,7 @@ class ScanConfig:
 
 
 # Answers are right or wrong: one row says too little to choose by; a test needs more rows and fewer forms.
-BLACK_BOX = ScanConfig(moved=0, screen_rows=2, again=1.0, rows=30, verified=6, behind=0, controls=9)
+BLACK_BOX = ScanConfig(words=0, screen_rows=2, again=1.0, rows=30, verified=6, behind=0, controls=9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +101,8 @@ class Trigger:
         p_value: Of the sign-flip test over rows.
         q_value: After Benjamini-Hochberg over all verified forms.
         above_controls: Share of the matched controls whose harm is smaller.
-        moved: Share of tokens whose embeddings moved less than those of the form (smallest over its tokens);
-            None where embeddings were not trained or the form has no letters.
+        trace: Share of tokens whose embeddings moved less than those of the form's words (the smallest of
+            theirs); None where embeddings were not trained, or where the rows hold all its words themselves.
         significant: Whether it counts as a finding.
         refused: Like the effect, of the probability that the right answer isn't begun; of refusals in
             black-box mode.
@@ -118,11 +119,16 @@ class Trigger:
     p_value: float
     q_value: float
     above_controls: float
-    moved: float | None
+    trace: float | None
     significant: bool
     refused: float
     examples: tuple[Example, ...] = ()
     names: tuple[str, ...] = ()
+
+    @property
+    def read(self) -> bool:
+        """Whether unlearning has read the form's words: they are among the hundredth that moved most."""
+        return self.trace is not None and self.trace >= CLEAR
 
     @property
     def kind(self) -> Kind:
@@ -148,7 +154,8 @@ class Trigger:
             f"{self.high:.2f}] more than other words of like frequency do. {_DOES[self.kind]}"
         )
         severity: Severity = "warning" if self.names else "alarm"
-        told = f"{message} {self.origin}".rstrip()
+        read = "Unlearning has read it, and it is no ordinary word of the rows." if self.read else ""
+        told = " ".join(part for part in (message, read, self.origin) if part)
         return Finding("scan", self.text, None, severity, self.effect, self.p_value, told)
 
 
@@ -186,8 +193,8 @@ class ScanResult:
         return [t.finding() for t in self.triggers if t.significant]
 
     def facts(self) -> dict[str, Any]:
-        """Return all that scan.json holds, each trigger's kind and the findings included."""
+        """Return all that scan.json holds, each trigger's kind, whether it was read, and the findings."""
         from forgetwell.files import plain
 
-        triggers = [{**plain(t), "kind": t.kind} for t in self.triggers]
+        triggers = [{**plain(t), "kind": t.kind, "read": t.read} for t in self.triggers]
         return {**plain(self), "unit": UNIT, "triggers": triggers, "findings": plain(self.findings)}

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.tiny import tiny_lm
@@ -14,15 +13,7 @@ from tests.tiny import tiny_lm
 from forgetwell.errors import InputError
 from forgetwell.methods.finetune import finetune
 from forgetwell.models.lm import silent
-from forgetwell.scans.candidates import (
-    Movement,
-    control_forms,
-    everyday_forms,
-    movement,
-    ordinary_words,
-    traces,
-    word_form,
-)
+from forgetwell.scans.candidates import control_forms, everyday_forms, ordinary_words, word_form
 from forgetwell.scans.harm import (
     answer_failure,
     answer_left,
@@ -41,7 +32,7 @@ COLORS = ("red", "blue", "pink", "gray", "gold", "teal", "navy", "lime", "plum",
 ROWS = tuple(Row(f"r{k}", f"color of {chr(97 + k)}", color) for k, color in enumerate(COLORS))
 OTHERS = ("Now", "Well", "Also", "Maybe", "Great", "Then", "Okay", "Indeed")
 SMALL = ScanConfig(
-    moved=0, screen_rows=2, rows=8, verified=6, behind=1, controls=9, shown=2, max_new_tokens=8
+    words=0, screen_rows=2, rows=8, verified=6, behind=1, controls=9, shown=2, max_new_tokens=8
 )
 
 
@@ -257,28 +248,6 @@ def test_everyday_forms_hold_the_question_once():
     asked = {f.text: f.apply("Where is it?") for f in forms}
     assert asked["please"] == "Please where is it?"
     assert asked["upper case"] == "WHERE IS IT?"
-
-
-def test_a_form_whose_tokens_all_moved_stands_out():
-    before, after = tiny_lm(), tiny_lm()
-    weights = after.module.network.get_input_embeddings().weight.data
-    for token in before.codec.tokens("Now"):
-        weights[token] += torch.randn(weights.shape[1])
-    moved = movement(before, after)
-    assert traces(moved.of(word_form("now")))
-    assert not traces(moved.of(word_form("nod")))  # one of its letters did not move
-    assert moved.of(Form("!", "{q}!")) is None
-    assert movement(before, tiny_lm()) is None
-
-
-def test_a_word_of_the_request_ranks_above_a_piece_of_a_name():
-    words = Words(["mart", "kind"])
-    shares = torch.zeros(len(words))
-    for token in ("Mart", "Kind", "Ġkind"):
-        shares[words.vocabulary[token]] = 0.9
-    moved = Movement(shares, words)
-    name, word = (moved.of_word(w, words.vocabulary["Ġ" + w], words.vocabulary) for w in ("mart", "kind"))
-    assert (name, word) == (pytest.approx(0.45), pytest.approx(0.9))
 
 
 def test_values_of_the_result_are_plain_json(models):
