@@ -33,7 +33,7 @@ def bench(
             claims-world, claims-tofu, claims-lora.
         model: Starting model in place of the plan's: smollm2, a folder or a hub id.
         out: Folder of all runs; by default runs/ and the plan's name.
-        only: Comparisons, as loss=npo; by default all.
+        only: Comparisons with such a part in their name, as loss=npo; by default all.
         seeds: Seeds of the plan to run; by default all.
         jobs: Runs at a time on this machine.
         executor: local processes, or Ray (pip install 'forgetwell[ray]'): the cluster that is running, else

@@ -42,6 +42,8 @@ class Setup:
         lora: Adapters instead of full fine-tuning.
         per_set: Utility questions of each set and seed; each is asked clean and in every template.
         floor: Forget recall at which a run stops.
+        utility_below: Forget recall from which utility is asked, beside the start and the last step. The
+            floor makes runs quick; 0 = where forgetting begins, so that curves can be read at any level.
         trigger: Attack in whose wording utility is asked with a trigger; "" = the paper's templates.
     """
 
@@ -49,6 +51,7 @@ class Setup:
     lora: Lora | None = None
     per_set: int = 20
     floor: float = 0.15
+    utility_below: float = 0.0
     trigger: str = ""
 
 
@@ -177,7 +180,7 @@ def _row_probe(
             return {}
         forget = recalls(lm, bench.asked, max_new_tokens=bench.max_new_tokens)
         record: dict[str, Any] = {"step": after + step, "forget": _by_id(bench.asked, forget)}
-        if after or step in (0, last) or mean(forget) <= _BEGUN:
+        if after or step in (0, last) or mean(forget) <= (setup.utility_below or _BEGUN):
             values = iter(recalls(lm, everything, max_new_tokens=bench.max_new_tokens))
             record["utility"] = {
                 key: _by_id(rows, [next(values) for _ in rows]) for key, rows in splits.items()

@@ -113,7 +113,7 @@ def run_plan(
         out: Folder of all runs, also of earlier ones of this plan.
         say: Takes one line for the person who watches.
         bar: Makes a progress bar.
-        only: Names of comparisons; by default all.
+        only: Names of comparisons, or parts of them as "loss=npo"; by default all.
         jobs: Runs at a time on this machine; a Ray cluster that is there already knows its own number.
         executor: ``local`` processes, or ``ray``: the cluster that runs here or that RAY_ADDRESS names, else
             one on this machine. Its machines must share the folder.
@@ -144,11 +144,16 @@ def run_plan(
 
 
 def _chosen(plan: Plan, only: Sequence[str]) -> tuple[Comparison, ...]:
-    names = [c.name for c in plan.comparisons]
-    for name in only:
-        if name not in names:
-            raise InputError(f"The plan {plan.name} has no comparison {name!r}; it has {', '.join(names)}.")
-    return tuple(c for c in plan.comparisons if not only or c.name in only)
+    """Return the comparisons that one of the given parts of names is about: all, where none is given."""
+    for part in only:
+        if not any(_is_about(c, part) for c in plan.comparisons):
+            names = ", ".join(c.name for c in plan.comparisons)
+            raise InputError(f"The plan {plan.name} has no comparison {part!r}; it has {names}.")
+    return tuple(c for c in plan.comparisons if not only or any(_is_about(c, part) for part in only))
+
+
+def _is_about(comparison: Comparison, part: str) -> bool:
+    return f" {part} " in f" {comparison.name} "
 
 
 def _benches(comparisons: Sequence[Comparison], say: Say) -> dict[str, Bench]:

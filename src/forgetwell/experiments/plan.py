@@ -24,8 +24,10 @@
 In place of an objective a condition may name a method (``method = "task_vector(alpha=5)"``), and after either
 training may go on with retain terms on the bench's other rows (``then = "gdr"``). A condition may have the
 request screened and repaired before (``repair = "strip"``): the alarms of all screens that need no model, or
-all findings of those it names (``screens = ["high_loss(share=0.33)"]``). ``trigger = "{attack}"``, beside
-``bench``, asks utility in the wording of that attack instead of the paper's.
+all findings of those it names (``screens = ["high_loss(share=0.33)"]``).
+
+Beside ``bench``, ``trigger = "{attack}"`` asks utility in the wording of that attack instead of the paper's,
+``floor`` is the forget recall at which runs stop, and ``utility_below = 0.3`` leaves utility out above it.
 
 A bench is world, tofu, tofu05, tofu10 or rwku; options go in parentheses: ``bench = "rwku(triple=2)"``.
 
@@ -65,6 +67,7 @@ _KEYS = (
     "seeds",
     "per_set",
     "floor",
+    "utility_below",
     "trigger",
     "train",
     "lora",
@@ -171,7 +174,7 @@ def _setup(table: Table, point: Table) -> Setup:
         ATTACKS.resolve(parse_call(trigger))
     train = _known(TrainConfig, table.get("train", {}), "train")
     lora = _known(Lora, table["lora"], "lora") if "lora" in table else None
-    made = {key: table[key] for key in ("per_set", "floor") if key in table}
+    made = {key: table[key] for key in ("per_set", "floor", "utility_below") if key in table}
     adapters = None if lora is None else Lora(**lora)
     return Setup(config=TrainConfig(**train), lora=adapters, trigger=trigger, **made)
 

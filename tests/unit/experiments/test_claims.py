@@ -42,6 +42,23 @@ def test_a_run_keeps_every_row_and_is_reused(tmp_path, monkeypatch):
         run_claim(BENCH, replace(SETUP, floor=0.9), run, tmp_path / "known", tmp_path, refusals=())
 
 
+def test_utility_can_be_left_to_where_a_run_stops(tmp_path, monkeypatch):
+    monkeypatch.setattr(claims, "load", lambda name: tiny_lm())
+    forgotten = iter([0.9, 0.8, 0.6, 0.2])
+    asked = {"f0", "f1"}
+
+    def recalls(lm, questions, **_):
+        value = next(forgotten) if {r.id for r in questions} == asked else 1.0
+        return [value] * len(questions)
+
+    monkeypatch.setattr(claims, "recalls", recalls)
+    (run,) = runs_of(["attacked"], [0])
+    config = TrainConfig(epochs=5, batch=2, probe_every=1)
+    setup = replace(SETUP, config=config, floor=0.3, utility_below=0.3)
+    curve = read_curve(run_claim(BENCH, setup, run, tmp_path / "known", tmp_path, refusals=()))
+    assert [("utility" in c) for c in curve] == [True, False, False, True]
+
+
 def test_a_method_and_what_follows_it_are_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(claims, "load", lambda name: tiny_lm())
     bench = replace(BENCH, others=rows("x", 4))

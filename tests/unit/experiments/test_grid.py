@@ -102,6 +102,21 @@ def test_a_comparison_or_bench_that_is_not_there_is_said(tmp_path, plan, monkeyp
     assert said[0] == "toy is left out: no data"
 
 
+def test_comparisons_are_chosen_by_whole_parts_of_their_names(plan):
+    (first,) = plan.comparisons
+    names = ["loss=npo attack=stealthy(p=0.2)", "loss=npo attack=stealthy(p=0.25)", "loss=ga attack=casing"]
+    several = replace(plan, comparisons=tuple(replace(first, name=name) for name in names))
+
+    def chosen(*only):
+        return [names.index(c.name) for c in grid._chosen(several, only)]
+
+    assert chosen() == [0, 1, 2]
+    assert chosen("loss=npo") == [0, 1]
+    assert chosen("attack=stealthy(p=0.2)", "attack=casing") == [0, 2]
+    with pytest.raises(InputError, match="no comparison 'loss=np'"):
+        chosen("loss=np")
+
+
 def test_a_plan_can_be_cut_to_some_seeds(plan):
     (comparison,) = with_seeds(plan, [1]).comparisons
     assert {r.seed for r in comparison.runs} == {1}
