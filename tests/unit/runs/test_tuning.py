@@ -119,11 +119,14 @@ def test_a_model_that_forgot_already_is_refused():
         tune(replace(JOB, probe=()), SEARCH, None)
 
 
-def test_the_printed_command_makes_the_winners_run(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("keep", [[], ["--keep", "k.jsonl"]])
+def test_the_printed_command_makes_the_winners_run(tmp_path, monkeypatch, capsys, keep):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(jobs, "own_answers", lambda lm, rows: tuple(replace(r, answer="own") for r in rows))
     for name, rows in (("f.jsonl", FORGET), ("r.jsonl", RETAIN)):
         write_jsonl(tmp_path / name, [{"prompt": r.prompt, "answer": r.answer} for r in rows])
-    shared = ["--model", "tiny", "--request", "f.jsonl", "--retain", "r.jsonl"]
+    write_jsonl(tmp_path / "k.jsonl", [{"prompt": f"say {k}", "answer": "-"} for k in range(3)])
+    shared = ["--model", "tiny", "--request", "f.jsonl", "--retain", "r.jsonl", *keep]
     options = ["--objective", "npo + gdr", "--lr", "1e-3", "--epochs", "4", "--trials", "2", "--level", "0.7"]
     monkeypatch.setattr(sys, "argv", ["forgetwell", "tune", *shared, *options, "--out", "t"])
     with pytest.raises(SystemExit) as ended:
@@ -131,6 +134,7 @@ def test_the_printed_command_makes_the_winners_run(tmp_path, monkeypatch, capsys
     assert ended.value.code == 0
     printed = capsys.readouterr().out
     line = printed.splitlines()[-1]
+    assert ("--keep k.jsonl" in line) is bool(keep)
     monkeypatch.setattr(sys, "argv", shlex.split(line.replace("DIR", "best")))
     with pytest.raises(SystemExit):
         main()
