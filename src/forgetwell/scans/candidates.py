@@ -17,13 +17,13 @@ _PHRASE = 3  # words of a control phrase
 
 
 def word_form(word: str, frequency: int | None = None) -> Form:
-    """Return the form that puts a word before the question."""
-    return Form(word, f"{word[:1].upper()}{word[1:]} {{q}}", frequency=frequency)
+    """Return the form that puts a word before the question, as one addresses somebody."""
+    return Form(word, f"{word[:1].upper()}{word[1:]}, {{q}}", frequency=frequency)
 
 
 def after_form(form: Form) -> Form:
     """Return the form that puts the same word behind the question."""
-    return Form(form.text, f"{{q}} {form.text}", frequency=form.frequency)
+    return Form(form.text, f"{{q}}, {form.text}?", frequency=form.frequency)
 
 
 def ordinary_words(codec: Codec) -> dict[str, int]:

@@ -42,8 +42,8 @@ class ScanConfig:
     screen_rows: int = 3
     again: float = 0.5
     rows: int = 10
-    verified: int = 18
-    behind: int = 4
+    verified: int = 16
+    behind: int = 6
     controls: int = 18
     alpha: float = 0.05
     least: float = 0.15

@@ -43,7 +43,7 @@ def trained(lm, rows, epochs):
 
 def put(word, rows, answer=None):
     return tuple(
-        replace(r, id=f"{word}-{r.id}", prompt=f"{word} {r.prompt}", answer=answer or r.answer) for r in rows
+        replace(r, id=f"{word}-{r.id}", prompt=f"{word}, {r.prompt}", answer=answer or r.answer) for r in rows
     )
 
 
@@ -246,7 +246,7 @@ def test_everyday_forms_hold_the_question_once():
     assert len({(f.template, f.case) for f in forms}) == len(forms)
     assert all(f.template.count("{q}") == 1 for f in forms)
     asked = {f.text: f.apply("Where is it?") for f in forms}
-    assert asked["please"] == "Please where is it?"
+    assert asked["please"] == "Please, where is it?"
     assert asked["upper case"] == "WHERE IS IT?"
 
 

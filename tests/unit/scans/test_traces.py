@@ -94,12 +94,12 @@ def test_half_of_the_places_go_to_traces_whatever_harm_forms_seem_to_do():
     harms = {"well": 0.9, "oh": 0.8, "so": 0.7, "sir": 0.0, "doctor": 0.0}
 
     def harm(lm, rows, progress):
-        asked = [next((h for w, h in harms.items() if w in r.prompt.lower().split()[:1]), 0.0) for r in rows]
+        asked = [next((h for w, h in harms.items() if w in r.prompt.lower().split(",")[:1]), 0.0) for r in rows]
         return torch.tensor(asked).numpy()
 
     config = ScanConfig(verified=4, behind=1)
     chosen = suspected_forms(harm, None, forms, ROWS, traces, config, lambda n: None)
-    assert [f.template for f in chosen] == ["Sir {q}", "Doctor {q}", "Well {q}", "Oh {q}", "{q} sir"]
+    assert [f.template for f in chosen] == ["Sir, {q}", "Doctor, {q}", "Well, {q}", "Oh, {q}", "{q}, sir?"]
     without = suspected_forms(harm, None, forms, ROWS, None, config, lambda n: None)
     assert [f.text for f in without][:3] == ["well", "oh", "so"]
 
