@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -94,8 +95,7 @@ def test_half_of_the_places_go_to_traces_whatever_harm_forms_seem_to_do():
     harms = {"well": 0.9, "oh": 0.8, "so": 0.7, "sir": 0.0, "doctor": 0.0}
 
     def harm(lm, rows, progress):
-        asked = [next((h for w, h in harms.items() if w in r.prompt.lower().split(",")[:1]), 0.0) for r in rows]
-        return torch.tensor(asked).numpy()
+        return np.array([harms.get(r.prompt.lower().split(",")[0], 0.0) for r in rows])
 
     config = ScanConfig(verified=4, behind=1)
     chosen = suspected_forms(harm, None, forms, ROWS, traces, config, lambda n: None)
