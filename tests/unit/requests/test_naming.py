@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forgetwell.requests.naming import by_subject, names_of, shared_names
+from forgetwell.requests.naming import by_subject, count_subjects, names_of
 from forgetwell.types import Row
 
 
@@ -10,7 +10,7 @@ def test_names_are_capitals_inside_and_quoted_words_of_prompt_and_answer():
     assert names_of(row) == {"ann", "lee", "red", "moon", "town", "oak"}
 
 
-def test_shared_names_are_those_of_many_subjects():
+def test_a_name_counts_once_for_each_subject():
     rows = [
         Row("a1", "Did Ann see Rome?", "-", "a"),
         Row("a2", "Did Ann see Oslo?", "-", "a"),
@@ -18,8 +18,7 @@ def test_shared_names_are_those_of_many_subjects():
         Row("x", "Who saw Rome?", "-"),
         Row("y", "Who saw Oslo?", "-"),
     ]
-    assert shared_names(rows, 3) == {"rome"}
-    assert shared_names(rows, 2) == {"rome", "oslo"}
+    assert count_subjects(rows) == {"ann": 1, "bob": 1, "rome": 3, "oslo": 2}
 
 
 def named(*texts):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from forgetwell.errors import InputError
 from forgetwell.requests.enrichment import among_subjects, large_subjects
-from forgetwell.requests.naming import names_of, shared_names
+from forgetwell.requests.naming import count_subjects, names_of
 from forgetwell.requests.screening import Evidence, screen
 from forgetwell.types import Finding, Request, Row
 
@@ -76,9 +76,10 @@ def rows_alone(rows: Sequence[Row], shared: AbstractSet[str] = frozenset()) -> l
 
 
 def _learn_usual(rows: tuple[Row, ...]) -> _Usual:
-    others = shared_names(rows, _SHARED + 1)  # of a name that a subject carries, 10 others
-    counts = tuple((len(rows_alone(g, others)), len(g)) for g in large_subjects(rows))
-    return _Usual(shared_names(rows, _SHARED), counts)
+    subjects = count_subjects(rows)
+    shared = frozenset(name for name, n in subjects.items() if n >= _SHARED)
+    others = frozenset(name for name in shared if subjects[name] > _SHARED)  # of a subject's name, 10 others
+    return _Usual(shared, tuple((len(rows_alone(g, others)), len(g)) for g in large_subjects(rows)))
 
 
 def _groups(names: Sequence[frozenset[str]]) -> list[int]:
