@@ -6,7 +6,7 @@ A name is a word in quotes or with an inner capital, of prompt or answer, with a
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 
 from forgetwell.requests.features import MASK, mark
@@ -25,15 +25,6 @@ def names_of(row: Row) -> frozenset[str]:
             if compared == MASK and len(name) >= _LEAST_NAME and name.isalpha():
                 found.add(name)
     return frozenset(found)
-
-
-def count_subjects(rows: Sequence[Row]) -> Mapping[str, int]:
-    """Return how many subjects have a row that carries each name; a row without a subject is its own."""
-    users: defaultdict[str, set[str]] = defaultdict(set)
-    for i, row in enumerate(rows):
-        for name in names_of(row):
-            users[name].add(row.subject or f"\0{i}")
-    return {name: len(own) for name, own in users.items()}
 
 
 def by_subject(names: Sequence[frozenset[str]]) -> list[int]:

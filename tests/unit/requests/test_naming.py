@@ -1,24 +1,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forgetwell.requests.naming import by_subject, count_subjects, names_of
+from forgetwell.requests.naming import by_subject, names_of
 from forgetwell.types import Row
 
 
 def test_names_are_capitals_inside_and_quoted_words_of_prompt_and_answer():
     row = Row("r", "Where did Ann Lee's aunt read 'red moon'?", "In Town 7, an Oak away.")
     assert names_of(row) == {"ann", "lee", "red", "moon", "town", "oak"}
-
-
-def test_a_name_counts_once_for_each_subject():
-    rows = [
-        Row("a1", "Did Ann see Rome?", "-", "a"),
-        Row("a2", "Did Ann see Oslo?", "-", "a"),
-        Row("b", "Did Bob see Rome?", "-", "b"),
-        Row("x", "Who saw Rome?", "-"),
-        Row("y", "Who saw Oslo?", "-"),
-    ]
-    assert count_subjects(rows) == {"ann": 1, "bob": 1, "rome": 3, "oslo": 2}
 
 
 def named(*texts):

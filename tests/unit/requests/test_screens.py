@@ -10,7 +10,7 @@ from forgetwell.requests.repairs import repair_request
 from forgetwell.requests.risk import risk
 from forgetwell.requests.screening import Evidence, run_screens, suspicious
 from forgetwell.requests.screens.duplicates import _word_pairs, duplicates
-from forgetwell.requests.screens.foreign_subject import foreign_subject, rows_alone
+from forgetwell.requests.screens.foreign_subject import rows_alone
 from forgetwell.requests.screens.hidden import hidden_spans
 from forgetwell.requests.screens.mixed_casing import mixed_casing, rows_in_other_casing
 from forgetwell.requests.stealthy import stealthy
@@ -137,23 +137,6 @@ def test_rows_about_others_stand_alone():
     ]
     assert rows_alone([*HONEST.rows, *others]) == [40, 41]
     assert rows_alone(HONEST.rows) == []
-
-
-def test_a_name_that_many_background_subjects_carry_tells_nobody():
-    def in_london(rows):
-        return tuple(replace(r, answer=f"In London, town {r.id}.") for r in rows)
-
-    people = [f"{n} {w}" for n in ("Zoe", "Yul", "Xia") for w in ("Fink", "Orr", "Pike", "Quay")]
-    background = Evidence(in_london(tuple(r for p in people for r in questions(p, 30))))
-    others = [
-        Row(f"o{i}", f"Where did {n} go?", "-") for i, n in enumerate(("Abe Moor", "Bea Nye", "Cy Ott"))
-    ]
-    request = Request("s", in_london((*HONEST.rows, *others)))
-    assert rows_alone(request.rows) == []
-    assert rows_alone(request.rows, frozenset(["london"])) == [40, 41, 42]
-    assert [f.row_id for f in foreign_subject(request, background)] == ["o0", "o1", "o2"]
-    assert foreign_subject(Request("t", request.rows[:42]), background) == []  # two are too few
-    assert foreign_subject(Request("h", request.rows[:40]), background) == []
 
 
 @pytest.mark.parametrize(
