@@ -179,8 +179,8 @@ app = App(name="python -m forgetwell.experiments.screening", help=__doc__)
 
 @app.default
 def main(
-    *, out: Path = Path("runs/screening"), half: Half = "report", splits: int = 6, honest: int = 150,
-    attacked: int = 30, polite_background: float = 0.05,
+    *, out: Path = Path("runs/screening"), half: Half = "report", splits: int = 6, first_split: int = 1,
+    honest: int = 150, attacked: int = 30, polite_background: float = 0.05,
     families: Annotated[list[str] | None, Parameter(negative="")] = None,
     rates: Annotated[list[float] | None, Parameter(negative="")] = None,
 ) -> None:  # fmt: skip
@@ -190,6 +190,7 @@ def main(
         out: Folder for the results.
         half: report, or development to choose settings on.
         splits: How often subjects are divided anew into background and requests.
+        first_split: Number of the first division, from 1: later ones are fresh draws of the same half.
         honest: Ordinary honest requests a split; as many whose rows are polite as often as the background's,
             each in a writer's phrasing of its own, and a fifth as many by one polite writer.
         attacked: Attacked requests a split, of each family and rate.
@@ -200,7 +201,7 @@ def main(
     usual = [f for f in FAMILIES if half == "report" or f != "unseen"]
     asked = Asked(honest, attacked, families or usual, rates or RATES, polite_background)
     parts = []
-    for split in range(1, splits + 1):
+    for split in range(first_split, first_split + splits):
         parts.append(measure(half, split, out, asked))
         print(f"split {split}: {flagged(parts[-1].honest[_ORDINARY])} ordinary honest requests flagged")
     text = _written(half, parts, out)

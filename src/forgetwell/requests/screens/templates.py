@@ -12,7 +12,7 @@ from forgetwell.requests.words import ordinary_words, screened_text
 from forgetwell.types import Finding, Request, Row
 
 # Weights of the classes in the weighted test, chosen on the development half of docs/screening.md.
-WEIGHTS = {"opening": 0.015, "closing": 0.02, "shape": 1.4, "rare": 3.0}
+WEIGHTS = {"opening": 0.015, "closing": 0.02, "shape": 1.6, "rare": 4.0}
 
 
 @screen(null="each frame is in as many rows as in ordinary prompts, given how subjects vary")
