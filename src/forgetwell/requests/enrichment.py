@@ -7,12 +7,6 @@ drawn from what the background's subjects show, Beta(μ_w s_w, (1 − μ_w) s_w)
 of rows that carry w is beta-binomial; ρ_w, the correlation of two rows about one subject, lets topic words
 rise honestly ("novel" in questions about a novelist), while a word that all subjects use alike has ρ near 0.
 
-**One subject's word.** That a word is about one subject is seen in the request too, where its rows are about
-several: a frame put before rows by lot meets all of them. So the p-value of a feature whose k rows are all
-about one subject counts 5 times, if k rows drawn by lot would be with probability Π_{i<k} (n_g − i)/(n − i)
-at most 1/2, n_g of the n rows being about it. A larger p-value is a p-value too; who puts all his frames
-before rows about one subject has the price of 5, no more.
-
 Words in few rows of the background leave μ and ρ uncertain, which the p-value doesn't count: simulated, with
 60 words in .4 % of the rows and ρ = .02, 13 % of honest requests have q ≤ .05 and 1 % have q ≤ .01, the level
 that screens use; with ρ = .05, 120 words and half the subjects 20 % have q ≤ .05.
@@ -24,7 +18,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +33,6 @@ _GRID = 20_000_000  # beta-binomial terms held at once
 _DOUBT = 20.0  # a feature's own ρ weighs as much as its class's once seen in about this many rows
 _LEAST_RHO, _MOST_RHO = 1e-4, 0.5
 _LARGE = 5
-_ONE_SUBJECT, _BY_LOT = 5.0, 0.5  # chosen on the development half of docs/screening.md; 3 to 20 do the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +66,7 @@ class Enriched:
         share: k / n.
         expected: Share of ordinary prompts that carry it, μ.
         log_odds: Effect size: log odds of (k + 1/2)/(n + 1) minus log odds of μ.
-        p_value: P(K ≥ k) under the null, 5 times where the rows are about one subject of several.
+        p_value: P(K ≥ k) under the null.
         q_value: Benjamini-Hochberg adjusted p-value over all tested features.
     """
 
@@ -124,24 +116,12 @@ def learn_background(
 
 
 def enriched(
-    features: Features,
-    background: Background,
-    class_of: Callable[[str], str],
-    *,
-    subjects: Sequence[int] = (),
-    min_rows: int = 3,
+    features: Features, background: Background, class_of: Callable[[str], str], *, min_rows: int = 3
 ) -> list[Enriched]:
     """Test every feature of the request for being in more rows than in ordinary prompts, best first.
 
     All features of the request count as tested (Benjamini-Hochberg over them); those in fewer than
     `min_rows` or 2 % of the rows, or not above the expected share, have p = 1 and are left out.
-
-    Args:
-        features: Of each row.
-        background: What ordinary prompts have.
-        class_of: Class of a feature.
-        subjects: A number for whom each row is about; () = not known, so that no p-value counts 5 times.
-        min_rows: Fewest rows of a feature that is tested.
     """
     n = len(features)
     counts = Counter(f for row in features for f in row)
@@ -153,8 +133,6 @@ def enriched(
     mu = np.array([background.share(f) for f in tested])
     rho = np.array([background.rho.get(f, background.class_rho[class_of(f)]) for f in tested])
     p = beta_binomial_tail(k, n, mu, rho)
-    if subjects:
-        p = np.minimum(1.0, p * np.where(_of_one_subject(tested, features, subjects), _ONE_SUBJECT, 1.0))
     q = benjamini_hochberg(p, tests=len(counts))
     smoothed = (k + 0.5) / (n + 1)
     effect = np.log(smoothed / (1 - smoothed)) - np.log(mu / (1 - mu))
@@ -163,23 +141,6 @@ def enriched(
         for i, f in enumerate(tested)
     ]
     return sorted(found, key=lambda e: (e.p_value, -e.rows, e.feature))
-
-
-def _of_one_subject(tested: Sequence[str], features: Features, subjects: Sequence[int]) -> NDArray[np.bool_]:
-    """Say of each feature whether its rows are all about one subject, and would hardly be by lot (F,)."""
-    sizes, n = Counter(subjects), len(subjects)
-    wanted = frozenset(tested)
-    about: defaultdict[str, Counter[int]] = defaultdict(Counter)
-    for row, subject in zip(features, subjects, strict=True):
-        for feature in wanted & row:
-            about[feature][subject] += 1
-
-    def by_lot(subject: int, k: int) -> float:
-        return prod((sizes[subject] - i) / (n - i) for i in range(k))
-
-    return np.array(
-        [len(own) == 1 and by_lot(*next(iter(own.items()))) <= _BY_LOT for own in (about[f] for f in tested)]
-    )
 
 
 def large_subjects(rows: Sequence[Row]) -> list[tuple[Row, ...]]:

@@ -31,25 +31,14 @@ class Hit:
     places: Mapping[int, Span]
 
 
-def weigh(
-    rows: Sequence[Found],
-    background: Background,
-    weights: Mapping[str, float],
-    subjects: Sequence[int] = (),
-) -> list[Hit]:
+def weigh(rows: Sequence[Found], background: Background, weights: Mapping[str, float]) -> list[Hit]:
     """Test the features class by class, weigh their q-values, and return the best of every overlapping set.
 
     A feature nine tenths of whose rows carry a better one is left out: "please tell" adds little to it.
-
-    Args:
-        rows: The features of each row.
-        background: What ordinary prompts have.
-        weights: Of each class that is tested.
-        subjects: As `forgetwell.requests.enrichment.enriched` takes them.
     """
     tests: list[tuple[float, Enriched]] = []
     for kind, chosen in _by_class(rows, weights).items():
-        for test in enriched(chosen, background, feature_class, subjects=subjects):
+        for test in enriched(chosen, background, feature_class):
             tests.append((min(1.0, test.q_value / weights[kind]), test))
     tests.sort(key=lambda t: (t[0], -t[1].log_odds, t[1].feature))
     hits: list[Hit] = []

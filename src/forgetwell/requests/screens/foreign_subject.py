@@ -7,9 +7,11 @@ from collections.abc import Sequence
 
 from forgetwell.errors import InputError
 from forgetwell.requests.enrichment import among_subjects, large_subjects
-from forgetwell.requests.naming import names_of
+from forgetwell.requests.features import MASK, mark
 from forgetwell.requests.screening import Evidence, screen
 from forgetwell.types import Finding, Request, Row
+
+_LEAST_NAME = 3
 
 
 @screen(null="as many rows stand alone as among the rows about one background subject")
@@ -54,7 +56,7 @@ def foreign_subject(request: Request, evidence: Evidence, *, alpha: float = 0.00
 
 def rows_alone(rows: Sequence[Row]) -> list[int]:
     """Return the indices of rows whose group of name-linked rows is small."""
-    names = [names_of(row) for row in rows]
+    names = [_names(row) for row in rows]
     group = _groups(names)
     sizes = Counter(group)
     small = max(2, round(0.05 * len(rows)))
@@ -63,6 +65,17 @@ def rows_alone(rows: Sequence[Row]) -> list[int]:
 
 def _background_shares(rows: tuple[Row, ...]) -> tuple[tuple[int, int], ...]:
     return tuple((len(rows_alone(g)), len(g)) for g in large_subjects(rows))
+
+
+def _names(row: Row) -> frozenset[str]:
+    found: set[str] = set()
+    for text in (row.prompt, row.answer):
+        marked = mark(text)
+        for word, compared in zip(marked.words, marked.compared, strict=True):
+            name = word.text.removesuffix("'s")
+            if compared == MASK and len(name) >= _LEAST_NAME and name.isalpha():
+                found.add(name)
+    return frozenset(found)
 
 
 def _groups(names: Sequence[frozenset[str]]) -> list[int]:

@@ -7,7 +7,6 @@ from functools import lru_cache
 
 from forgetwell.requests.background import is_ordinary, learn_ordinary, word_side
 from forgetwell.requests.features import Found, mark
-from forgetwell.requests.naming import by_subject, names_of
 from forgetwell.requests.screening import Evidence, screen
 from forgetwell.requests.weighing import Hit, findings_of, weigh
 from forgetwell.requests.words import screened_text
@@ -31,8 +30,7 @@ def inflation(
     Tested are single words and 2- and 3-grams that prompts about anything use (listed, or common in the
     background), words of other languages, and, against triggers that take turns, the rows that hold any
     framing word (of a list) rarer than 1 in 1000, 300, 100 or 30 ordinary prompts. Null and p-value are those
-    of `forgetwell.requests.enrichment`: beta-binomial counts of rows with a prior mean (K + 1/2)/(N + 1). The
-    p-value of a word that only rows about one subject of several carry, as names tell, counts 5 times.
+    of `forgetwell.requests.enrichment`: beta-binomial counts of rows with a prior mean (K + 1/2)/(N + 1).
 
     Error control: Benjamini-Hochberg within each class of features, q-values divided by the class's weight
     (after Genovese, Roeder and Wasserman, Biometrika 93 (2006), 509-524); a finding has q ≤ alpha. The
@@ -63,5 +61,4 @@ def _tested(asked: tuple[Row, ...], evidence: Evidence) -> tuple[Hit, ...]:
     ordinary = evidence.learned(learn_ordinary)
     rows = [word_side(mark(screened_text(row)), ordinary.rarity) for row in asked]
     tested: Sequence[Found] = [{f: s for f, s in row.items() if is_ordinary(f, ordinary)} for row in rows]
-    subjects = by_subject([names_of(row) for row in asked])
-    return tuple(weigh(tested, ordinary.words, WEIGHTS, subjects))
+    return tuple(weigh(tested, ordinary.words, WEIGHTS))
