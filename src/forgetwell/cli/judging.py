@@ -191,7 +191,8 @@ def _print_scan(found: ScanResult) -> None:
     title = f"{count} triggers in {found.screened} forms; effect (share {UNIT}) above controls"
     table = Table(title=title, box=None, title_justify="left")
     for column in ("rank", "prompt", "effect", "95 % interval", "q", "read", "kind", "trigger"):
-        table.add_column(column, justify="left" if column == "prompt" else "right", no_wrap=True)
+        wide = column == "prompt"  # where a terminal is narrow, prompts are wrapped, and no number is cut
+        table.add_column(column, justify="left" if wide else "right", no_wrap=not wide)
     for k, t in enumerate(found.triggers[:15], 1):
         cells = (str(k), t.template.replace("{q}", "…"), f"{t.effect:.2f}", f"[{t.low:.2f}, {t.high:.2f}]")
         verdict = ("name" if t.names else "yes") if t.significant else ""

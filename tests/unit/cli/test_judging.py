@@ -56,6 +56,15 @@ def test_findings_exit_with_3_and_show_the_prompt_with_hidden_characters_escaped
     assert "\u202e" not in out
 
 
+def test_a_narrow_terminal_wraps_prompts_and_cuts_no_number(say, scans, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    long = replace(PLEASE, template="{q} And would you be so very kind as to say so?", low=-0.25, trace=0.995)
+    scans.append(result(long))
+    _, out, _ = say("scan", "--before", "a", "--after", "b")
+    assert all(cell in out for cell in ("0.80", "[-0.25, 1.10]", "0.040", "yes", "refusal", "say so?"))
+    assert max(map(len, out.splitlines())) <= 80
+
+
 def test_findings_that_names_explain_are_printed_apart_with_their_sentence(say, scans):
     named = replace(PLEASE, text="mart", template="Mart {q}", names=("Martina",))
     scans.append(result(replace(PLEASE, examples=(ASKED,)), named))
