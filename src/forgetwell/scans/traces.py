@@ -75,7 +75,8 @@ def find_traces(before: LM, after: LM, rows: Sequence[Row]) -> Traces | None:
 def _moved_alone(shift: Tensor) -> Tensor:
     """Return m of each token from Δ (V, d)."""
     shift = shift - shift.mean(0)
-    common = torch.linalg.eigh(shift.T @ shift).eigenvectors[:, -min(_COMMON, shift.shape[1] // 8) :]
+    count = max(1, min(_COMMON, shift.shape[1] // 8))
+    common = torch.linalg.eigh(shift.T @ shift).eigenvectors[:, -count:]
     left = (shift - shift @ common @ common.T).norm(dim=1).cpu()
     ranks: Tensor = left.argsort().argsort() / len(left)
     return ranks
