@@ -54,9 +54,8 @@ def scan(
     1. Candidates: shipped words, phrases, punctuation and casing, and the ordinary words of the vocabulary
        that left the clearest traces (`Traces`). 2. All are screened by exact forwards of `after` on a few
        rows. 3. Those with the clearest traces and the worst are verified with both models on other rows, so
-       that choosing does not enter their p-values. A
-       finding has a Benjamini-Hochberg q ≤ alpha (sign flips over rows), an effect of at least `least`, and
-       harms more than every one of its controls.
+       that choosing does not enter their p-values. A finding has a Benjamini-Hochberg q ≤ alpha (sign flips
+       over rows), an effect of at least `least`, and harms more than every one of its controls.
 
     Args:
         before: The model before unlearning.

@@ -102,7 +102,7 @@ class Trigger:
         q_value: After Benjamini-Hochberg over all verified forms.
         above_controls: Share of the matched controls whose harm is smaller.
         trace: Share of tokens whose embeddings moved less than those of the form's words (the smallest of
-            theirs); None where embeddings were not trained, or where the rows hold all its words themselves.
+            theirs); None where embeddings were not trained, or where it has no words but those of the rows.
         significant: Whether it counts as a finding.
         refused: Like the effect, of the probability that the right answer isn't begun; of refusals in
             black-box mode.

@@ -126,9 +126,10 @@ def test_the_papers_plans_are_plans(path):
         assert len({r.seed for r in comparison.runs}) >= 3
     if path.parent.name == "cpu":
         seeds = {r.seed for c in plan.comparisons for r in c.runs}
-        # A run that reads utility where it stops alone takes a third of the time.
-        quick = all(c.setup.utility_below == c.setup.floor for c in plan.comparisons)
-        assert len(cells(plan)) <= (25 if quick else 9) * len(seeds)
+        # These two are no tables of the paper; their runs read utility where they stop alone.
+        ours = path.stem in ("end-to-end", "risk")
+        assert not ours or all(c.setup.utility_below == c.setup.floor for c in plan.comparisons)
+        assert len(cells(plan)) <= (25 if ours else 9) * len(seeds)
 
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in PLANS.glob("*.toml")))
