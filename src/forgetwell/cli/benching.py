@@ -21,41 +21,46 @@ def bench(
     seeds: Annotated[list[int] | None, Parameter(consume_multiple=True)] = None,
     jobs: int = 1,
     executor: Literal["local", "ray"] = "local",
+    reuse: Annotated[list[Path] | None, Parameter(consume_multiple=True)] = None,
     report_to: Several = None,
     dry_run: bool = False,
 ) -> None:
     """Run a plan: request attacks x objectives x seeds, one folder a run, and one table of all of them.
 
-    Finished runs are skipped: an interrupted plan goes on where it stopped.
+    Finished runs are skipped: an interrupted plan goes on where it stopped. The table holds all that is done.
 
     Args:
         plan: A TOML file (docs/architecture.md says how it looks), or the name of a plan that ships:
             claims-world, claims-tofu, claims-lora.
         model: Starting model in place of the plan's: smollm2, a folder or a hub id.
         out: Folder of all runs; by default runs/ and the plan's name.
-        only: Comparisons with such a part in their name, as loss=npo; by default all.
+        only: Comparisons to run: those with such a part in their name, as loss=npo; by default all.
         seeds: Seeds of the plan to run; by default all.
         jobs: Runs at a time on this machine.
         executor: local processes, or Ray (pip install 'forgetwell[ray]'): the cluster that is running, else
             one on this machine with --jobs runs at a time.
+        reuse: Folders of other plans, as runs/attack: models learned and runs done there with the same
+            settings are taken over. The paper's tables share half of theirs.
         report_to: Trackers that get the logs: tensorboard, wandb, … (pip install 'forgetwell[track]').
         dry_run: Print the runs, and which of them are done, and stop.
     """
-    from forgetwell.experiments.grid import cells_table, run_plan, with_model, with_seeds
-    from forgetwell.experiments.plan import cells, read_plan
+    from forgetwell.experiments.claims import run_folder
+    from forgetwell.experiments.grid import cells_table, run_plan
+    from forgetwell.experiments.plan import cells, cut, read_plan, with_model
+    from forgetwell.runs.records import is_complete
 
     found = read_plan(plan)
-    found = with_seeds(found, seeds) if seeds else found
     found = with_model(found, model) if model else found
     folder = out or Path("runs") / found.name
     hours = f" About {found.hours:g} hours in all." if found.hours else ""
     print(f"{found.name}: {found.about}{hours}")
     if dry_run:
-        for comparison, run in cells(found):
+        for comparison, run in cells(cut(found, only or (), seeds or ())):
+            done = "  (done)" if is_complete(run_folder(folder / comparison.name, run)) else ""
             asked = run.attack or "honest"
             repaired = f"{run.repair} of {', '.join(run.screens) or 'alarms'}, then " if run.repair else ""
             steps = f"{repaired}{run.objective or run.method}" + (f", then {run.then}" if run.then else "")
-            print(f"{comparison.name:20} {run.condition:10} seed {run.seed}  {asked:18} {steps}")
+            print(f"{comparison.name:20} {run.condition:10} seed {run.seed}  {asked:18} {steps}{done}")
         return
     say = partial(print, flush=True)
     tables = run_plan(
@@ -64,8 +69,10 @@ def bench(
         say=say,
         bar=progress_bar,
         only=only or (),
+        seeds=seeds or (),
         jobs=jobs,
         executor=executor,
+        reuse=reuse or (),
         report_to=report_to or (),
     )
     print(f"\n{cells_table(tables.cells)}\nTables: {folder / 'table.md'}")

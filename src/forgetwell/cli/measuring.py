@@ -238,9 +238,7 @@ def demo(
         from forgetwell.experiments.plan import read_plan
 
         for name in ("claims-world", "claims-tofu", "claims-lora"):
-            tables = run_plan(
-                read_plan(name), out / name, say=say, bar=progress_bar, learned=(out / "known",)
-            )
+            tables = run_plan(read_plan(name), out / name, say=say, bar=progress_bar, reuse=(out / "known",))
             print(f"{cells_table(tables.cells)}\nTables: {out / name / 'table.md'}")
 
 

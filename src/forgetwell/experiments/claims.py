@@ -15,7 +15,7 @@ from typing import Any
 from forgetwell.errors import InputError
 from forgetwell.experiments.benches import Bench, sampled_utility
 from forgetwell.experiments.receiving import Received, receive
-from forgetwell.files import digest, read_jsonl, write_jsonl
+from forgetwell.files import digest, read_json, read_jsonl, write_json, write_jsonl
 from forgetwell.methods.finetune import Lora, finetune
 from forgetwell.methods.registry import Training, apply_method
 from forgetwell.models.lm import HFModel, load
@@ -96,23 +96,17 @@ def run_claim(
     refusals: Sequence[str],
     progress: Callable[[int, int], None] = lambda done, steps: None,
     report_to: Sequence[str] = (),
+    starts: Path | None = None,
 ) -> Path:
     """Do one run of a comparison, unless it is done already; return its folder.
 
-    Its log goes to the trackers of `report_to`.
+    Its log goes to the trackers of `report_to`. What is measured before the first step is kept in `starts`
+    for all runs that share model and questions.
 
     Raises:
         InputError: A finished run of other settings is there.
     """
-    folder = run_folder(out, run)
-    settings = {
-        "kind": "unlearn",
-        "bench": bench.name,
-        "model": str(model),
-        "data": digest([bench.request, bench.retain, bench.utility, *_beyond(bench)]),
-        **asdict(run),
-        **asdict(setup),
-    }
+    folder, settings = run_folder(out, run), run_settings(bench, setup, run, model)
     if is_complete(folder):
         _check_same(folder, settings)
         return folder
@@ -123,7 +117,7 @@ def run_claim(
     config = replace(setup.config, seed=run.seed, stop_at=f"forget.rouge_l_recall<={setup.floor:g}")
     last = config.steps(-(-len(received.request.rows) // config.batch))
     with tracked(report_to, folder, settings) as log:
-        probe = _row_probe(bench, setup, run.seed, curve, last=last)
+        probe = _row_probe(bench, setup, run.seed, curve, last=last, starts=starts)
         hooks = Hooks(log=log, probe=probe, progress=progress)
         summary = _unlearn(lm, received, setup, run, Training(config, hooks), refusals)
     if run.then:
@@ -135,6 +129,18 @@ def run_claim(
     made = {"start": lm.digest, "received": dict(received.facts)}
     write_manifest(folder, {**settings, **asdict(summary), **made})
     return folder
+
+
+def run_settings(bench: Bench, setup: Setup, run: Run, model: Path) -> dict[str, Any]:
+    """Return what a run depends on; runs of the same settings have the same outcome."""
+    return {
+        "kind": "unlearn",
+        "bench": bench.name,
+        "model": str(model),
+        "data": digest([bench.request, bench.retain, bench.utility, *_beyond(bench)]),
+        **asdict(run),
+        **asdict(setup),
+    }
 
 
 def _beyond(bench: Bench) -> list[Any]:
@@ -166,7 +172,14 @@ def _unlearn(
 
 
 def _row_probe(
-    bench: Bench, setup: Setup, seed: int, curve: list[dict[str, Any]], *, last: int, after: int = 0
+    bench: Bench,
+    setup: Setup,
+    seed: int,
+    curve: list[dict[str, Any]],
+    *,
+    last: int,
+    after: int = 0,
+    starts: Path | None = None,
 ) -> Callable[[HFModel, int], Mapping[str, float]]:
     """Return a probe that keeps every row's value in `curve`; utility also at the start and step `last`.
 
@@ -175,18 +188,33 @@ def _row_probe(
     splits = sampled_utility(bench, per_set=setup.per_set, seed=seed, trigger=setup.trigger)
     everything = [row for rows in splits.values() for row in rows]
 
+    def measure(lm: HFModel, *, always: bool) -> dict[str, Any]:
+        forget = recalls(lm, bench.asked, max_new_tokens=bench.max_new_tokens)
+        measured: dict[str, Any] = {"forget": _by_id(bench.asked, forget)}
+        if always or mean(forget) <= (setup.utility_below or _BEGUN):
+            values = iter(recalls(lm, everything, max_new_tokens=bench.max_new_tokens))
+            measured["utility"] = {
+                key: _by_id(rows, [next(values) for _ in rows]) for key, rows in splits.items()
+            }
+        return measured
+
+    def measure_start(lm: HFModel) -> dict[str, Any]:
+        if starts is None:
+            return measure(lm, always=True)
+        answered = [lm.digest, str(lm.compute), bench.asked, splits, bench.max_new_tokens]
+        path = starts / f"{digest(answered)}.json"
+        if not path.exists():
+            write_json(path, measure(lm, always=True))
+        kept: dict[str, Any] = read_json(path)
+        return kept
+
     def probe(lm: HFModel, step: int) -> dict[str, float]:
         if after and not step:
             return {}
-        forget = recalls(lm, bench.asked, max_new_tokens=bench.max_new_tokens)
-        record: dict[str, Any] = {"step": after + step, "forget": _by_id(bench.asked, forget)}
-        if after or step in (0, last) or mean(forget) <= (setup.utility_below or _BEGUN):
-            values = iter(recalls(lm, everything, max_new_tokens=bench.max_new_tokens))
-            record["utility"] = {
-                key: _by_id(rows, [next(values) for _ in rows]) for key, rows in splits.items()
-            }
+        measured = measure(lm, always=bool(after) or step == last) if step else measure_start(lm)
+        record = {"step": after + step, **measured}
         curve.append({**record, "then": True} if after else record)
-        return {"forget.rouge_l_recall": mean(forget)}
+        return {"forget.rouge_l_recall": mean(list(record["forget"].values()))}
 
     return probe
 

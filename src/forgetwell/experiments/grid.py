@@ -7,23 +7,24 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from forgetwell.data.world import load_refusals
 from forgetwell.errors import InputError, MissingError
 from forgetwell.experiments.benches import BENCHES, Bench, bind_bench
-from forgetwell.experiments.claims import Run, Setup, read_curve, run_claim, run_folder
+from forgetwell.experiments.claims import Run, Setup, read_curve, run_claim, run_folder, run_settings
 from forgetwell.experiments.demo import Bar, Say, learning_job, train_stage
-from forgetwell.experiments.plan import Comparison, Plan
+from forgetwell.experiments.plan import Comparison, Plan, cut
 from forgetwell.experiments.reading import Claim, read_claims, read_place
+from forgetwell.experiments.reuse import Finished, find_finished, take_over
 from forgetwell.files import write_json, write_jsonl, write_text
-from forgetwell.runs.folder import is_done
 from forgetwell.runs.records import is_complete
 from forgetwell.runs.tracking import check_trackers
 
 Executor = Literal["local", "ray"]
 CELLS = "cells.jsonl"
 CLAIMS = "claims.json"
+STARTS = "starts"
 LEVELS = (None, 0.4, 0.3, 0.2)
 
 
@@ -36,12 +37,18 @@ class Task:
     run: Run
     known: Path
     out: Path
+    starts: Path
     report_to: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
         """Where the run lies."""
         return run_folder(self.out, self.run)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the run depends on."""
+        return run_settings(self.bench, self.setup, self.run, self.known)
 
     def execute(self, threads: int = 0) -> None:
         """Do the run, on a number of threads (0 = torch's own choice)."""
@@ -57,6 +64,7 @@ class Task:
             self.out,
             refusals=load_refusals(),
             report_to=self.report_to,
+            starts=self.starts,
         )
 
 
@@ -98,39 +106,50 @@ def run_plan(
     say: Say,
     bar: Bar,
     only: Sequence[str] = (),
+    seeds: Sequence[int] = (),
     jobs: int = 1,
     executor: Executor = "local",
     report_to: Sequence[str] = (),
-    learned: Sequence[Path] = (),
+    reuse: Sequence[Path] = (),
 ) -> Tables:
     """Run what a plan still lacks; write cells.jsonl, claims.json and table.md, and return them.
 
-    An interrupted plan writes them of the runs that are done, and goes on where it stopped. A comparison
-    whose data isn't here is left out, which is said.
+    The tables hold every finished run of the plan, also of an interrupted one, which goes on where it
+    stopped, and of comparisons that are not run now. A comparison whose data isn't here is left out, which
+    is said.
 
     Args:
         plan: What to run.
         out: Folder of all runs, also of earlier ones of this plan.
         say: Takes one line for the person who watches.
         bar: Makes a progress bar.
-        only: Names of comparisons, or parts of them as "loss=npo"; by default all.
+        only: Names of comparisons to run, or parts of them as "loss=npo"; by default all.
+        seeds: Seeds to run; by default all.
         jobs: Runs at a time on this machine; a Ray cluster that is there already knows its own number.
         executor: ``local`` processes, or ``ray``: the cluster that runs here or that RAY_ADDRESS names, else
             one on this machine. Its machines must share the folder.
         report_to: Trackers that get the log of every run, as ("tensorboard",).
-        learned: Runs elsewhere that may have learned already what a comparison starts from.
+        reuse: Folders of other plans, or single runs: what was learned or run there with the same settings
+            is taken over.
 
     Raises:
         UnknownName: There is no such tracker.
-        InputError: A comparison does not exist, a run of other settings is in the way, or Ray is missing.
+        InputError: A comparison or seed does not exist, a run of other settings is in the way, or Ray is
+            missing.
 
     Source: arXiv 2506.00359, section 5; see `read_claims` for what is ours.
     """
     check_trackers(report_to)
-    comparisons = _chosen(plan, only)
-    benches = _benches(comparisons, say)
-    comparisons = tuple(c for c in comparisons if c.bench in benches)
-    tasks = [t for c in comparisons for t in _tasks(c, benches[c.bench], out, learned, say, bar)]
+    chosen = cut(plan, only, seeds).comparisons
+    benches = _benches(plan.comparisons, say)
+    elsewhere = find_finished(reuse)
+    tasks = [
+        task
+        for c in chosen
+        if c.bench in benches
+        for task in _tasks(c, benches[c.bench], out, elsewhere, say, bar)
+    ]
+    _take_over(tasks, elsewhere, say)
     missing = [replace(t, report_to=tuple(report_to)) for t in tasks if not is_complete(t.folder)]
     say(f"{len(tasks)} runs, {len(tasks) - len(missing)} of them done before.")
     started = time.monotonic()
@@ -139,21 +158,8 @@ def run_plan(
             left = (time.monotonic() - started) / k * (len(missing) - k) / 60
             say(f"{k} of {len(missing)} done, about {left:.0f} min left: {folder}")
     finally:  # an interruption after hours shall leave what was found so far
-        tables = _collected(comparisons, benches, out)
+        tables = _collected(plan.comparisons, benches, out)
     return tables
-
-
-def _chosen(plan: Plan, only: Sequence[str]) -> tuple[Comparison, ...]:
-    """Return the comparisons that one of the given parts of names is about: all, where none is given."""
-    for part in only:
-        if not any(_is_about(c, part) for c in plan.comparisons):
-            names = ", ".join(c.name for c in plan.comparisons)
-            raise InputError(f"The plan {plan.name} has no comparison {part!r}; it has {names}.")
-    return tuple(c for c in plan.comparisons if not only or any(_is_about(c, part) for part in only))
-
-
-def _is_about(comparison: Comparison, part: str) -> bool:
-    return f" {part} " in f" {comparison.name} "
 
 
 def _benches(comparisons: Sequence[Comparison], say: Say) -> dict[str, Bench]:
@@ -168,19 +174,26 @@ def _benches(comparisons: Sequence[Comparison], say: Say) -> dict[str, Bench]:
 
 
 def _tasks(
-    comparison: Comparison, bench: Bench, out: Path, learned: Sequence[Path], say: Say, bar: Bar
+    comparison: Comparison, bench: Bench, out: Path, elsewhere: Finished, say: Say, bar: Bar
 ) -> list[Task]:
-    start = (
-        _learned(comparison.model, bench, out, learned, say, bar) if bench.learn else Path(comparison.model)
-    )
-    return [Task(bench, comparison.setup, run, start, out / comparison.name) for run in comparison.runs]
+    model, folder = comparison.model, out / comparison.name
+    start = _learned(model, bench, out, elsewhere, say, bar) if bench.learn else Path(model)
+    return [Task(bench, comparison.setup, run, start, folder, out / STARTS) for run in comparison.runs]
 
 
-def _learned(model: str, bench: Bench, out: Path, elsewhere: Sequence[Path], say: Say, bar: Bar) -> Path:
+def _take_over(tasks: Sequence[Task], elsewhere: Finished, say: Say) -> None:
+    """Copy runs that were done elsewhere."""
+    for task in tasks:
+        found = None if is_complete(task.folder) else elsewhere.find(task.settings)
+        if found is not None:
+            take_over(found, task.folder, task.settings)
+            say(f"{task.folder} is {found}.")
+
+
+def _learned(model: str, bench: Bench, out: Path, elsewhere: Finished, say: Say, bar: Bar) -> Path:
     """Return the run that learned the bench's rows: one that is there, else it is made in `out`."""
     job = learning_job(bench, model)
-    ours = out / f"known {bench.name} {Path(model).name}"
-    known = next((folder for folder in elsewhere if is_done(folder, job.settings)), ours)
+    known = elsewhere.find(job.settings) or out / f"known {bench.name} {Path(model).name}"
     train_stage(job, known, bar, say)
     return known
 
@@ -264,6 +277,8 @@ def _collected(comparisons: Sequence[Comparison], benches: Mapping[str, Bench], 
     cells: list[Cell] = []
     for c in comparisons:
         done = [r for r in c.runs if is_complete(run_folder(out / c.name, r))]
+        if not done or c.bench not in benches:
+            continue
         claims[c.name] = read_claims(
             benches[c.bench], done, out / c.name, per_set=c.setup.per_set, trigger=c.setup.trigger
         )
@@ -327,14 +342,3 @@ def claims_table(claims: Mapping[str, Sequence[Claim]]) -> str:
             )
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
-
-
-def with_model(plan: Plan, model: str) -> Plan:
-    """Return the plan with another starting model in every comparison."""
-    return replace(plan, comparisons=tuple(replace(c, model=model) for c in plan.comparisons))
-
-
-def with_seeds(plan: Plan, seeds: Sequence[int]) -> Plan:
-    """Return the plan cut to some of its seeds."""
-    chosen = tuple(replace(c, runs=tuple(r for r in c.runs if r.seed in seeds)) for c in plan.comparisons)
-    return replace(plan, comparisons=chosen)

@@ -181,8 +181,8 @@ app = App(name="python -m forgetwell.experiments.screening", help=__doc__)
 def main(
     *, out: Path = Path("runs/screening"), half: Half = "report", splits: int = 6, first_split: int = 1,
     honest: int = 150, attacked: int = 30, polite_background: float = 0.05,
-    families: Annotated[list[str] | None, Parameter(negative="")] = None,
-    rates: Annotated[list[float] | None, Parameter(negative="")] = None,
+    families: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    rates: Annotated[list[float] | None, Parameter(consume_multiple=True, negative="")] = None,
 ) -> None:  # fmt: skip
     """Measure the screens and write cells.json and cells.md.
 

@@ -5,11 +5,12 @@ from tests.tiny import tiny_lm
 from tests.toy import BENCH, bar, rows
 
 from forgetwell.errors import InputError, MissingError
-from forgetwell.experiments import grid
+from forgetwell.experiments import claims, grid
 from forgetwell.experiments.claims import CURVE, Run, Setup
-from forgetwell.experiments.grid import CELLS, Cell, cells_table, run_plan, with_seeds
-from forgetwell.experiments.plan import Comparison, Plan
+from forgetwell.experiments.grid import CELLS, Cell, cells_table, run_plan
+from forgetwell.experiments.plan import Comparison, Plan, cut
 from forgetwell.files import read_jsonl, write_jsonl
+from forgetwell.runs.folder import read_manifest
 from forgetwell.training.config import TrainConfig
 
 SETUP = Setup(config=TrainConfig(epochs=2, batch=2, probe_every=1), per_set=2, floor=0.0)
@@ -68,9 +69,50 @@ def test_what_was_learned_elsewhere_is_not_learned_again(tmp_path, plan, monkeyp
     plan = replace(plan, comparisons=(replace(comparison, runs=comparison.runs[:1]),))
     run_plan(plan, tmp_path / "first", say=print, bar=bar)
     known, said = tmp_path / "first" / "known toy tiny", []
-    run_plan(plan, tmp_path / "second", say=said.append, bar=bar, learned=(tmp_path / "none", known))
+    run_plan(plan, tmp_path / "second", say=said.append, bar=bar, reuse=(tmp_path / "none", known))
     assert f"     reused {known}" in said
     assert not (tmp_path / "second" / known.name).exists()
+
+
+def test_runs_of_other_plans_are_taken_over_whatever_their_part_there(tmp_path, plan, monkeypatch):
+    run_plan(plan, tmp_path / "first", say=print, bar=bar)
+    (comparison,) = plan.comparisons
+    runs = tuple(replace(r, condition="eta0") for r in comparison.runs if r.condition == "attacked")
+    second = replace(plan, comparisons=(replace(comparison, runs=runs),))
+    monkeypatch.setattr(grid, "run_claim", lambda *_, **__: pytest.fail("run again"))
+    said = []
+    run_plan(second, tmp_path / "second", say=said.append, bar=bar, reuse=[tmp_path / "first"])
+    assert said[-1] == "2 runs, 2 of them done before."
+    for seed in (0, 1):
+        ours, theirs = (
+            tmp_path / f"second/loss=npo/eta0-{seed}", tmp_path / f"first/loss=npo/attacked-{seed}"
+        )  # fmt: skip
+        assert (ours / CURVE).read_bytes() == (theirs / CURVE).read_bytes()
+        assert read_manifest(ours)["condition"] == "eta0"
+    run_plan(second, tmp_path / "second", say=said.append, bar=bar)  # their settings are ours
+    longer = replace(comparison.setup, config=replace(comparison.setup.config, epochs=3))
+    other = replace(second, comparisons=(replace(second.comparisons[0], setup=longer),))
+    with pytest.raises(pytest.fail.Exception, match="run again"):
+        run_plan(other, tmp_path / "third", say=print, bar=bar, reuse=[tmp_path / "first"])
+
+
+def test_what_is_measured_before_the_first_step_is_measured_once(tmp_path, plan, monkeypatch):
+    asked = []
+    plain = claims.recalls
+
+    def recalls(lm, questions, **options):
+        asked.append(len(questions))
+        return plain(lm, questions, **options)
+
+    monkeypatch.setattr(claims, "recalls", recalls)
+    run_plan(plan, tmp_path / "out", say=print, bar=bar)
+    starts = list((tmp_path / "out" / "starts").glob("*.json"))
+    assert len(starts) == 2  # one a seed: other questions
+    kept = [read_jsonl(p)[0] for p in sorted((tmp_path / "out" / "loss=npo").glob("*-0/curve.jsonl"))]
+    assert kept[0] == kept[1]
+    many = len(asked)
+    run_plan(plan, tmp_path / "out2", say=print, bar=bar)
+    assert len(asked) == 2 * many
 
 
 def test_repairs_have_claims_of_their_own(tmp_path, plan):
@@ -108,7 +150,7 @@ def test_comparisons_are_chosen_by_whole_parts_of_their_names(plan):
     several = replace(plan, comparisons=tuple(replace(first, name=name) for name in names))
 
     def chosen(*only):
-        return [names.index(c.name) for c in grid._chosen(several, only)]
+        return [names.index(c.name) for c in cut(several, only).comparisons]
 
     assert chosen() == [0, 1, 2]
     assert chosen("loss=npo") == [0, 1]
@@ -117,9 +159,15 @@ def test_comparisons_are_chosen_by_whole_parts_of_their_names(plan):
         chosen("loss=np")
 
 
-def test_a_plan_can_be_cut_to_some_seeds(plan):
-    (comparison,) = with_seeds(plan, [1]).comparisons
-    assert {r.seed for r in comparison.runs} == {1}
+def test_seeds_can_be_run_one_after_the_other_into_one_table(tmp_path, plan):
+    run_plan(plan, tmp_path / "out", say=print, bar=bar, seeds=[1])
+    said = []
+    tables = run_plan(plan, tmp_path / "out", say=said.append, bar=bar, only=["loss=npo"], seeds=[0])
+    assert said[0] == "2 runs, 0 of them done before."
+    assert {c.seed for c in tables.cells} == {0, 1}
+    assert {c.seeds for c in tables.claims["loss=npo"]} == {(0, 1)}
+    with pytest.raises(InputError, match="no seed 2; it has 0, 1"):
+        run_plan(plan, tmp_path / "out", say=print, bar=bar, seeds=[2])
 
 
 def test_cells_are_means_with_deviations_over_seeds(tmp_path):
