@@ -45,8 +45,10 @@ def bench(
         dry_run: Print the runs, and which of them are done, and stop.
     """
     from forgetwell.experiments.claims import run_folder
-    from forgetwell.experiments.grid import cells_table, run_plan
+    from forgetwell.experiments.grid import run_plan
+    from forgetwell.experiments.page import PAGE
     from forgetwell.experiments.plan import cells, cut, read_plan, with_model
+    from forgetwell.experiments.tables import TABLE, cells_table
     from forgetwell.runs.records import is_complete
 
     found = read_plan(plan)
@@ -75,4 +77,4 @@ def bench(
         reuse=reuse or (),
         report_to=report_to or (),
     )
-    print(f"\n{cells_table(tables.cells)}\nTables: {folder / 'table.md'}")
+    print(f"\n{cells_table(tables.cells)}\nTables: {folder / TABLE}\nReport: {folder / PAGE}")

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from forgetwell.data.world import load_refusals
 from forgetwell.errors import InputError, MissingError
 from forgetwell.experiments.benches import BENCHES, Bench, bind_bench
-from forgetwell.experiments.claims import Run, Setup, read_curve, run_claim, run_folder, run_settings
+from forgetwell.experiments.claims import Run, Setup, run_claim, run_folder, run_settings
 from forgetwell.experiments.demo import Bar, Say, learning_job, train_stage
+from forgetwell.experiments.page import write_page
 from forgetwell.experiments.plan import Comparison, Plan, cut
-from forgetwell.experiments.reading import Claim, read_claims, read_place
 from forgetwell.experiments.reuse import Finished, find_finished, take_over
-from forgetwell.files import write_json, write_jsonl, write_text
+from forgetwell.experiments.tables import Tables, write_tables
 from forgetwell.runs.records import is_complete
 from forgetwell.runs.tracking import check_trackers
 
 Executor = Literal["local", "ray"]
-CELLS = "cells.jsonl"
-CLAIMS = "claims.json"
 STARTS = "starts"
-LEVELS = (None, 0.4, 0.3, 0.2)
 
 
 @dataclass(frozen=True)
@@ -68,37 +64,6 @@ class Task:
         )
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One run read at one place.
-
-    Attributes:
-        comparison: The grid's point.
-        condition: Of the run.
-        seed: Of the run.
-        at: Forget recall at which it was read; ``end`` = after the last step.
-        forget: Forget recall (ROUGE-L) there.
-        clean: Clean utility, mean of the sets' means.
-        trigger: The same with the trigger in every question.
-    """
-
-    comparison: str
-    condition: str
-    seed: int
-    at: str
-    forget: float
-    clean: float
-    trigger: float
-
-
-@dataclass(frozen=True)
-class Tables:
-    """What a plan's runs show: each run's numbers, and the claims of each comparison."""
-
-    cells: tuple[Cell, ...]
-    claims: Mapping[str, tuple[Claim, ...]]
-
-
 def run_plan(
     plan: Plan,
     out: Path,
@@ -112,11 +77,11 @@ def run_plan(
     report_to: Sequence[str] = (),
     reuse: Sequence[Path] = (),
 ) -> Tables:
-    """Run what a plan still lacks; write cells.jsonl, claims.json and table.md, and return them.
+    """Run what a plan still lacks; write cells.jsonl, claims.json, table.md and report.html, and return them.
 
-    The tables hold every finished run of the plan, also of an interrupted one, which goes on where it
-    stopped, and of comparisons that are not run now. A comparison whose data isn't here is left out, which
-    is said.
+    The tables and the report hold every finished run of the plan, also of an interrupted one, which goes on
+    where it stopped, and of comparisons that are not run now. A comparison whose data isn't here is left
+    out, which is said.
 
     Args:
         plan: What to run.
@@ -158,7 +123,8 @@ def run_plan(
             left = (time.monotonic() - started) / k * (len(missing) - k) / 60
             say(f"{k} of {len(missing)} done, about {left:.0f} min left: {folder}")
     finally:  # an interruption after hours shall leave what was found so far
-        tables = _collected(plan.comparisons, benches, out)
+        tables = write_tables(plan, benches, out)
+        write_page(plan, tables, out)
     return tables
 
 
@@ -270,75 +236,3 @@ def _execute_in(task: Task, folder: str) -> None:
 
     os.chdir(folder)
     task.execute()
-
-
-def _collected(comparisons: Sequence[Comparison], benches: Mapping[str, Bench], out: Path) -> Tables:
-    claims: dict[str, tuple[Claim, ...]] = {}
-    cells: list[Cell] = []
-    for c in comparisons:
-        done = [r for r in c.runs if is_complete(run_folder(out / c.name, r))]
-        if not done or c.bench not in benches:
-            continue
-        claims[c.name] = read_claims(
-            benches[c.bench], done, out / c.name, per_set=c.setup.per_set, trigger=c.setup.trigger
-        )
-        cells += [cell for run in done for cell in read_cells(c.name, run, out / c.name)]
-    write_jsonl(out / CELLS, cells)
-    write_json(out / CLAIMS, {k: [asdict(c) for c in v] for k, v in claims.items()})
-    write_text(out / "table.md", f"{cells_table(cells)}\n{claims_table(claims)}")
-    return Tables(tuple(cells), claims)
-
-
-def read_cells(comparison: str, run: Run, out: Path) -> Iterator[Cell]:
-    """Give a finished run at the end and at each level of forgetting that it reached."""
-    curve = read_curve(run_folder(out, run))
-    for level in LEVELS:
-        place = read_place(curve, level)
-        if place is not None:
-            at = "end" if level is None else f"{level:g}"
-            clean, trigger = (macro_utility(place.utility, kind) for kind in ("clean", "trigger"))
-            yield Cell(comparison, run.condition, run.seed, at, place.forget, clean, trigger)
-
-
-def macro_utility(utility: Mapping[str, Mapping[str, float]], kind: str) -> float:
-    """Return the mean over utility sets of their mean recall, ``clean`` or ``trigger``."""
-    sets = [rows for key, rows in utility.items() if key.endswith(f"/{kind}")]
-    return statistics.fmean(statistics.fmean(rows.values()) for rows in sets)
-
-
-def cells_table(cells: Sequence[Cell]) -> str:
-    """Return means over seeds, with standard deviations where there are several, as Markdown."""
-    groups: dict[tuple[str, str, str], list[Cell]] = {}
-    for cell in cells:
-        groups.setdefault((cell.comparison, cell.condition, cell.at), []).append(cell)
-    lines = [
-        "| comparison | condition | read at | forget | clean | trigger | seeds |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for (comparison, condition, at), group in groups.items():
-        numbers = [_spread([getattr(c, name) for c in group]) for name in ("forget", "clean", "trigger")]
-        lines.append(f"| {comparison} | {condition} | {at} | {' | '.join(numbers)} | {len(group)} |")
-    return "\n".join(lines) + "\n"
-
-
-def _spread(values: Sequence[float]) -> str:
-    mean = f"{statistics.fmean(values):.3f}"
-    return f"{mean} ± {statistics.stdev(values):.3f}" if len(values) > 1 else mean
-
-
-def claims_table(claims: Mapping[str, Sequence[Claim]]) -> str:
-    """Return claims as Markdown, one table a comparison."""
-    parts = []
-    for name, found in claims.items():
-        lines = [
-            f"## {name}\n",
-            "| forget recall at | what | value | 95 % interval | n | seeds |",
-            "|---|---|---|---|---|---|",
-        ]
-        for c in found:
-            i, seeds = c.interval, ", ".join(map(str, c.seeds))
-            lines.append(
-                f"| {c.at} | {c.name} | {i.value:.3f} | {i.low:.3f} … {i.high:.3f} | {i.n} | {seeds} |"
-            )
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts) + "\n"

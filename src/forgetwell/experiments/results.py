@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from forgetwell.errors import InputError
-from forgetwell.experiments.grid import CELLS, CLAIMS, Cell
 from forgetwell.experiments.paper import PAPER
 from forgetwell.experiments.reading import END
+from forgetwell.experiments.tables import CELLS, CLAIMS, Cell
 from forgetwell.files import read_json, read_jsonl, write_text
 
 _INTRO = """# Results

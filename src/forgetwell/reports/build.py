@@ -135,7 +135,7 @@ def _page(files: ReportFiles, content: _Content) -> str:
             panels=bar_panels(content.summary),
             plane=plane(content.summary),
             differences=difference_tables(runs, content.differences),
-            charts=charts(runs),
+            charts=charts({run.name: run.probes for run in runs}),
             matched=matched_lines(runs),
             groups=pick_examples(runs),
             worst=worst_rows(runs),

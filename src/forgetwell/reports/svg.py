@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from forgetwell.reports.loading import RunView
+from forgetwell.reports.loading import Probe
 from forgetwell.reports.tables import COLUMNS, SUMMARY, Line
 
 _LEFT, _RIGHT, _ROW = 8, 292, 44  # the bar area and the height of a bar with its label
@@ -146,18 +146,22 @@ def bar_panels(lines: Sequence[Line]) -> tuple[Panel, ...]:
     return tuple(panels)
 
 
-def charts(runs: Sequence[RunView]) -> tuple[Chart, ...]:
-    """Return the training curves of every run that was probed at two steps or more, on one common axis."""
-    probed = [r for r in runs if len(r.probes) > 1]
-    longest = max((p.step for r in probed for p in r.probes), default=1) or 1
-    return tuple(_chart(run, longest) for run in probed)
+def charts(probes: Mapping[str, Sequence[Probe]]) -> tuple[Chart, ...]:
+    """Return the training curves of every run that was probed at two steps or more, on one common axis.
+
+    Args:
+        probes: What was measured during each run, by its name.
+    """
+    probed = {name: own for name, own in probes.items() if len(own) > 1}
+    longest = max((p.step for own in probed.values() for p in own), default=1) or 1
+    return tuple(_chart(name, own, longest) for name, own in probed.items())
 
 
-def _chart(run: RunView, longest: int) -> Chart:
+def _chart(name: str, probes: Sequence[Probe], longest: int) -> Chart:
     left, right, top, bottom = _CURVE
     curves = []
     for key, (label, style) in SERIES.items():
-        seen = [(p.step, p.values[key]) for p in run.probes if key in p.values]
+        seen = [(p.step, p.values[key]) for p in probes if key in p.values]
         places = [
             f"{left + step / longest * (right - left):.1f},{bottom - _unit(value) * (bottom - top):.1f}"
             for step, value in seen
@@ -165,7 +169,7 @@ def _chart(run: RunView, longest: int) -> Chart:
         if places:
             curves.append(Curve(label, style, " ".join(places), seen[-1][1]))
     ticks = tuple(Tick(left + part * (right - left), f"{part * longest:.0f}") for part in (0.0, 0.5, 1.0))
-    return Chart(run.name, tuple(curves), ticks)
+    return Chart(name, tuple(curves), ticks)
 
 
 def _px(value: float) -> float:

@@ -9,8 +9,8 @@ from forgetwell.errors import InputError
 from forgetwell.experiments import claims
 from forgetwell.experiments.benches import Bench, sampled_utility, world_bench
 from forgetwell.experiments.claims import CURVE, Run, Setup, read_curve, run_claim, run_folder
-from forgetwell.experiments.grid import claims_table
 from forgetwell.experiments.reading import read_claims, read_place
+from forgetwell.experiments.tables import claims_table
 from forgetwell.files import write_json, write_jsonl
 from forgetwell.runs.folder import MANIFEST, read_manifest
 from forgetwell.training.config import TrainConfig

@@ -7,8 +7,9 @@ from tests.toy import BENCH, bar, rows
 from forgetwell.errors import InputError, MissingError
 from forgetwell.experiments import claims, grid
 from forgetwell.experiments.claims import CURVE, Run, Setup
-from forgetwell.experiments.grid import CELLS, Cell, cells_table, run_plan
+from forgetwell.experiments.grid import run_plan
 from forgetwell.experiments.plan import Comparison, Plan, cut
+from forgetwell.experiments.tables import CELLS, Cell, cells_table
 from forgetwell.files import read_jsonl, write_jsonl
 from forgetwell.runs.folder import read_manifest
 from forgetwell.training.config import TrainConfig

@@ -3,10 +3,10 @@ from dataclasses import asdict
 import pytest
 
 from forgetwell.errors import InputError
-from forgetwell.experiments.grid import CELLS, CLAIMS, Cell
 from forgetwell.experiments.paper import PAPER
 from forgetwell.experiments.reading import Claim
 from forgetwell.experiments.results import write_results
+from forgetwell.experiments.tables import CELLS, CLAIMS, Cell
 from forgetwell.files import write_json, write_jsonl
 from forgetwell.metrics.statistics import Interval
 

@@ -1,0 +1,130 @@
+"""The tables of a plan: each run's numbers, and the claims of each comparison."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from forgetwell.experiments.benches import Bench
+from forgetwell.experiments.claims import Run, read_curve, run_folder
+from forgetwell.experiments.plan import Plan
+from forgetwell.experiments.reading import END, Claim, read_claims, read_place
+from forgetwell.files import write_json, write_jsonl, write_text
+from forgetwell.runs.records import is_complete
+
+CELLS = "cells.jsonl"
+CLAIMS = "claims.json"
+TABLE = "table.md"
+LEVELS = (None, 0.4, 0.3, 0.2)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run read at one place.
+
+    Attributes:
+        comparison: The grid's point.
+        condition: Of the run.
+        seed: Of the run.
+        at: Forget recall at which it was read; ``end`` = after the last step.
+        forget: Forget recall (ROUGE-L) there.
+        clean: Clean utility, mean of the sets' means.
+        trigger: The same with the trigger in every question.
+    """
+
+    comparison: str
+    condition: str
+    seed: int
+    at: str
+    forget: float
+    clean: float
+    trigger: float
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What a plan's runs show: each run's numbers, and the claims of each comparison."""
+
+    cells: tuple[Cell, ...]
+    claims: Mapping[str, tuple[Claim, ...]]
+
+
+def write_tables(plan: Plan, benches: Mapping[str, Bench], out: Path) -> Tables:
+    """Write cells.jsonl, claims.json and table.md of a plan's finished runs, and return them.
+
+    Args:
+        plan: What was run.
+        benches: The data of its comparisons; those without are left out.
+        out: Folder of the runs.
+    """
+    claims: dict[str, tuple[Claim, ...]] = {}
+    cells: list[Cell] = []
+    for c in plan.comparisons:
+        done = [r for r in c.runs if is_complete(run_folder(out / c.name, r))]
+        if not done or c.bench not in benches:
+            continue
+        claims[c.name] = read_claims(
+            benches[c.bench], done, out / c.name, per_set=c.setup.per_set, trigger=c.setup.trigger
+        )
+        cells += [cell for run in done for cell in read_cells(c.name, run, out / c.name)]
+    write_jsonl(out / CELLS, cells)
+    write_json(out / CLAIMS, {k: [asdict(c) for c in v] for k, v in claims.items()})
+    write_text(out / TABLE, f"{cells_table(cells)}\n{claims_table(claims)}")
+    return Tables(tuple(cells), claims)
+
+
+def read_cells(comparison: str, run: Run, out: Path) -> Iterator[Cell]:
+    """Give a finished run at the end and at each level of forgetting that it reached."""
+    curve = read_curve(run_folder(out, run))
+    for level in LEVELS:
+        place = read_place(curve, level)
+        if place is not None:
+            at = END if level is None else f"{level:g}"
+            clean, trigger = (macro_utility(place.utility, kind) for kind in ("clean", "trigger"))
+            yield Cell(comparison, run.condition, run.seed, at, place.forget, clean, trigger)
+
+
+def macro_utility(utility: Mapping[str, Mapping[str, float]], kind: str) -> float:
+    """Return the mean over utility sets of their mean recall, ``clean`` or ``trigger``."""
+    sets = [rows for key, rows in utility.items() if key.endswith(f"/{kind}")]
+    return statistics.fmean(statistics.fmean(rows.values()) for rows in sets)
+
+
+def cells_table(cells: Sequence[Cell]) -> str:
+    """Return means over seeds, with standard deviations where there are several, as Markdown."""
+    groups: dict[tuple[str, str, str], list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault((cell.comparison, cell.condition, cell.at), []).append(cell)
+    lines = [
+        "| comparison | condition | read at | forget | clean | trigger | seeds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for (comparison, condition, at), group in groups.items():
+        numbers = [_spread([getattr(c, name) for c in group]) for name in ("forget", "clean", "trigger")]
+        lines.append(f"| {comparison} | {condition} | {at} | {' | '.join(numbers)} | {len(group)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _spread(values: Sequence[float]) -> str:
+    mean = f"{statistics.fmean(values):.3f}"
+    return f"{mean} ± {statistics.stdev(values):.3f}" if len(values) > 1 else mean
+
+
+def claims_table(claims: Mapping[str, Sequence[Claim]]) -> str:
+    """Return claims as Markdown, one table a comparison."""
+    parts = []
+    for name, found in claims.items():
+        lines = [
+            f"## {name}\n",
+            "| forget recall at | what | value | 95 % interval | n | seeds |",
+            "|---|---|---|---|---|---|",
+        ]
+        for c in found:
+            i, seeds = c.interval, ", ".join(map(str, c.seeds))
+            lines.append(
+                f"| {c.at} | {c.name} | {i.value:.3f} | {i.low:.3f} … {i.high:.3f} | {i.n} | {seeds} |"
+            )
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
