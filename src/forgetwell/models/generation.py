@@ -135,6 +135,8 @@ def _read_prompts(
     """
     from transformers import DynamicCache
 
+    from forgetwell.models.cache import roomy_cache
+
     trie = pack([Encoded(p, len(p)) for p in prompts]).to(device)
     cache = DynamicCache()
     states = decoder.body(trie.ids, trie.positions, trie.mask, cache).flatten(0, 1)[trie.last]
@@ -142,7 +144,7 @@ def _read_prompts(
     paths = [seen.nonzero().flatten() for seen in trie.mask[trees, ends]]
     places = pad_sequence(paths, batch_first=True, padding_value=-1, padding_side="left")
     own = [(_rows(part.keys, trees, places), _rows(part.values, trees, places)) for part in cache.layers]
-    return states, DynamicCache(own), places >= 0
+    return states, roomy_cache(own), places >= 0
 
 
 def _rows(states: Tensor, trees: Tensor, places: Tensor) -> Tensor:

@@ -16,6 +16,8 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 from torch.nn.functional import pad
 
+from forgetwell.models.decoding import attend_once
+
 NAME = "forgetwell_windows"
 LENGTH = 64
 MOST = 256  # nodes that a window meets; with more, probabilities take more memory than they save time
@@ -92,14 +94,20 @@ def windowed_attention(
 ) -> tuple[Tensor, None]:
     """Attend in the windows that come with the mask (as `windows`), else as transformers' "sdpa" does.
 
+    Single queries of a decoding step are attended to by `attend_once`.
+
     Its shapes are those of transformers' attention functions: query (P, H, T, d), key and value (P, K, T, d),
     result (P, T, H, d).
     """
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     windows: Windows | None = getattr(attention_mask, "windows", None)
+    plain = not options.get("dropout") and all(options.get(k) is None for k in ("position_bias", "softcap"))
+    if attention_mask is not None and plain and _is_one_query(query, attention_mask):
+        scale = options.get("scaling") or query.shape[-1] ** -0.5
+        return attend_once(query, key, value, attention_mask, scale), None
     unlike = query.shape[2] != key.shape[2] or key.shape[3] != value.shape[3]
-    if windows is None or unlike or options.get("position_bias") is not None or options.get("dropout"):
+    if windows is None or unlike or not plain:
         dense: tuple[Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, **options
         )
@@ -111,6 +119,12 @@ def windowed_attention(
         inputs = (query * scale).to(compute), key.to(compute), value.to(compute)
         attended: Tensor = _Windowed.apply(*inputs, windows)  # type: ignore[no-untyped-call] # torch
     return attended.transpose(1, 2).contiguous(), None
+
+
+def _is_one_query(query: Tensor, mask: Tensor) -> bool:
+    """Say whether every row asks for one token, as in decoding on the CPU."""
+    one = query.shape[2] == 1 and mask.shape[:3] == (query.shape[0], 1, 1)
+    return one and query.device.type == "cpu" and mask.is_floating_point() and not torch.is_grad_enabled()
 
 
 def use_windows(network: Any) -> None:  # noqa: ANN401 - any causal LM
