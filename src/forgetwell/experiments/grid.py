@@ -101,6 +101,7 @@ def run_plan(
         UnknownName: There is no such tracker.
         InputError: A comparison or seed does not exist, a run of other settings is in the way, or Ray is
             missing.
+        MissingError: A folder of `reuse` isn't there.
 
     Source: arXiv 2506.00359, section 5; see `read_claims` for what is ours.
     """

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from forgetwell.errors import MissingError
 from forgetwell.files import digest, read_json, write_json
 from forgetwell.runs.folder import MANIFEST, STARTED, read_manifest
 
@@ -24,9 +25,15 @@ class Finished:
 
 
 def find_finished(folders: Sequence[Path]) -> Finished:
-    """Return all finished runs in some folders, or that these are."""
+    """Return all finished runs in some folders, or that these are.
+
+    Raises:
+        MissingError: A folder isn't there.
+    """
     found: dict[str, Path] = {}
     for folder in folders:
+        if not folder.is_dir():
+            raise MissingError(f"There is no folder {folder} to take runs from. Check --reuse.")
         for manifest in sorted(folder.rglob(MANIFEST)):
             if (manifest.parent / STARTED).is_file():
                 found.setdefault(_key(read_json(manifest.parent / STARTED)), manifest.parent)

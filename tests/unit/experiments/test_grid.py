@@ -70,9 +70,11 @@ def test_what_was_learned_elsewhere_is_not_learned_again(tmp_path, plan, monkeyp
     plan = replace(plan, comparisons=(replace(comparison, runs=comparison.runs[:1]),))
     run_plan(plan, tmp_path / "first", say=print, bar=bar)
     known, said = tmp_path / "first" / "known toy tiny", []
-    run_plan(plan, tmp_path / "second", say=said.append, bar=bar, reuse=(tmp_path / "none", known))
+    run_plan(plan, tmp_path / "second", say=said.append, bar=bar, reuse=(known,))
     assert f"     reused {known}" in said
     assert not (tmp_path / "second" / known.name).exists()
+    with pytest.raises(MissingError, match="no folder .*none"):
+        run_plan(plan, tmp_path / "third", say=said.append, bar=bar, reuse=(tmp_path / "none",))
 
 
 def test_runs_of_other_plans_are_taken_over_whatever_their_part_there(tmp_path, plan, monkeypatch):
