@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -65,7 +66,6 @@ class _Pack:
     ids: list[int]
     depth: list[int]
     ancestors: list[list[int]]
-    previous: tuple[int, ...] = ()
     path: tuple[int, ...] = ()
 
     def add(self, row: tuple[int, ...], shared: int) -> tuple[int, ...]:
@@ -75,7 +75,7 @@ class _Pack:
             self.ids.append(row[depth])
             self.depth.append(depth)
             self.ancestors.append(list(nodes))
-        self.previous, self.path = row, tuple(nodes)
+        self.path = tuple(nodes)
         return self.path
 
 
@@ -83,28 +83,66 @@ def pack(rows: Sequence[Encoded], *, limit: int = PACK_TOKENS) -> Packed:
     """Merge rows into tries of at most `limit` tokens each; more where long rows share most of themselves.
 
     A trie with a row of more than `SHORT` tokens has at most `PACK_TOKENS` even where the limit is higher.
+    Tries are about equally large, since all are padded to the largest.
     """
+    order = sorted(range(len(rows)), key=lambda i: rows[i].ids)
+    shared = [0, *(shared_prefix(rows[a].ids, rows[b].ids) for a, b in pairwise(order))]
     packs: list[_Pack] = []
     places: list[tuple[int, tuple[int, ...]]] = [(0, ())] * len(rows)
-    for index in sorted(range(len(rows)), key=lambda i: rows[i].ids):
-        ids = rows[index].ids
-        shared = shared_prefix(packs[-1].previous, ids) if packs else 0
-        if not packs or not _fits(packs[-1], len(ids), shared, limit):
-            packs.append(_Pack([], [], []))
-            shared = 0
-        places[index] = (len(packs) - 1, packs[-1].add(ids, shared))
+    for part in _divided([len(rows[i].ids) for i in order], shared, limit):
+        packs.append(_Pack([], [], []))
+        for place in part.places:
+            begun = shared[place] if packs[-1].ids else 0
+            places[order[place]] = (len(packs) - 1, packs[-1].add(rows[order[place]].ids, begun))
     return _tensors(rows, packs, places)
 
 
-def _fits(trie: _Pack, row: int, shared: int, limit: int) -> bool:
+@dataclass(frozen=True)
+class _Part:
+    """Places of sorted rows that go into one trie, and its tokens."""
+
+    places: range
+    size: int
+
+
+def _divided(lengths: Sequence[int], shared: Sequence[int], limit: int) -> list[_Part]:
+    """Divide sorted rows into tries so that few tokens are computed, those that fill up the smaller included.
+
+    Filled to the limit one after the other, 1,100 tokens would be a trie of 1,000 and one of 100 that is
+    padded to as many. So lower limits are tried, down to even shares.
+    """
+    full = _cut(lengths, shared, limit)
+    even = -(-sum(part.size for part in full) // max(1, len(full)))
+    lower = [
+        _cut(lengths, shared, size) for size in (even, even + even // 8, even + even // 4) if size < limit
+    ]
+    return min([full, *lower], key=lambda parts: len(parts) * max((p.size for p in parts), default=0))
+
+
+def _cut(lengths: Sequence[int], shared: Sequence[int], limit: int) -> list[_Part]:
+    """Fill tries one after the other."""
+    parts: list[_Part] = []
+    longest = 0
+    for place, (row, known) in enumerate(zip(lengths, shared, strict=True)):
+        longest = max(longest, row)
+        if parts and _fits(parts[-1].size, longest, row, known, limit):
+            last = parts[-1]
+            parts[-1] = _Part(range(last.places.start, place + 1), last.size + row - known)
+        else:
+            longest = row
+            parts.append(_Part(range(place, place + 1), row))
+    return parts
+
+
+def _fits(held: int, longest: int, row: int, shared: int, limit: int) -> bool:
     """Say whether a trie may take a row of so many tokens, some of which it shares with it.
 
     Beyond the limit attention to other rows' tokens costs more than it saves, unless most of a long row is
     there already, as with solved examples before every question.
     """
-    size = len(trie.ids) + row - shared
-    short = max(row, max(trie.depth) + 1) <= SHORT
-    return size <= (limit if short else min(limit, PACK_TOKENS)) or (2 * shared >= row and size <= 3 * row)
+    size = held + row - shared
+    most = limit if longest <= SHORT else min(limit, PACK_TOKENS)
+    return size <= most or (2 * shared >= row and size <= 3 * row)
 
 
 def pad(rows: Sequence[Encoded]) -> Packed:
