@@ -27,6 +27,7 @@ from forgetwell.runs.records import is_complete
 PAGE = "report.html"
 _RETURNS, _BEYOND, _HONEST = " returns", " beyond control", "'s clean utility, against honest"
 _COLORS = 8
+_ALIKE = 0.05  # difference of forget recall within which runs forgot alike
 _LEAST = 0.05  # shortest axis of effects, where all are 0
 _HALF = 100  # pixels from an effect's zero to the end of its axis
 Found = Mapping[str, Claim]
@@ -53,6 +54,7 @@ class Section:
         place: Where its runs were read, in words.
         seeds: Of the runs that its intervals are of.
         points: What it shows, in sentences.
+        warning: What to beware of, or "".
         lines: A line for each condition.
         effects: Differences with intervals.
         reach: Utility at the end of the effects' axis.
@@ -64,6 +66,7 @@ class Section:
     place: str
     seeds: tuple[int, ...]
     points: tuple[Point, ...]
+    warning: str
     lines: tuple[Line, ...]
     panels: tuple[Panel, ...]
     plane: Plane | None
@@ -113,19 +116,24 @@ def _section(comparison: Comparison, tables: Tables, out: Path) -> Section:
     found = {c.name: c for c in claims if c.at == at}
     curves = _curves(comparison, out)
     colors = {name: k % _COLORS for k, name in enumerate(curves)}
-    lines = tuple(_line(name, colors[name], found, readings, curves[name]) for name in curves)
+    seeds = next((c.seeds for c in found.values()), ())
+    lines = tuple(
+        _line(name, colors[name], found, readings, [c for s, c in own.items() if not seeds or s in seeds])
+        for name, own in curves.items()
+    )
     differences = [c for c in found.values() if _is_difference(c.name)]
     ends = [abs(end) for c in differences for end in (c.interval.low, c.interval.high)]
     reach = max([_LEAST, *ends])
     return Section(
         comparison.name,
         "after the last step" if at == END else f"where forget recall first passes {at}",
-        next((c.seeds for c in found.values()), ()),
+        seeds,
         tuple(_points(found)),
+        _warning(lines),
         lines,
         bar_panels(lines),
         plane(lines) if at == END else None,  # at a level all have forgotten equally much
-        charts({name: _probes(own) for name, own in curves.items()}),
+        charts({name: _probes(list(own.values())) for name, own in curves.items()}),
         tuple(_effect(c, reach) for c in differences),
         reach,
         tuple(_table(readings)),
@@ -143,13 +151,25 @@ def main_place(claims: Sequence[Claim]) -> str:
     return min(levels, key=float, default=END)
 
 
-def _curves(comparison: Comparison, out: Path) -> dict[str, list[Curve]]:
-    """Return the curves of each condition's finished runs, a list with one a seed."""
-    found: dict[str, list[Curve]] = {}
+def _curves(comparison: Comparison, out: Path) -> dict[str, dict[int, Curve]]:
+    """Return the curves of each condition's finished runs by seed."""
+    found: dict[str, dict[int, Curve]] = {}
     for run in comparison.runs:
         if is_complete(run_folder(out, run)):
-            found.setdefault(run.condition, []).append(read_curve(run_folder(out, run)))
+            found.setdefault(run.condition, {})[run.seed] = read_curve(run_folder(out, run))
     return found
+
+
+def _warning(lines: Sequence[Line]) -> str:
+    """Return what to beware of where runs did not forget alike."""
+    forgets = [line.cells[0].value for line in lines if line.cells[0].value is not None]
+    low, high = min(forgets), max(forgets)
+    if high - low <= _ALIKE:
+        return ""
+    return (
+        f"These runs did not forget equally much: {number(low)} to {number(high)} of forget recall is left. "
+        "Whoever forgets less keeps more, so that their utility can't be compared as it stands."
+    )
 
 
 def _line(

@@ -72,6 +72,26 @@ def test_runs_that_did_not_forget_alike_are_read_at_the_end(made):
     assert 'href="#c2"' in page
 
 
+def test_runs_that_forgot_less_are_no_fair_comparison_and_the_page_says_so(made, tmp_path):
+    plan = plan_of("loss=npo")
+    assert "did not forget equally" not in made(plan, ALL, ends=0.5)
+    for run in plan.comparisons[0].runs:
+        if run.condition == "control":
+            make_run(tmp_path / "loss=npo", run, 0.5, ends=0.7)
+    write_page(plan, write_tables(plan, BENCHES, tmp_path), tmp_path)
+    assert "did not forget equally much: 0.50 to 0.70 of forget recall" in (tmp_path / PAGE).read_text()
+
+
+def test_rows_are_counted_of_the_seeds_that_are_read(made, tmp_path):
+    plan = plan_of("loss=npo")
+    made(plan, ALL, ends=0.5)
+    (tmp_path / "loss=npo" / "control-1" / MANIFEST).unlink()
+    write_page(plan, write_tables(plan, BENCHES, tmp_path), tmp_path)
+    page = (tmp_path / PAGE).read_text()
+    assert "Read after the last step; seed 0." in page
+    assert "n 2<" not in page  # one forget row of one seed
+
+
 def test_a_plan_under_way_has_means_and_says_so(made):
     page = made(plan_of("loss=npo"), {"plain": 0.8})
     assert "2 of 8 runs are done" in page
