@@ -60,9 +60,7 @@ def bench(
         for comparison, run in cells(cut(found, only or (), seeds or ())):
             done = "  (done)" if is_complete(run_folder(folder / comparison.name, run)) else ""
             asked = run.attack or "honest"
-            repaired = f"{run.repair} of {', '.join(run.screens) or 'alarms'}, then " if run.repair else ""
-            steps = f"{repaired}{run.objective or run.method}" + (f", then {run.then}" if run.then else "")
-            print(f"{comparison.name:20} {run.condition:10} seed {run.seed}  {asked:18} {steps}{done}")
+            print(f"{comparison.name:20} {run.condition:10} seed {run.seed}  {asked:18} {run.steps}{done}")
         return
     say = partial(print, flush=True)
     tables = run_plan(

@@ -80,6 +80,12 @@ class Run:
     repair: str = ""
     screens: tuple[str, ...] = ()
 
+    @property
+    def steps(self) -> str:
+        """What the provider does, in words."""
+        repaired = f"{self.repair} of {', '.join(self.screens) or 'alarms'}, then " if self.repair else ""
+        return f"{repaired}{self.objective or self.method}" + (f", then {self.then}" if self.then else "")
+
 
 def run_folder(out: Path, run: Run) -> Path:
     """Return where a run of a comparison lies."""

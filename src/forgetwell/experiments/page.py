@@ -13,7 +13,7 @@ from markupsafe import Markup
 from forgetwell.experiments.claims import read_curve, run_folder
 from forgetwell.experiments.plan import Comparison, Plan, cells
 from forgetwell.experiments.reading import END, Claim
-from forgetwell.experiments.tables import CELLS, CLAIMS, TABLE, Tables
+from forgetwell.experiments.tables import CELLS, CLAIMS, TABLE, Tables, grouped, macro_utility
 from forgetwell.experiments.tables import Cell as Reading
 from forgetwell.files import write_text
 from forgetwell.metrics.statistics import Interval
@@ -269,8 +269,7 @@ def _measured(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     values = {f"forget.{MAIN}": statistics.fmean(_mean(r["forget"]) for r in records)}
     if all(r.get("utility") for r in records):
         for kind, key in (("clean", "utility"), ("trigger", "trigger")):
-            rows = [[_mean(v) for k, v in r["utility"].items() if k.endswith(f"/{kind}")] for r in records]
-            values[f"{key}.{MAIN}"] = statistics.fmean(statistics.fmean(own) for own in rows)
+            values[f"{key}.{MAIN}"] = statistics.fmean(macro_utility(r["utility"], kind) for r in records)
     return values
 
 
@@ -279,10 +278,7 @@ def _mean(values: Mapping[str, float]) -> float:
 
 
 def _table(readings: Sequence[Reading]) -> Iterator[tuple[str, str, tuple[float, ...], int]]:
-    groups: dict[tuple[str, str], list[Reading]] = {}
-    for reading in readings:
-        groups.setdefault((reading.condition, reading.at), []).append(reading)
-    for (condition, at), group in groups.items():
+    for (_, condition, at), group in grouped(readings).items():
         means = tuple(statistics.fmean(getattr(r, n) for r in group) for n in ("forget", "clean", "trigger"))
         yield condition, "after the last step" if at == END else f"forget {at}", means, len(group)
 
@@ -290,10 +286,4 @@ def _table(readings: Sequence[Reading]) -> Iterator[tuple[str, str, tuple[float,
 def _settings(comparison: Comparison) -> Iterator[tuple[str, str]]:
     """Give each condition once, with what is done in it."""
     for run in {r.condition: r for r in comparison.runs}.values():
-        parts = [
-            f"attack {run.attack}" if run.attack else "honest request",
-            f"{run.repair} of {', '.join(run.screens) or 'alarms'}" if run.repair else "",
-            run.objective or run.method,
-            f"then {run.then}" if run.then else "",
-        ]
-        yield run.condition, "; ".join(p for p in parts if p)
+        yield run.condition, f"{f'attack {run.attack}' if run.attack else 'honest request'}; {run.steps}"

@@ -92,16 +92,21 @@ def macro_utility(utility: Mapping[str, Mapping[str, float]], kind: str) -> floa
     return statistics.fmean(statistics.fmean(rows.values()) for rows in sets)
 
 
-def cells_table(cells: Sequence[Cell]) -> str:
-    """Return means over seeds, with standard deviations where there are several, as Markdown."""
+def grouped(cells: Sequence[Cell]) -> dict[tuple[str, str, str], list[Cell]]:
+    """Return the cells of all seeds by comparison, condition and place."""
     groups: dict[tuple[str, str, str], list[Cell]] = {}
     for cell in cells:
         groups.setdefault((cell.comparison, cell.condition, cell.at), []).append(cell)
+    return groups
+
+
+def cells_table(cells: Sequence[Cell]) -> str:
+    """Return means over seeds, with standard deviations where there are several, as Markdown."""
     lines = [
         "| comparison | condition | read at | forget | clean | trigger | seeds |",
         "|---|---|---|---|---|---|---|",
     ]
-    for (comparison, condition, at), group in groups.items():
+    for (comparison, condition, at), group in grouped(cells).items():
         numbers = [_spread([getattr(c, name) for c in group]) for name in ("forget", "clean", "trigger")]
         lines.append(f"| {comparison} | {condition} | {at} | {' | '.join(numbers)} | {len(group)} |")
     return "\n".join(lines) + "\n"
