@@ -106,15 +106,14 @@ def run_plan(
     Source: arXiv 2506.00359, section 5; see `read_claims` for what is ours.
     """
     check_trackers(report_to)
-    chosen = cut(plan, only, seeds).comparisons
     benches = _benches(plan.comparisons, say)
+    chosen = [c for c in cut(plan, only, seeds).comparisons if c.bench in benches]
     elsewhere = find_finished(reuse)
-    tasks = [
-        task
-        for c in chosen
-        if c.bench in benches
-        for task in _tasks(c, benches[c.bench], out, elsewhere, say, bar)
-    ]
+    starts = {
+        (bench, model): _start(benches[bench], model, out, elsewhere, say, bar)
+        for bench, model in dict.fromkeys((c.bench, c.model) for c in chosen)
+    }
+    tasks = [t for c in chosen for t in _tasks(c, benches[c.bench], starts[c.bench, c.model], out)]
     _take_over(tasks, elsewhere, say)
     missing = [replace(t, report_to=tuple(report_to)) for t in tasks if not is_complete(t.folder)]
     say(f"{len(tasks)} runs, {len(tasks) - len(missing)} of them done before.")
@@ -140,11 +139,8 @@ def _benches(comparisons: Sequence[Comparison], say: Say) -> dict[str, Bench]:
     return made
 
 
-def _tasks(
-    comparison: Comparison, bench: Bench, out: Path, elsewhere: Finished, say: Say, bar: Bar
-) -> list[Task]:
-    model, folder = comparison.model, out / comparison.name
-    start = _learned(model, bench, out, elsewhere, say, bar) if bench.learn else Path(model)
+def _tasks(comparison: Comparison, bench: Bench, start: Path, out: Path) -> list[Task]:
+    folder = out / comparison.name
     return [Task(bench, comparison.setup, run, start, folder, out / STARTS) for run in comparison.runs]
 
 
@@ -157,8 +153,13 @@ def _take_over(tasks: Sequence[Task], elsewhere: Finished, say: Say) -> None:
             say(f"{task.folder} is {found}.")
 
 
-def _learned(model: str, bench: Bench, out: Path, elsewhere: Finished, say: Say, bar: Bar) -> Path:
-    """Return the run that learned the bench's rows: one that is there, else it is made in `out`."""
+def _start(bench: Bench, model: str, out: Path, elsewhere: Finished, say: Say, bar: Bar) -> Path:
+    """Return the model that runs start from: itself, or the run that learned the bench's rows.
+
+    That run is one that is there, or else it is made in `out`.
+    """
+    if not bench.learn:
+        return Path(model)
     job = learning_job(bench, model)
     known = elsewhere.find(job.settings) or out / f"known {bench.name} {Path(model).name}"
     train_stage(job, known, bar, say)
