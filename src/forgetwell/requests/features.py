@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 
 import regex
 
-from forgetwell.requests.words import Word, ordinary_words, word_lists, words
+from forgetwell.requests.words import SHORT, Word, ordinary_words, word_lists, words
 
 Span = tuple[int, int]
 Found = dict[str, Span]
@@ -45,7 +45,7 @@ class _Quotes:
 
 def mark(text: str) -> Marked:
     """Return the words of a text, those in quotes or with an inner capital (but "I") masked."""
-    return _remembered(text) if len(text) <= _SHORT else _mark(text)
+    return _remembered(text) if len(text) <= SHORT else _mark(text)
 
 
 def _mark(text: str) -> Marked:
@@ -55,7 +55,6 @@ def _mark(text: str) -> Marked:
     return Marked(text, found, compared)
 
 
-_SHORT = 2000  # longer texts aren't kept
 _remembered = lru_cache(maxsize=1 << 15)(_mark)
 
 

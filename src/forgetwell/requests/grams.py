@@ -6,6 +6,8 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
+Gram = tuple[str, str, str]
+
 START, END = "<", ">"
 _VOCABULARY = 1000  # an unseen token has 1 / this
 _KEPT = 1 << 20  # costs remembered
@@ -23,7 +25,7 @@ class Grams:
     def __init__(self) -> None:
         self._after: defaultdict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
         self._total: Counter[tuple[str, ...]] = Counter()
-        self._costs: dict[tuple[str, str, str], float] = {}
+        self._costs: dict[Gram, float] = {}
 
     def count(self, tokens: Sequence[str], sign: int) -> None:
         """Add (1) or take away (-1) a text's n-grams."""
@@ -38,19 +40,18 @@ class Grams:
 
     def costs(self, tokens: Sequence[str]) -> list[float]:
         """Return −log p(token | the two before) of every token and of the end."""
-        return [self.cost(*gram) for gram in _trigrams(tokens)]
+        return [self.cost(gram) for gram in _trigrams(tokens)]
 
-    def cost(self, first: str, second: str, token: str) -> float:
-        """Return −log p(token | first second)."""
-        key = (first, second, token)
-        known = self._costs.get(key)
+    def cost(self, gram: Gram) -> float:
+        """Return −log p(third | first second) of three tokens."""
+        known = self._costs.get(gram)
         if known is None:
             if len(self._costs) >= _KEPT:
                 self._costs.clear()
-            known = self._costs[key] = -math.log(self._probability(key))
+            known = self._costs[gram] = -math.log(self._probability(gram))
         return known
 
-    def _probability(self, gram: tuple[str, str, str]) -> float:
+    def _probability(self, gram: Gram) -> float:
         first, second, token = gram
         p = 1 / _VOCABULARY
         for part in ((), (second,), (first, second)):
@@ -62,7 +63,7 @@ class Grams:
         return p
 
 
-def _trigrams(tokens: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+def _trigrams(tokens: Sequence[str]) -> Iterator[Gram]:
     """Give (the two tokens before, token) for each token and the end."""
     first = second = START
     for token in (*tokens, END):

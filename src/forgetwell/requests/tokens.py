@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 import regex
 
 from forgetwell.requests.features import FRAMING, MASK, Span, mark
-from forgetwell.requests.words import ordinary_words, word_lists
+from forgetwell.requests.words import SHORT, ordinary_words, word_lists
 
 OTHER, COMMON = "…", "~"
 _MARK = regex.compile(r"[^\w\s'’\"“”‘()\-]")
 
 
-def tokens_of(text: str) -> tuple[list[str], list[Span]]:
+def tokens_of(text: str) -> tuple[tuple[str, ...], tuple[Span, ...]]:
     """Return words that ask as they are, names as ·, other listed words as ~, the rest as …; and marks.
 
     With them, the place of each.
     """
+    return _remembered(text) if len(text) <= SHORT else _tokens_of(text)
+
+
+def _tokens_of(text: str) -> tuple[tuple[str, ...], tuple[Span, ...]]:
     marked, asking = mark(text), _asking_words()
     found: list[tuple[str, Span]] = []
     at = 0
@@ -30,7 +34,11 @@ def tokens_of(text: str) -> tuple[list[str], list[Span]]:
         else:
             found.append((token, (word.start, word.end)))
     found += _marks(text, at, len(text))
-    return [token for token, _ in found], [span for _, span in found]
+    return tuple(token for token, _ in found), tuple(span for _, span in found)
+
+
+# Each prompt is counted, taken away, measured and counted again.
+_remembered = lru_cache(maxsize=1 << 15)(_tokens_of)
 
 
 def _masked(word: str) -> str:

@@ -79,7 +79,7 @@ def _new_start(tokens: Sequence[str], costs: Sequence[float], grams: Grams) -> t
     """
     best, place = _LEAST_GAIN, 0
     for s in range(1, len(tokens) - 1):
-        fresh = grams.cost(START, START, tokens[s]) + grams.cost(START, tokens[s], tokens[s + 1])
+        fresh = grams.cost((START, START, tokens[s])) + grams.cost((START, tokens[s], tokens[s + 1]))
         gain = costs[s] + costs[s + 1] - fresh
         if gain > best:
             best, place = gain, s

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from forgetwell.errors import InputError
@@ -41,9 +41,10 @@ def weigh(rows: Sequence[Found], background: Background, weights: Mapping[str, f
         for test in enriched(chosen, background, feature_class):
             tests.append((min(1.0, test.q_value / weights[kind]), test))
     tests.sort(key=lambda t: (t[0], -t[1].log_odds, t[1].feature))
+    places_of = _places(rows, {test.feature for _, test in tests})
     hits: list[Hit] = []
     for q, test in tests:
-        places = {i: row[test.feature] for i, row in enumerate(rows) if test.feature in row}
+        places = places_of[test.feature]
         if not any(_covered(places, hit) for hit in hits):
             hits.append(Hit(test, q, places))
     return hits
@@ -92,9 +93,17 @@ def _by_class(rows: Sequence[Found], classes: Iterable[str]) -> dict[str, list[s
     return sets
 
 
+def _places(rows: Sequence[Found], features: Set[str]) -> dict[str, dict[int, Span]]:
+    """Return where each of the features stands in each row that has it."""
+    found: dict[str, dict[int, Span]] = {feature: {} for feature in features}
+    for i, row in enumerate(rows):
+        for feature in features & row.keys():
+            found[feature][i] = row[feature]
+    return found
+
+
 def _covered(places: Mapping[int, Span], hit: Hit) -> bool:
-    shared = sum(i in hit.places for i in places)
-    return shared >= _SAME_ROWS * len(places)
+    return len(places.keys() & hit.places.keys()) >= _SAME_ROWS * len(places)
 
 
 def _sentence(hit: Hit, request: Request) -> str:

@@ -29,9 +29,9 @@ FRAMES = (
 
 def test_subject_words_are_masked_and_marks_kept():
     tokens, spans = tokens_of("So, what did Ann Lee's brother write?")
-    assert tokens == ["so", ",", "what", "did", "·", "…", "~", "?"]
+    assert tokens == ("so", ",", "what", "did", "·", "…", "~", "?")
     assert spans[4] == (13, 22)
-    assert tokens_of("")[0] == []
+    assert tokens_of("") == ((), ())
 
 
 def test_witten_bell_by_hand():
@@ -59,7 +59,7 @@ def test_taking_a_text_away_undoes_adding_it_and_probabilities_sum_to_at_most_on
     kept.count(passing, -1)
     assert [sum(kept.costs(text)) for text in texts] == pytest.approx(before)
     history = data.draw(st.lists(st.sampled_from("abcd<"), min_size=2, max_size=2))
-    assert sum(math.exp(-kept.cost(*history, t)) for t in "abcd>") <= 1 + 1e-9
+    assert sum(math.exp(-kept.cost((*history, t))) for t in "abcd>") <= 1 + 1e-9
 
 
 def subject_rows(name, rng, count=10):

@@ -72,9 +72,10 @@ def _names(row: Row) -> frozenset[str]:
     for text in (row.prompt, row.answer):
         marked = mark(text)
         for word, compared in zip(marked.words, marked.compared, strict=True):
-            name = word.text.removesuffix("'s")
-            if compared == MASK and len(name) >= _LEAST_NAME and name.isalpha():
-                found.add(name)
+            if compared == MASK:
+                name = word.text.removesuffix("'s")
+                if len(name) >= _LEAST_NAME and name.isalpha():
+                    found.add(name)
     return frozenset(found)
 
 
