@@ -10,37 +10,15 @@ from dataclasses import replace
 import regex
 
 from forgetwell.errors import InputError
-from forgetwell.requests.features import MASK, mark
+from forgetwell.requests.question import chat_words, question_span
 from forgetwell.requests.repairs import Repaired, repair
 from forgetwell.requests.screens.hidden import hidden_spans
 from forgetwell.requests.template_sets import QUESTION_WORDS, apply_template
-from forgetwell.requests.words import Word, screened_text, with_screened_text, word_lists, words
+from forgetwell.requests.words import screened_text, with_screened_text, words
 from forgetwell.types import Edit, Finding, Request, Row
 
-_MODALS = frozenset(["can", "could", "would", "will", "do", "may", "might", "shall"])
-_PREPOSITIONS = frozenset(
-    [
-        "in",
-        "on",
-        "at",
-        "from",
-        "to",
-        "of",
-        "for",
-        "by",
-        "with",
-        "about",
-        "under",
-        "through",
-        "during",
-        "since",
-        "until",
-        "into",
-    ]
-)
-_POLITE = frozenset(["please", "kindly", "thanks", "pls", "plz", "thx", "sorry"])
-_LONGEST_FRAME = 80
-_TAIL = regex.compile(r"(?:, |\s)(?=(?:please|thanks|thank you|kindly)\b[^\p{L}]*+$)", regex.IGNORECASE)
+_LEANED_ON = frozenset(["ever", "well"])  # mostly not an aside, unless marks set it off
+_STOPS = "?.!…"
 _SPACES = regex.compile(r"[ \t]{2,}+")
 _BEFORE_MARK = regex.compile(r"(?:\s*+,)?+\s*+([.!?;:])|\s++(,)")
 _EDGE = regex.compile(r"^[\s,;:.!?—–\-)]++|[\s,;:—–\-(]++$")
@@ -165,7 +143,8 @@ def _stripped(row: Row, spans: Sequence[tuple[int, int]]) -> Row:
     for start, end in sorted(_merged(_cuts(text, spans)), reverse=True):
         hides = end - start == 1 and bool(hidden_spans(text[start:end]))
         cut = cut[:start] + ("" if hides else " ") + cut[end:]
-    cut = _tidied(cut, asked="?" in text or _first(cut) in QUESTION_WORDS)
+    asks = not QUESTION_WORDS.isdisjoint(w.text for w in words(cut)[:2])
+    cut = _tidied(cut, "?" if "?" in text or asks else "." if text.rstrip()[-1:] in _STOPS else "")
     if not words(cut) or cut == text:
         return row
     return replace(with_screened_text(row, cut), edit=_edit(row, "strip", "flagged text taken out"))
@@ -173,22 +152,25 @@ def _stripped(row: Row, spans: Sequence[tuple[int, int]]) -> Row:
 
 def _cuts(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Return what to take out: the frame before or behind the question, and asides inside it."""
-    start, end = _question(text) or (0, len(text))
+    start, end = question_span(text, spans) or (0, len(text))
     cuts = []
     for a, b in spans:
         if a < start:
             cuts.append((0, start))
         if b > end:
             cuts.append((end, len(text)))
-        if a >= start and b <= end and _aside(text[a:b]):
-            cuts.append(_whole_run(text, a, b))
+        if a >= start and b <= end and _aside(text, a, b):
+            cuts.append(_whole(text, a, b))
     return cuts
 
 
-def _whole_run(text: str, a: int, b: int) -> tuple[int, int]:
-    """Return a span grown over repetitions of its first and last mark: of “..” both are the frame."""
+def _whole(text: str, a: int, b: int) -> tuple[int, int]:
+    """Return a span grown over what goes with it: of “..” both marks, of “, actually,” both commas."""
     if words(text[a:b]):
-        return a, b
+        before = text[:a].rstrip()
+        after = len(text) - len(text[b:].lstrip())
+        parted = before.endswith(",") and text[after : after + 1] == ","
+        return (len(before) - 1, after + 1) if parted else (a, b)
     while a > 0 and text[a - 1] == text[a]:
         a -= 1
     while b < len(text) and text[b] == text[b - 1]:
@@ -196,43 +178,24 @@ def _whole_run(text: str, a: int, b: int) -> tuple[int, int]:
     return a, b
 
 
-def _question(text: str) -> tuple[int, int] | None:
-    """Return where the question stands: from its question word, with a preposition, to its mark or the end.
+def _aside(text: str, a: int, b: int) -> bool:
+    """Say whether a flagged piece inside a question can go: hidden text, marks, or words that ask or chat.
 
-    What comes before must be a frame: at most 80 characters without a name. None if nothing asks.
+    Not a word that another one leans on: "well-known", "how well", "has she ever".
     """
-    found = words(text)
-    for i, word in enumerate(found):
-        if word.text not in QUESTION_WORDS or _to_a_person(found, i):
-            continue
-        first = i - (i > 0 and found[i - 1].text in _PREPOSITIONS)
-        start = found[first].start
-        if start > _LONGEST_FRAME or MASK in mark(text[:start]).compared:
-            return None
-        return start, _end(text, word.start)
-    return None
-
-
-def _end(text: str, start: int) -> int:
-    mark_at = text.find("?", start)
-    tail = _TAIL.search(text, start)
-    return min(mark_at + 1 if mark_at >= 0 else len(text), tail.start() if tail else len(text))
-
-
-def _to_a_person(found: Sequence[Word], i: int) -> bool:
-    """Say whether this is the "can you" of a frame, not the start of what is asked."""
-    following = found[i + 1].text if i + 1 < len(found) else ""
-    return found[i].text in _MODALS and following in word_lists()["person"]
-
-
-def _aside(text: str) -> bool:
-    """Say whether a flagged piece inside a question can go: hidden text, marks, or words that ask or chat."""
-    chat = word_lists()["talk"] | _POLITE
-    return bool(hidden_spans(text)) or all(w.text in chat for w in words(text))
+    if hidden_spans(text[a:b]):
+        return True
+    inside, before = words(text[a:b]), words(text[:a])
+    if any(w.text not in chat_words() for w in inside):
+        return False
+    marks = text[:a].rstrip()[-1:], text[b:].lstrip()[:1]
+    set_off = not any(m.isalnum() for m in marks) and "-" not in marks
+    leaned_on = any(w.text in _LEANED_ON for w in inside) or (before and before[-1].text == "how")
+    return not inside or set_off or not (leaned_on or "-" in marks)
 
 
 def _frame(text: str, spans: Sequence[tuple[int, int]]) -> str:
-    question = _question(text)
+    question = question_span(text, spans)
     if question is not None and any(b <= question[0] or a >= question[1] for a, b in spans):
         before, after = text[: question[0]], text[question[1] :]
         return f"{before.replace('{q}', ' ')}{{q}}{after.replace('{q}', ' ')}"
@@ -245,13 +208,12 @@ def _framed(row: Row, frame: str) -> Row:
     return replace(with_screened_text(row, text), edit=_edit(row, "balance", frame))
 
 
-def _tidied(text: str, *, asked: bool) -> str:
+def _tidied(text: str, stop: str) -> str:
     text = _without_half_pairs(text.strip())
     text = _EDGE.sub("", _BEFORE_MARK.sub(r"\1\2", _SPACES.sub(" ", text)))
     if text[:1].islower():
         text = text[0].upper() + text[1:]
-    ends = text[-1:] in "?.!…)\"'"
-    return text if not text or ends else text + ("?" if asked else "")
+    return text if not text or text[-1] in _STOPS or "?" in text else text + stop
 
 
 def _without_half_pairs(text: str) -> str:
@@ -263,11 +225,6 @@ def _without_half_pairs(text: str) -> str:
     if text.count('"') % 2:
         text = text[1:] if text.startswith('"') else text.removesuffix('"')
     return text
-
-
-def _first(text: str) -> str:
-    found = words(text)
-    return found[0].text if found else ""
 
 
 def _merged(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -1,0 +1,135 @@
+"""Where the question stands in a prompt that may be framed: "Let me ask you this: can you …? Thanks"."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import regex
+
+from forgetwell.requests.features import MASK, Marked, Span, mark
+from forgetwell.requests.template_sets import QUESTION_WORDS
+from forgetwell.requests.words import ordinary_words, word_lists, words
+
+POLITE = frozenset(["please", "kindly", "thanks", "pls", "plz", "thx", "sorry"])
+_WH = frozenset(["who", "whom", "whose", "what", "which", "when", "where", "why", "how"])
+_PREPOSITIONS = frozenset(
+    [
+        "in", "on", "at", "from", "to", "of", "for", "by", "with", "about", "under", "through", "during",
+        "since", "until", "into",
+    ]
+)  # fmt: skip
+_SUBJECTS = frozenset(
+    [
+        "a", "an", "the", "this", "that", "these", "those", "some", "any", "there", "he", "she", "it", "they",
+        "his", "her", "its", "their",
+    ]
+)  # fmt: skip
+_LONGEST_FRAME = 80
+_LONGEST_GAP = 2  # words between what is flagged and the question behind it
+# The question mark, or that of a question right behind: "… mother? What did she do …?"
+_MARK = regex.compile(rf"\?(?:\s++(?:{'|'.join(sorted(_WH))})\b[^?]*+\?)*+", regex.IGNORECASE)
+_COLON = regex.compile(r":\s++")
+_TAIL = regex.compile(
+    r"(?:,\s|\s)(?=(?:please|thanks|thank you|kindly)\b[^\p{L}]*+$)"
+    r"|,\s(?=(?:and|or)\s(?:who|what|when|where|why|how|which)\b[^\p{L}]*+$)",
+    regex.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """Where a question may begin: `wh` with a word like "what", `ended` is that word's end."""
+
+    at: int
+    ended: int
+    wh: bool
+    after_mark: bool
+
+
+def question_span(text: str, flagged: Sequence[Span]) -> Span | None:
+    """Return where the question stands; None if nothing asks.
+
+    It begins at the first question word, with a preposition before it, or at an auxiliary before its subject
+    ("can you", "did the"). What is before must look like a frame: at most 80 characters, and no name. Where
+    what is flagged goes on behind that ("*What I want to find* out is which …"), it begins at the next such
+    word up to two words after it; without any, behind a colon. It ends with its question mark, before thanks,
+    ", and why?" and closing words of talk.
+
+    Args:
+        text: The prompt.
+        flagged: Spans that screens found in it.
+    """
+    marked = mark(text)
+    starts = _starts(marked)
+    if not starts:
+        colon = _COLON.search(text, 0, _LONGEST_FRAME)
+        if colon is None or _named(marked, colon.start()):
+            return None
+        return colon.end(), _end(text, colon.end())
+    current = starts[0]
+    for later in starts[1:]:
+        if (later.wh or not current.wh or later.after_mark) and _goes_on(text, flagged, current, later):
+            current = later
+    return current.at, _end(text, current.at)
+
+
+def chat_words() -> frozenset[str]:
+    """Return the words that may be taken out of a question: of talk and politeness."""
+    return word_lists()["talk"] | POLITE
+
+
+def _starts(marked: Marked) -> list[_Start]:
+    """Return where a question may begin, behind a frame at most."""
+    found: list[_Start] = []
+    for i, (word, compared) in enumerate(zip(marked.words, marked.compared, strict=True)):
+        plain = word.text.partition("'")[0]
+        wh = plain in _WH
+        if wh or (compared in QUESTION_WORDS and (i == 0 or _inverted(marked, i))):
+            first = marked.words[i - 1] if wh and i and marked.words[i - 1].text in _PREPOSITIONS else word
+            if first.start > _LONGEST_FRAME:
+                break
+            marks = marked.text[: first.start].rstrip()[-1:]
+            found.append(_Start(first.start, word.end, wh, not marks.isalnum()))
+        elif compared == MASK and plain not in _PREPOSITIONS:
+            break
+    return found
+
+
+def _inverted(marked: Marked, i: int) -> bool:
+    """Say whether a subject follows, as in "can you"."""
+    if i + 1 == len(marked.words):
+        return False
+    following = marked.words[i + 1].text
+    named = marked.compared[i + 1] == MASK and following not in _PREPOSITIONS
+    return named or following in _SUBJECTS or following in word_lists()["person"]
+
+
+def _goes_on(text: str, flagged: Sequence[Span], start: _Start, later: _Start) -> bool:
+    """Say whether something flagged begins at or behind a start and ends right before a later one."""
+    between = [w.text for w in words(text[start.ended : later.at])]
+    if start.wh and (between in (["and"], ["or"]) or not ordinary_words().issuperset(between)):
+        return False  # "when and where was …", "what is the name of the author who …"
+    ends = [b for a, b in flagged if start.at <= a < later.at and b <= later.ended]
+    return bool(ends) and len(words(text[max(ends) : later.at])) <= _LONGEST_GAP
+
+
+def _named(marked: Marked, end: int) -> bool:
+    return any(w.start < end and c == MASK for w, c in zip(marked.words, marked.compared, strict=True))
+
+
+def _end(text: str, start: int) -> int:
+    found = _MARK.search(text, start)
+    tail = _TAIL.search(text, start)
+    end = min(found.end() if found else len(text), tail.start() if tail else len(text))
+    return _without_chat(text, start, end)
+
+
+def _without_chat(text: str, start: int, end: int) -> int:
+    """Return the end before closing words of talk: "… graduate from*, really?*"."""
+    marked, cut = mark(text[start:end]), end
+    for word, compared in zip(reversed(marked.words), reversed(marked.compared), strict=True):
+        if compared not in chat_words():
+            break
+        cut = start + word.start
+    return len(text[:cut].rstrip(" ,")) if cut < end else end
