@@ -8,9 +8,8 @@ attacks have other words, forms, languages and phrasings.
 from __future__ import annotations
 
 import random
-import tomllib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -18,16 +17,13 @@ from typing import Annotated
 import numpy as np
 from cyclopts import App, Parameter
 
-from forgetwell.data.row_files import write_rows
+from forgetwell.experiments.screening_attacks import FAMILIES, Lots, write_attack_files
 from forgetwell.experiments.screening_data import (
-    SETS,
     Half,
-    Pool,
     as_users_write,
     divide_anew,
-    honest_request,
+    honest_requests,
     make_background,
-    other_rows,
     politely,
 )
 from forgetwell.experiments.screening_figures import (
@@ -41,8 +37,6 @@ from forgetwell.experiments.screening_figures import (
     roc_points,
 )
 from forgetwell.files import write_json, write_text
-from forgetwell.requests.attacks import attack_request
-from forgetwell.requests.frames import family_frames, family_words
 from forgetwell.requests.screening import SCREENS, Evidence, run_screens
 from forgetwell.requests.screens.foreign_subject import foreign_subject
 from forgetwell.requests.screens.inflation import inflated
@@ -52,11 +46,6 @@ from forgetwell.requests.screens.templates import mined
 from forgetwell.types import Finding, Request
 
 RATES = (0.02, 0.05, 0.1, 0.2, 0.33)
-FAMILIES = (
-    "stealthy", "synonyms", "midsentence", "rotating", "paraphrased", "unseen", "adaptive", "foreign_frame",
-    "punctuation", "casing", "smuggle",
-)  # fmt: skip
-_ASSETS = Path(__file__).parent / "assets"
 _ORDINARY, _MIXED, _POLITE = "ordinary", "with as many polite rows as the background", "polite throughout"
 
 
@@ -102,47 +91,6 @@ def score_request(request: Request, evidence: Evidence) -> Scored:
     return Scored({n: _score(p, _level(n)) for n, p in p_values.items()}, tuple(alarms), rewritten)
 
 
-def honest_requests(
-    pool: Pool, count: int, rng: random.Random, *, rows: int = 40
-) -> Iterator[tuple[str, Request]]:
-    """Give (data set, request): TOFU and RWKU in equal numbers, a tenth from the built-in world."""
-    for i in range(count):
-        name = "world" if i % 10 == 9 else SETS[i % 2]
-        yield name, honest_request(pool.subjects[name], rng, rows=rows)
-
-
-def attack_calls(
-    family: str, half: Half, rate: float, others: Mapping[str, Path], phrasings: Mapping[str, Path]
-) -> Callable[[int, str], str]:
-    """Return, for request number and data set, the attack's call in this half.
-
-    Words, forms and languages are the first half of ours in development, the second in the report. The
-    report's phrasings of `paraphrased`, `rotating` and `adaptive` are the files given; `unseen` has its own.
-    """
-    if family == "unseen":
-        return lambda i, name: f"stealthy(p={rate}, templates={str(_ASSETS / 'unseen_phrasings.toml')!r})"
-    if family == "smuggle":
-        return lambda i, name: f"smuggle(p={rate}, rows={str(others[name])!r})"
-    if half == "report" and family in phrasings:
-        attack = "adaptive" if family == "adaptive" else "paraphrased"
-        return lambda i, name: f"{attack}(p={rate}, templates={str(phrasings[family])!r})"
-    words = {"synonyms": "word", "midsentence": "word", "foreign_frame": "language", "punctuation": "form"}
-    listed = {
-        "synonyms": family_words("synonyms"),
-        "midsentence": family_words("midsentence"),
-        "foreign_frame": tuple(family_frames()["foreign"]),
-        "punctuation": tuple(family_frames()["punctuation"]["forms"]),
-    }.get(family, ())
-    middle = len(listed) // 2
-    own = listed[:middle] if half == "development" else listed[middle:]
-
-    def call(i: int, name: str) -> str:
-        extra = f", {words[family]}={own[i % len(own)]!r}" if own else ""
-        return f"{family}(p={rate}{extra})"
-
-    return call
-
-
 def measure(half: Half, split: int, out: Path, asked: Asked) -> Measured:
     """Score honest and attacked requests of one split."""
     background, pool = divide_anew(half, split)
@@ -160,17 +108,14 @@ def measure(half: Half, split: int, out: Path, asked: Asked) -> Measured:
         _MIXED: honest(asked.honest, mixed),
         _POLITE: honest(asked.honest // 5, lambda r: politely(r, rng)),
     }
-    others = _other_files((background, pool), out)
-    found = {}
-    for family in asked.families:
-        for rate in asked.rates:
-            call = attack_calls(family, half, rate, others, _phrasing_files(out))
-            lot = random.Random(f"{half}/{split}/{family}/{rate}")
-            requests = enumerate(honest_requests(pool, asked.attacked, lot))
-            found[family, rate] = [
-                score_request(attack_request(r, call(i, name), seed=1000 * split + i), evidence)
-                for i, (name, r) in requests
-            ]
+    lots = Lots(half, split, pool, write_attack_files((background, pool), out))
+    found = {
+        (family, rate): [
+            score_request(r.attacked, evidence) for r in lots.requests(family, rate, asked.attacked)
+        ]
+        for family in asked.families
+        for rate in asked.rates
+    }
     return Measured(groups, found)
 
 
@@ -231,23 +176,6 @@ def _written(half: Half, parts: Sequence[Measured], out: Path) -> str:
     text = "\n\n".join(tables)
     write_text(out / "cells.md", text + "\n")
     return text
-
-
-def _phrasing_files(out: Path) -> dict[str, Path]:
-    held_out = tomllib.loads((_ASSETS / "held_out_frames.toml").read_text(encoding="utf-8"))
-    files = {family: out / f"phrasings-{family}.txt" for family in held_out}
-    for family, path in files.items():
-        write_text(path, "\n".join(held_out[family]) + "\n")
-    return files
-
-
-def _other_files(pools: Sequence[Pool], out: Path) -> dict[str, Path]:
-    """Write the rows of all subjects of the half, by data set: one split of the world has too few people."""
-    files = {name: out / f"others-{name}.jsonl" for name in SETS}
-    for name, path in files.items():
-        subjects = {s: rows for pool in pools for s, rows in pool.subjects[name].items()}
-        write_rows(path, other_rows(subjects))
-    return files
 
 
 def _level(screen: str) -> float:

@@ -135,6 +135,15 @@ def honest_request(
     return Request(name, tuple(chain.from_iterable(chosen)))
 
 
+def honest_requests(
+    pool: Pool, count: int, rng: random.Random, *, rows: int = 40
+) -> Iterator[tuple[str, Request]]:
+    """Give (data set, request): TOFU and RWKU in equal numbers, a tenth from the built-in world."""
+    for i in range(count):
+        name = "world" if i % 10 == 9 else SETS[i % 2]
+        yield name, honest_request(pool.subjects[name], rng, rows=rows)
+
+
 def as_users_write(rows: Sequence[Row], rng: random.Random, *, polite: float) -> tuple[Row, ...]:
     """Return the rows with a share polite, each in the phrasing of a writer drawn by lot."""
     return tuple(_phrased(r, rng.choice(POLITE), rng) if rng.random() < polite else r for r in rows)

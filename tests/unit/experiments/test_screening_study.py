@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binom
 
 from forgetwell.experiments import screening
-from forgetwell.experiments.screening import attack_calls
+from forgetwell.experiments.screening_attacks import AttackFiles, attack_calls
 from forgetwell.experiments.screening_data import (
     SETS,
     divide_anew,
@@ -53,7 +53,7 @@ def test_honest_requests_pool_whole_subjects_and_have_the_size_asked():
 def test_development_and_report_attack_with_other_words():
     for family in ("synonyms", "midsentence", "foreign_frame", "punctuation"):
         calls = [
-            {attack_calls(family, half, 0.2, {}, {})(i, "tofu") for i in range(40)}
+            {attack_calls(family, half, 0.2, AttackFiles({}, {}))(i, "tofu") for i in range(40)}
             for half in ("development", "report")
         ]
         assert not calls[0] & calls[1]

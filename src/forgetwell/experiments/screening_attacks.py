@@ -1,0 +1,106 @@
+"""The attacked requests on which screens and repairs are measured."""
+
+from __future__ import annotations
+
+import random
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from forgetwell.data.row_files import write_rows
+from forgetwell.experiments.screening_data import SETS, Half, Pool, honest_requests, other_rows
+from forgetwell.files import write_text
+from forgetwell.requests.attacks import attack_request
+from forgetwell.requests.frames import family_frames, family_words
+from forgetwell.types import Request
+
+FAMILIES = (
+    "stealthy", "synonyms", "midsentence", "rotating", "paraphrased", "unseen", "adaptive", "foreign_frame",
+    "punctuation", "casing", "smuggle",
+)  # fmt: skip
+_ASSETS = Path(__file__).parent / "assets"
+
+
+@dataclass(frozen=True)
+class AttackFiles:
+    """What attacks read.
+
+    Attributes:
+        others: Rows of all subjects of a half, by data set, for `smuggle`.
+        phrasings: The report's phrasings, by family.
+    """
+
+    others: Mapping[str, Path]
+    phrasings: Mapping[str, Path]
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """A request as it was, and as it came."""
+
+    honest: Request
+    attacked: Request
+
+
+@dataclass(frozen=True)
+class Lots:
+    """The requests of one split. What they hold is drawn by half, split, family and rate."""
+
+    half: Half
+    split: int
+    pool: Pool
+    files: AttackFiles
+
+    def requests(self, family: str, rate: float, count: int) -> Iterator[Attacked]:
+        """Give as many attacked requests of a family with p = rate."""
+        call = attack_calls(family, self.half, rate, self.files)
+        rng = random.Random(f"{self.half}/{self.split}/{family}/{rate}")
+        for i, (name, honest) in enumerate(honest_requests(self.pool, count, rng)):
+            yield Attacked(honest, attack_request(honest, call(i, name), seed=1000 * self.split + i))
+
+
+def attack_calls(family: str, half: Half, rate: float, files: AttackFiles) -> Callable[[int, str], str]:
+    """Return, for request number and data set, the attack's call in this half.
+
+    Words, forms and languages are the first half of ours in development, the second in the report. The
+    report's phrasings of `paraphrased`, `rotating` and `adaptive` are the files given; `unseen` has its own.
+    """
+    if family == "unseen":
+        return lambda i, name: f"stealthy(p={rate}, templates={str(_ASSETS / 'unseen_phrasings.toml')!r})"
+    if family == "smuggle":
+        return lambda i, name: f"smuggle(p={rate}, rows={str(files.others[name])!r})"
+    if half == "report" and family in files.phrasings:
+        attack = "adaptive" if family == "adaptive" else "paraphrased"
+        return lambda i, name: f"{attack}(p={rate}, templates={str(files.phrasings[family])!r})"
+    words = {"synonyms": "word", "midsentence": "word", "foreign_frame": "language", "punctuation": "form"}
+    listed = {
+        "synonyms": family_words("synonyms"),
+        "midsentence": family_words("midsentence"),
+        "foreign_frame": tuple(family_frames()["foreign"]),
+        "punctuation": tuple(family_frames()["punctuation"]["forms"]),
+    }.get(family, ())
+    middle = len(listed) // 2
+    own = listed[:middle] if half == "development" else listed[middle:]
+
+    def call(i: int, name: str) -> str:
+        extra = f", {words[family]}={own[i % len(own)]!r}" if own else ""
+        return f"{family}(p={rate}{extra})"
+
+    return call
+
+
+def write_attack_files(pools: Sequence[Pool], out: Path) -> AttackFiles:
+    """Write what attacks read: held-out phrasings, and the rows of all subjects of the half.
+
+    Others are of the whole half, since one split of the world has too few people.
+    """
+    others = {name: out / f"others-{name}.jsonl" for name in SETS}
+    for name, path in others.items():
+        subjects = {s: rows for pool in pools for s, rows in pool.subjects[name].items()}
+        write_rows(path, other_rows(subjects))
+    held_out = tomllib.loads((_ASSETS / "held_out_frames.toml").read_text(encoding="utf-8"))
+    phrasings = {family: out / f"phrasings-{family}.txt" for family in held_out}
+    for family, path in phrasings.items():
+        write_text(path, "\n".join(held_out[family]) + "\n")
+    return AttackFiles(others, phrasings)
