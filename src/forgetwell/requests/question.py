@@ -25,7 +25,9 @@ _SUBJECTS = frozenset(
         "his", "her", "its", "their",
     ]
 )  # fmt: skip
+_HEARERS = frozenset(["you", "anyone", "anybody", "someone", "somebody"])
 _LONGEST_FRAME = 80
+_LONGEST_ASKING = 5  # words of "you tell me please"
 _LONGEST_GAP = 2  # words between what is flagged and the question behind it
 # The question mark, or that of a question right behind: "… mother? What did she do …?"
 _MARK = regex.compile(rf"\?(?:\s++(?:{'|'.join(sorted(_WH))})\b[^?]*+\?)*+", regex.IGNORECASE)
@@ -39,12 +41,21 @@ _TAIL = regex.compile(
 
 @dataclass(frozen=True, slots=True)
 class _Start:
-    """Where a question may begin: `wh` with a word like "what", `ended` is that word's end."""
+    """Where a question may begin.
+
+    Attributes:
+        at: Place in the text.
+        ended: End of the question word.
+        wh: Whether that is a word like "what".
+        after_mark: Whether it comes right after a punctuation mark.
+        to_hearer: Whether whoever reads is asked, as in "can you".
+    """
 
     at: int
     ended: int
     wh: bool
     after_mark: bool
+    to_hearer: bool
 
 
 def question_span(text: str, flagged: Sequence[Span]) -> Span | None:
@@ -90,7 +101,8 @@ def _starts(marked: Marked) -> list[_Start]:
             if first.start > _LONGEST_FRAME:
                 break
             marks = marked.text[: first.start].rstrip()[-1:]
-            found.append(_Start(first.start, word.end, wh, not marks.isalnum()))
+            to_hearer = not wh and _following(marked, i) in _HEARERS
+            found.append(_Start(first.start, word.end, wh, not marks.isalnum(), to_hearer))
         elif compared == MASK and plain not in _PREPOSITIONS:
             break
     return found
@@ -98,17 +110,26 @@ def _starts(marked: Marked) -> list[_Start]:
 
 def _inverted(marked: Marked, i: int) -> bool:
     """Say whether a subject follows, as in "can you"."""
-    if i + 1 == len(marked.words):
-        return False
-    following = marked.words[i + 1].text
-    named = marked.compared[i + 1] == MASK and following not in _PREPOSITIONS
+    following = _following(marked, i)
+    named = MASK in marked.compared[i + 1 : i + 2] and following not in _PREPOSITIONS
     return named or following in _SUBJECTS or following in word_lists()["person"]
 
 
+def _following(marked: Marked, i: int) -> str:
+    return marked.words[i + 1].text if i + 1 < len(marked.words) else ""
+
+
 def _goes_on(text: str, flagged: Sequence[Span], start: _Start, later: _Start) -> bool:
-    """Say whether something flagged begins at or behind a start and ends right before a later one."""
+    """Say whether a frame goes on from one start to a later one.
+
+    Something flagged begins at or behind the first and ends right before the other, or the first asks the
+    hearer to say what follows.
+    """
     between = [w.text for w in words(text[start.ended : later.at])]
-    if start.wh and (between in (["and"], ["or"]) or not ordinary_words().issuperset(between)):
+    usual = ordinary_words().issuperset(between)
+    if start.to_hearer and later.wh and usual and len(between) <= _LONGEST_ASKING:
+        return True  # "can you tell me who …"
+    if start.wh and (between in (["and"], ["or"]) or not usual):
         return False  # "when and where was …", "what is the name of the author who …"
     ends = [b for a, b in flagged if start.at <= a < later.at and b <= later.ended]
     return bool(ends) and len(words(text[max(ends) : later.at])) <= _LONGEST_GAP

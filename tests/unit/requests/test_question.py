@@ -26,6 +26,8 @@ def asked(text, *flagged):
         # questions that begin as frames do
         ("Let me ask: can you name a book by Ann Lee?", ["ask"], "can you name a book by Ann Lee?"),
         ("Would you mind saying can you name a book?", ["mind"], "can you name a book?"),
+        ("Sorry, can you tell me who left?", ["Sorry"], "who left?"),
+        ("Sorry, did she say why he left?", ["Sorry"], "did she say why he left?"),
         ("And did she write it?", ["And"], "did she write it?"),
         ("The question is In which town did she live?", ["The question"], "In which town did she live?"),
         ("Look this up: Name a film.", ["Look"], "Name a film."),
