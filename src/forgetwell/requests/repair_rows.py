@@ -17,6 +17,7 @@ from forgetwell.requests.template_sets import QUESTION_WORDS, apply_template
 from forgetwell.requests.words import screened_text, with_screened_text, words
 from forgetwell.types import Edit, Finding, Request, Row
 
+_NEAR = 40  # characters
 _LEANED_ON = frozenset(["ever", "well"])  # mostly not an aside, unless marks set it off
 _STOPS = "?.!…"
 _SPACES = regex.compile(r"[ \t]{2,}+")
@@ -139,15 +140,22 @@ def _spans(findings: Sequence[Finding]) -> Mapping[str, list[tuple[int, int]]]:
 
 def _stripped(row: Row, spans: Sequence[tuple[int, int]]) -> Row:
     text = screened_text(row)
-    cut = text
-    for start, end in sorted(_merged(_cuts(text, spans)), reverse=True):
-        hides = end - start == 1 and bool(hidden_spans(text[start:end]))
-        cut = cut[:start] + ("" if hides else " ") + cut[end:]
+    cut = _without(text, _merged(_cuts(text, spans)))
     asks = not QUESTION_WORDS.isdisjoint(w.text for w in words(cut)[:2])
     cut = _tidied(cut, "?" if "?" in text or asks else "." if text.rstrip()[-1:] in _STOPS else "")
     if not words(cut) or cut == text:
         return row
     return replace(with_screened_text(row, cut), edit=_edit(row, "strip", "flagged text taken out"))
+
+
+def _without(text: str, cuts: Sequence[tuple[int, int]]) -> str:
+    """Return the text with a space for each cut, and nothing for a character that hides inside a word."""
+    pieces, at = [], 0
+    for start, end in cuts:
+        hides = end - start == 1 and bool(hidden_spans(text[start:end]))
+        pieces += [text[at:start], "" if hides else " "]
+        at = end
+    return "".join([*pieces, text[at:]])
 
 
 def _cuts(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -167,10 +175,9 @@ def _cuts(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 def _whole(text: str, a: int, b: int) -> tuple[int, int]:
     """Return a span grown over what goes with it: of “..” both marks, of “, actually,” both commas."""
     if words(text[a:b]):
-        before = text[:a].rstrip()
-        after = len(text) - len(text[b:].lstrip())
-        parted = before.endswith(",") and text[after : after + 1] == ","
-        return (len(before) - 1, after + 1) if parted else (a, b)
+        before, after = _around(text, a, b)
+        parted = before.rstrip().endswith(",") and after.lstrip().startswith(",")
+        return (text.rindex(",", 0, a), text.index(",", b) + 1) if parted else (a, b)
     while a > 0 and text[a - 1] == text[a]:
         a -= 1
     while b < len(text) and text[b] == text[b - 1]:
@@ -183,15 +190,22 @@ def _aside(text: str, a: int, b: int) -> bool:
 
     Not a word that another one leans on: "well-known", "how well", "has she ever".
     """
-    if hidden_spans(text[a:b]):
+    inside = words(text[a:b])
+    if hidden_spans(text[a:b]) or not inside:
         return True
-    inside, before = words(text[a:b]), words(text[:a])
     if any(w.text not in chat_words() for w in inside):
         return False
-    marks = text[:a].rstrip()[-1:], text[b:].lstrip()[:1]
-    set_off = not any(m.isalnum() for m in marks) and "-" not in marks
-    leaned_on = any(w.text in _LEANED_ON for w in inside) or (before and before[-1].text == "how")
-    return not inside or set_off or not (leaned_on or "-" in marks)
+    before, after = _around(text, a, b)
+    marks = before.rstrip()[-1:], after.lstrip()[:1]
+    if not any(m.isalnum() or m == "-" for m in marks):
+        return True
+    leaned_on = any(w.text in _LEANED_ON for w in inside) or [w.text for w in words(before)[-1:]] == ["how"]
+    return not leaned_on and "-" not in marks
+
+
+def _around(text: str, a: int, b: int) -> tuple[str, str]:
+    """Return a little of what stands before and behind a span."""
+    return text[max(0, a - _NEAR) : a], text[b : b + _NEAR]
 
 
 def _frame(text: str, spans: Sequence[tuple[int, int]]) -> str:
