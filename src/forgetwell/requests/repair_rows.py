@@ -47,11 +47,11 @@ def drop(request: Request, retain: tuple[Row, ...], findings: tuple[Finding, ...
 def strip(request: Request, retain: tuple[Row, ...], findings: tuple[Finding, ...]) -> Repaired:
     """Take what frames the question out of flagged rows, and keep the question.
 
-    The question runs from its question word (with a preposition) to its question mark. A span flagged before
-    or behind it goes with all that is before or behind it; a span inside it goes only if it is hidden text,
-    punctuation, or words that ask or chat ("please", "actually"). Then the first letter is a capital again
-    and a lost question mark is back. A row of which nothing but marks would be left stays as it is; so does
-    casing, because the names' capitals are lost.
+    Where the question stands, says `forgetwell.requests.question`. A span flagged before or behind it goes
+    with all that is before or behind it; a span inside it goes only if it is hidden text, punctuation, or
+    words that ask or chat ("please", "actually") and that no other word leans on ("well-known"). Then the
+    first letter is a capital again and a lost mark at the end is back. A row of which nothing but marks would
+    be left stays as it is; so does casing, because the names' capitals are lost.
 
     Source: ours; the inverse of 2506.00359, section 3, eq. 4.
     """
