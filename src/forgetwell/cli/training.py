@@ -242,7 +242,8 @@ def unlearn(
         columns: Names of the columns of all files, as prompt=q,answer=a.
         refusals: File with one refusal a line, for idk and dpo; by default our own 100.
         training: How to train.
-        stop_at: Stop rule on the probe, as "forget.rouge_l_recall<=0.3" (also utility. and trigger.).
+        stop_at: Stop rule on the probe, as "forget.rouge_l_recall<=0.3" (also utility. and trigger.). Where
+            it is about to be reached, the probe is asked more often.
         keep_best: Save the best probe's weights: "utility.rouge_l_recall if forget.rouge_l_recall<=0.3";
             by default the last ones.
         probe: Rows to keep that the probe asks, clean and with "please"; by default 8 retain rows.

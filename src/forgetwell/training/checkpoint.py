@@ -14,6 +14,7 @@ from forgetwell.errors import InputError
 from forgetwell.files import atomic_path
 from forgetwell.training.best import Best
 from forgetwell.training.parallel import fill, full
+from forgetwell.training.stopping import Probing
 
 
 def save_checkpoint(
@@ -23,11 +24,12 @@ def save_checkpoint(
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
     duals: Mapping[str, float],
+    probing: Probing,
     best: Best | None = None,
     *,
     first: bool = True,
 ) -> None:
-    """Write weights in training, optimizer, duals, finished steps and best probe, whole or not at all.
+    """Write weights in training, optimizer, duals, finished steps and what probes said, whole or not at all.
 
     Every process must call it; the first one writes. Tensors that are divided among processes are written as
     a whole, so that a run may go on with another number of them.
@@ -38,6 +40,7 @@ def save_checkpoint(
     if not first:
         return
     state = {"key": key, "step": step, "weights": weights, "optimizer": moments, "duals": dict(duals)}
+    state["probing"] = probing.state()
     if best is not None:
         state["best"] = best.state()
     with atomic_path(path) as temporary:
@@ -54,9 +57,10 @@ def load_checkpoint(
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
     duals: dict[str, float],
+    probing: Probing,
     best: Best | None = None,
 ) -> int:
-    """Restore a checkpoint, also into `duals` and `best`; return the number of finished steps (0 if none).
+    """Restore a checkpoint, also into `duals`, `probing` and `best`; return the finished steps (0 if none).
 
     Raises:
         InputError: It is from a run with other settings, or damaged.
@@ -66,7 +70,7 @@ def load_checkpoint(
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         found, step, weights = state["key"], int(state["step"]), state["weights"]
-        kept = dict(state["duals"])
+        kept, probes = dict(state["duals"]), state["probing"]
     except Exception as error:  # torch raises many kinds for a damaged archive
         raise InputError(f"The checkpoint {path} can't be read ({error}); start anew.") from error
     if found != key:
@@ -79,6 +83,7 @@ def load_checkpoint(
             fill(parameter, weights[name])
     _load_moments(optimizer, state["optimizer"])
     duals.update(kept)
+    probing.load(probes)
     if best is not None:
         best.load(state["best"])
     return step

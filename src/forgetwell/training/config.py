@@ -24,7 +24,8 @@ class TrainConfig:
         weight_decay: AdamW's decoupled weight decay.
         seed: Of draws.
         probe_every: Steps between probes; 0 = at the start and end alone (if there is a probe).
-        stop_at: Stop rule on the probe, as ``forget.rouge_l_recall<=0.3``; "" = none.
+        stop_at: Stop rule on the probe, as ``forget.rouge_l_recall<=0.3``; "" = none. Where it is about to be
+            reached, probes come closer (`forgetwell.training.stopping.Probing`).
         checkpoint_every: Steps between checkpoints; 0 = none.
         step_rule: Which gradient a step descends: ``plain``, ``sam(rho=0.01)``, ``surgery``.
         checkpointing: Recompute layers in the backward pass: less memory, more time, same result.

@@ -29,7 +29,7 @@ from forgetwell.training.parallel import Parallel, full, parallel
 from forgetwell.training.reference import make_reference
 from forgetwell.training.rules import STEP_RULES, Descent, StepRule
 from forgetwell.training.step import make_views, read_layers, reference_keys
-from forgetwell.training.stopping import StopRule, parse_stop_rule
+from forgetwell.training.stopping import Probing, parse_stop_rule
 from forgetwell.training.terms import next_duals, only_updated, starting_duals, weights
 from forgetwell.types import Encoded
 
@@ -89,6 +89,7 @@ class _State:
     rule: StepRule
     steps: int
     duals: dict[str, float]
+    probing: Probing
     best: Best | None
 
 
@@ -135,10 +136,9 @@ def running(lm: HFModel, config: TrainConfig) -> Iterator[None]:
 def _train(state: _State, hooks: Hooks, resume: bool) -> tuple[int, str, float]:
     """Take the steps; return how many there are now, why they ended, and the seconds spent."""
     config = state.config
-    rule = parse_stop_rule(config.stop_at) if config.stop_at else None
     first = _resumed(state, hooks) if resume else 0
     if first == 0:
-        _probe(state, hooks, rule, 0)
+        _probe(state, hooks, 0)
     started, stopped, step = time.monotonic(), "finished", first
     while step < state.steps and stopped == "finished":
         record = _step(state, step)
@@ -151,8 +151,8 @@ def _train(state: _State, hooks: Hooks, resume: bool) -> tuple[int, str, float]:
         if state.parallel.processes.first:
             hooks.log(record)
         hooks.progress(step, state.steps)
-        if _due(config.probe_every, step, state.steps) and _probe(state, hooks, rule, step):
-            stopped = f"stop rule {rule} reached"
+        if state.probing.due(step, state.steps) and _probe(state, hooks, step):
+            stopped = f"stop rule {state.probing.rule} reached"
         if config.checkpoint_every and step % config.checkpoint_every == 0:
             _checkpoint(state, hooks, step)
     if step == 0 and stopped.startswith("diverged"):
@@ -179,7 +179,8 @@ def _prepare(
     gradient = Gradient(spread, objective, reference, config.accumulate)
     rule = partial(item.function, **settings)
     duals = starting_duals(objective)
-    return _State(spread, optimizer, objective, draws, config, gradient, rule, steps, duals, best)
+    probing = Probing(config.probe_every, parse_stop_rule(config.stop_at) if config.stop_at else None)
+    return _State(spread, optimizer, objective, draws, config, gradient, rule, steps, duals, probing, best)
 
 
 def _reference_rows(lm: HFModel, objective: Objective, draws: Draws, steps: int) -> list[Encoded]:
@@ -242,11 +243,7 @@ def _descent(state: _State, step: int, factors: Mapping[str, float]) -> Descent:
     )
 
 
-def _due(every: int, step: int, steps: int) -> bool:
-    return step == steps or (every > 0 and step % every == 0)
-
-
-def _probe(state: _State, hooks: Hooks, rule: StopRule | None, step: int) -> bool:
+def _probe(state: _State, hooks: Hooks, step: int) -> bool:
     """Measure and log the model; say whether the stop rule is reached."""
     if hooks.probe is None:
         return False
@@ -258,20 +255,20 @@ def _probe(state: _State, hooks: Hooks, rule: StopRule | None, step: int) -> boo
     state.parallel.leave()
     if state.parallel.processes.first:
         hooks.log({"step": step, "probe": values})
-    return rule is not None and rule.reached(values)
+    return state.probing.measured(step, values)
 
 
 def _resumed(state: _State, hooks: Hooks) -> int:
     """Go on from the checkpoint, if there is one; return the finished steps."""
     if hooks.checkpoint is None:
         return 0
-    module = state.parallel.lm.module
-    return load_checkpoint(hooks.checkpoint, hooks.key, module, state.optimizer, state.duals, state.best)
+    path, key, module = hooks.checkpoint, hooks.key, state.parallel.lm.module
+    return load_checkpoint(path, key, module, state.optimizer, state.duals, state.probing, state.best)
 
 
 def _checkpoint(state: _State, hooks: Hooks, step: int) -> None:
     if hooks.checkpoint is None:
         return
     module, first = state.parallel.lm.module, state.parallel.processes.first
-    path, key, best = hooks.checkpoint, hooks.key, state.best
-    save_checkpoint(path, key, step, module, state.optimizer, state.duals, best, first=first)
+    path, key, probing, best = hooks.checkpoint, hooks.key, state.probing, state.best
+    save_checkpoint(path, key, step, module, state.optimizer, state.duals, probing, best, first=first)
