@@ -80,7 +80,8 @@ def sam(descent: Descent, *, rho: float = 0.01) -> Values:
     abstract and title, not in its equations).
     Tested: SmolLM2-135M, built-in world, 20 steps of batch 4, seed 0: ``npo + gdr`` at 3e-5 takes forget
     recall from .95 to .68 and retain recall from 1.00 to .68 (`plain`: .55 and .72). Relearning afterwards,
-    which it is for, wasn't measured.
+    which it is for, is slower: after 8 steps on a third of the forgotten rows the others' recall is .52 (.62)
+    and their probability .07 (.21), from .39 (.37) and .00.
     Fails when: ρ is large against the weights' own changes: the gradient is then taken at a model that says
     nothing sensible. An objective without forget terms gives `plain`.
     """
