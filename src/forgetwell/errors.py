@@ -35,6 +35,10 @@ class ExistsError(ForgetwellError, FileExistsError):
     """Writing would replace something that nobody asked to replace."""
 
 
+class Busy(ForgetwellError, RuntimeError):
+    """Another process is at it just now."""
+
+
 class Diverged(ForgetwellError, ArithmeticError):
     """Training produced NaN or infinity; the last good state was kept."""
 

@@ -27,7 +27,9 @@ def bench(
 ) -> None:
     """Run a plan: request attacks x objectives x seeds, one folder a run, and one table of all of them.
 
-    Finished runs are skipped: an interrupted plan goes on where it stopped. The table holds all that is done.
+    Finished runs are skipped: an interrupted plan goes on where it stopped. Runs that another process is at
+    are left to it: the same command in two terminals, or on two machines that share the folder, takes half
+    the time. The table holds all that is done.
 
     Args:
         plan: A TOML file (docs/architecture.md says how it looks), or the name of a plan that ships:

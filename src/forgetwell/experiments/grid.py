@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from forgetwell.data.world import load_refusals
-from forgetwell.errors import InputError, MissingError
+from forgetwell.errors import Busy, InputError, MissingError
 from forgetwell.experiments.benches import BENCHES, Bench, bind_bench
 from forgetwell.experiments.claims import Run, Setup, run_claim, run_folder, run_settings
 from forgetwell.experiments.demo import Bar, Say, learning_job, train_stage
@@ -17,6 +17,7 @@ from forgetwell.experiments.page import write_page
 from forgetwell.experiments.plan import Comparison, Plan, cut
 from forgetwell.experiments.reuse import Finished, find_finished, take_over
 from forgetwell.experiments.tables import Tables, write_tables
+from forgetwell.runs.folder import held
 from forgetwell.runs.records import is_complete
 from forgetwell.runs.tracking import check_trackers
 
@@ -46,12 +47,20 @@ class Task:
         """What the run depends on."""
         return run_settings(self.bench, self.setup, self.run, self.known)
 
-    def execute(self, threads: int = 0) -> None:
-        """Do the run, on a number of threads (0 = torch's own choice)."""
+    def execute(self, threads: int = 0) -> bool:
+        """Do the run, on a number of threads (0 = torch's own choice); False: another process does it."""
         if threads:
             import torch
 
             torch.set_num_threads(threads)
+        try:
+            with held(self.folder):
+                self._make()
+        except Busy:
+            return False
+        return True
+
+    def _make(self) -> None:
         run_claim(
             self.bench,
             self.setup,
@@ -119,9 +128,10 @@ def run_plan(
     say(f"{len(tasks)} runs, {len(tasks) - len(missing)} of them done before.")
     started = time.monotonic()
     try:
-        for k, folder in enumerate(_execute(missing, jobs, executor), 1):
+        for k, (folder, here) in enumerate(_execute(missing, jobs, executor), 1):
             left = (time.monotonic() - started) / k * (len(missing) - k) / 60
-            say(f"{k} of {len(missing)} done, about {left:.0f} min left: {folder}")
+            what = f"about {left:.0f} min left" if here else "this one by another process, which is at it"
+            say(f"{k} of {len(missing)} done, {what}: {folder}")
     finally:  # an interruption after hours shall leave what was found so far
         tables = write_tables(plan, benches, out)
         write_page(plan, tables, out)
@@ -166,8 +176,8 @@ def _start(bench: Bench, model: str, out: Path, elsewhere: Finished, say: Say, b
     return known
 
 
-def _execute(tasks: Sequence[Task], jobs: int, executor: Executor) -> Iterator[Path]:
-    """Do the tasks; give the folder of each as it ends."""
+def _execute(tasks: Sequence[Task], jobs: int, executor: Executor) -> Iterator[tuple[Path, bool]]:
+    """Do the tasks; give the folder of each as it ends, and whether it was done here."""
     if executor == "ray" and tasks:
         return _with_ray(tasks, jobs)
     if jobs > 1 and len(tasks) > 1:
@@ -175,13 +185,13 @@ def _execute(tasks: Sequence[Task], jobs: int, executor: Executor) -> Iterator[P
     return _one_by_one(tasks)
 
 
-def _one_by_one(tasks: Sequence[Task]) -> Iterator[Path]:
+def _one_by_one(tasks: Sequence[Task]) -> Iterator[tuple[Path, bool]]:
     for task in tasks:
-        task.execute()
-        yield task.folder
+        here = task.execute()
+        yield task.folder, here
 
 
-def _with_processes(tasks: Sequence[Task], jobs: int) -> Iterator[Path]:
+def _with_processes(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Path, bool]]:
     import multiprocessing
     import os
     from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -192,11 +202,10 @@ def _with_processes(tasks: Sequence[Task], jobs: int) -> Iterator[Path]:
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         waiting = {pool.submit(task.execute, threads): task for task in tasks}
         for done in as_completed(waiting):
-            done.result()
-            yield waiting[done].folder
+            yield waiting[done].folder, done.result()
 
 
-def _with_ray(tasks: Sequence[Task], jobs: int) -> Iterator[Path]:
+def _with_ray(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Path, bool]]:
     """Do the tasks on the Ray cluster that runs here or that RAY_ADDRESS names, else on one made for them.
 
     Each task takes a processor, and a GPU where the cluster has any. All machines must see the folder.
@@ -214,8 +223,7 @@ def _with_ray(tasks: Sequence[Task], jobs: int) -> Iterator[Path]:
     try:
         while waiting:
             (done,), _ = ray.wait(list(waiting), num_returns=1)
-            ray.get(done)
-            yield waiting.pop(done).folder
+            yield waiting.pop(done).folder, ray.get(done)
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
     finally:
@@ -232,9 +240,9 @@ def _join_ray(jobs: int) -> None:
         ray.init(address="local", num_cpus=jobs, include_dashboard=False, log_to_driver=False)
 
 
-def _execute_in(task: Task, folder: str) -> None:
+def _execute_in(task: Task, folder: str) -> bool:
     """Do a task where its relative paths hold: a worker of Ray starts elsewhere."""
     import os
 
     os.chdir(folder)
-    task.execute()
+    return task.execute()

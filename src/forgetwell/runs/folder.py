@@ -1,18 +1,21 @@
-"""The run folder: append-only, metadata last, never overwritten unasked."""
+"""The run folder: append-only, metadata last, never overwritten unasked, one process at a time."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import os
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from forgetwell.errors import ExistsError, InputError
+from filelock import FileLock, Timeout
+
+from forgetwell.errors import Busy, ExistsError, InputError
 from forgetwell.files import digest, read_json, read_jsonl, write_json, write_jsonl
 
 MANIFEST = "manifest.json"
@@ -56,6 +59,35 @@ def start_run(
     if not (path / STARTED).exists():
         write_json(path / STARTED, dict(settings))
     return path
+
+
+@contextlib.contextmanager
+def held(path: Path, *, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Keep other processes out of a run for the time inside.
+
+    The lock lies beside the run in ``.locks/``; the system takes it back from a process that dies.
+
+    Args:
+        path: The run folder.
+        waiting: Called where another process has it, before it is waited for; None = don't wait.
+
+    Raises:
+        Busy: Another process has it, and it is not to be waited for.
+    """
+    file = path.parent / ".locks" / f"{path.name}.lock"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        if waiting is None:
+            raise Busy(f"Another process is working on {path}.") from None
+        waiting()
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def is_done(path: Path, settings: Mapping[str, Any]) -> bool:

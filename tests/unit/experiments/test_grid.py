@@ -11,7 +11,8 @@ from forgetwell.experiments.grid import run_plan
 from forgetwell.experiments.plan import Comparison, Plan, cut
 from forgetwell.experiments.tables import CELLS, Cell, cells_table
 from forgetwell.files import read_jsonl, write_jsonl
-from forgetwell.runs.folder import read_manifest
+from forgetwell.runs.folder import held, read_manifest
+from forgetwell.runs.records import is_complete
 from forgetwell.training.config import TrainConfig
 
 SETUP = Setup(config=TrainConfig(epochs=2, batch=2, probe_every=1), per_set=2, floor=0.0)
@@ -48,6 +49,18 @@ def test_a_plan_runs_what_is_missing_and_tables_hold_every_run(tmp_path, plan, j
     assert said[0] == "4 runs, 3 of them done before."
     assert curve.stat().st_mtime_ns == before
     assert again.cells == tables.cells  # the run that was made again is the same
+
+
+def test_a_run_that_another_process_is_at_is_left_to_it(tmp_path, plan):
+    out, said = tmp_path / "out", []
+    with held(out / "loss=npo" / "attacked-0"):
+        run_plan(plan, out, say=said.append, bar=bar)
+    assert "2 of 4 done, this one by another process" in said[2]
+    assert not (out / "loss=npo" / "attacked-0").exists()
+    said.clear()
+    run_plan(plan, out, say=said.append, bar=bar)
+    assert said[0] == "4 runs, 3 of them done before."
+    assert is_complete(out / "loss=npo" / "attacked-0")
 
 
 def test_an_interrupted_plan_leaves_the_tables_of_what_is_done(tmp_path, plan):
