@@ -131,7 +131,9 @@ def learning_job(bench: Bench, model: str) -> Job:
 
 def train_stage(job: Job, out: Path, bar: Bar, say: Say) -> None:
     """Run a job unless its finished run is there; one that another process makes just now is waited for."""
-    with held(out, waiting=lambda: say(f"     waiting for another process that makes {out}")):
+    with held(
+        out, out.parent / ".locks", waiting=lambda: say(f"     waiting for another process that makes {out}")
+    ):
         if is_done(out, job.settings):
             say(f"     reused {out}")
             return

@@ -22,7 +22,7 @@ from forgetwell.runs.records import is_complete
 from forgetwell.runs.tracking import check_trackers
 
 Executor = Literal["local", "ray"]
-STARTS = "starts"
+STARTS, LOCKS = "starts", ".locks"  # of a plan's folder
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Task:
     run: Run
     known: Path
     out: Path
-    starts: Path
+    root: Path
     report_to: tuple[str, ...] = ()
 
     @property
@@ -54,7 +54,7 @@ class Task:
 
             torch.set_num_threads(threads)
         try:
-            with held(self.folder):
+            with held(self.folder, self.root / LOCKS):
                 self._make()
         except Busy:
             return False
@@ -69,7 +69,7 @@ class Task:
             self.out,
             refusals=load_refusals(),
             report_to=self.report_to,
-            starts=self.starts,
+            starts=self.root / STARTS,
         )
 
 
@@ -151,7 +151,7 @@ def _benches(comparisons: Sequence[Comparison], say: Say) -> dict[str, Bench]:
 
 def _tasks(comparison: Comparison, bench: Bench, start: Path, out: Path) -> list[Task]:
     folder = out / comparison.name
-    return [Task(bench, comparison.setup, run, start, folder, out / STARTS) for run in comparison.runs]
+    return [Task(bench, comparison.setup, run, start, folder, out) for run in comparison.runs]
 
 
 def _take_over(tasks: Sequence[Task], elsewhere: Finished, say: Say) -> None:

@@ -62,21 +62,21 @@ def start_run(
 
 
 @contextlib.contextmanager
-def held(path: Path, *, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+def held(path: Path, locks: Path, *, waiting: Callable[[], None] | None = None) -> Iterator[None]:
     """Keep other processes out of a run for the time inside.
 
-    The lock lies beside the run in ``.locks/``; the system takes it back from a process that dies.
+    The system takes the lock back from a process that dies.
 
     Args:
         path: The run folder.
+        locks: Folder for locks, the same for all processes that may make the run.
         waiting: Called where another process has it, before it is waited for; None = don't wait.
 
     Raises:
         Busy: Another process has it, and it is not to be waited for.
     """
-    file = path.parent / ".locks" / f"{path.name}.lock"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(file)
+    locks.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(locks / f"{digest(os.path.relpath(path, locks))}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:

@@ -7,7 +7,7 @@ from tests.toy import BENCH, bar, rows
 from forgetwell.errors import InputError, MissingError
 from forgetwell.experiments import claims, grid
 from forgetwell.experiments.claims import CURVE, Run, Setup
-from forgetwell.experiments.grid import run_plan
+from forgetwell.experiments.grid import LOCKS, run_plan
 from forgetwell.experiments.plan import Comparison, Plan, cut
 from forgetwell.experiments.tables import CELLS, Cell, cells_table
 from forgetwell.files import read_jsonl, write_jsonl
@@ -53,7 +53,7 @@ def test_a_plan_runs_what_is_missing_and_tables_hold_every_run(tmp_path, plan, j
 
 def test_a_run_that_another_process_is_at_is_left_to_it(tmp_path, plan):
     out, said = tmp_path / "out", []
-    with held(out / "loss=npo" / "attacked-0"):
+    with held(out / "loss=npo" / "attacked-0", out / LOCKS):
         run_plan(plan, out, say=said.append, bar=bar)
     assert "2 of 4 done, this one by another process" in said[2]
     assert not (out / "loss=npo" / "attacked-0").exists()
