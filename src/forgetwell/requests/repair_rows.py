@@ -47,11 +47,11 @@ def drop(request: Request, retain: tuple[Row, ...], findings: tuple[Finding, ...
 def strip(request: Request, retain: tuple[Row, ...], findings: tuple[Finding, ...]) -> Repaired:
     """Take what frames the question out of flagged rows, and keep the question.
 
-    Where the question stands, says `forgetwell.requests.question`. A span flagged before or behind it goes
-    with all that is before or behind it; a span inside it goes only if it is hidden text, punctuation, or
-    words that ask or chat ("please", "actually") and that no other word leans on ("well-known"). Then the
-    first letter is a capital again and a lost mark at the end is back. A row of which nothing but marks would
-    be left stays as it is; so does casing, because the names' capitals are lost.
+    Where the question stands, says `forgetwell.requests.question`; a plain text has none. A span flagged
+    before or behind it goes with all that is before or behind it; a span inside it goes only if it is hidden
+    text, punctuation, or words that ask or chat ("please", "actually") and that no other word leans on
+    ("well-known"). Then the first letter is a capital again and a lost mark at the end is back. A row of
+    which nothing but marks would be left stays as it is, and so does casing: the names' capitals are lost.
 
     Source: ours; the inverse of 2506.00359, section 3, eq. 4.
     """
@@ -140,9 +140,9 @@ def _spans(findings: Sequence[Finding]) -> Mapping[str, list[tuple[int, int]]]:
 
 def _stripped(row: Row, spans: Sequence[tuple[int, int]]) -> Row:
     text = screened_text(row)
-    cut = _without(text, _merged(_cuts(text, spans)))
-    asks = not QUESTION_WORDS.isdisjoint(w.text for w in words(cut)[:2])
-    cut = _tidied(cut, "?" if "?" in text or asks else "." if text.rstrip()[-1:] in _STOPS else "")
+    question = None if row.text else question_span(text, spans)
+    cut = _without(text, _merged(_cuts(text, spans, question or (0, len(text)))))
+    cut = _tidied(cut, _stop(text, cut))
     if not words(cut) or cut == text:
         return row
     return replace(with_screened_text(row, cut), edit=_edit(row, "strip", "flagged text taken out"))
@@ -158,9 +158,16 @@ def _without(text: str, cuts: Sequence[tuple[int, int]]) -> str:
     return "".join([*pieces, text[at:]])
 
 
-def _cuts(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+def _stop(text: str, cut: str) -> str:
+    """Return the mark that a sentence ends with if it has lost its own."""
+    if "?" in text or not QUESTION_WORDS.isdisjoint(w.text for w in words(cut)[:2]):
+        return "?"
+    return "." if text.rstrip()[-1:] in _STOPS else ""
+
+
+def _cuts(text: str, spans: Sequence[tuple[int, int]], question: tuple[int, int]) -> list[tuple[int, int]]:
     """Return what to take out: the frame before or behind the question, and asides inside it."""
-    start, end = question_span(text, spans) or (0, len(text))
+    start, end = question
     cuts = []
     for a, b in spans:
         if a < start:
@@ -173,11 +180,13 @@ def _cuts(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _whole(text: str, a: int, b: int) -> tuple[int, int]:
-    """Return a span grown over what goes with it: of “..” both marks, of “, actually,” both commas."""
+    """Return a span grown over what goes with it: of “..” both marks, of “, actually,” the commas."""
     if words(text[a:b]):
-        before, after = _around(text, a, b)
-        parted = before.rstrip().endswith(",") and after.lstrip().startswith(",")
-        return (text.rindex(",", 0, a), text.index(",", b) + 1) if parted else (a, b)
+        before, after = (part.strip() for part in _around(text, a, b))
+        if before[-1:].isalnum() or after[:1].isalnum():
+            return a, b
+        start = text.rindex(",", 0, a) if before.endswith(",") else a
+        return start, text.index(",", b) + 1 if after.startswith(",") else b
     while a > 0 and text[a - 1] == text[a]:
         a -= 1
     while b < len(text) and text[b] == text[b - 1]:

@@ -78,3 +78,13 @@ def test_strip_leaves_a_whole_sentence(text, flagged, kept):
     findings = [Finding("inflation", "0", span, "alarm", 1.0, 0.001, "m")]
     request = Request("r", (Row("0", text, "A"), Row("1", "Who?", "B")))
     assert repair_request(request, (), findings, "strip").request.rows[0].prompt == kept
+
+
+def test_of_a_plain_text_no_more_is_taken_out_than_asides():
+    text = "Please note that the man who left was here. Was he? Actually, nobody knows, please."
+    spans = [(0, 6), (52, 60), (76, 82)]
+    assert [text[a:b] for a, b in spans] == ["Please", "Actually", "please"]
+    findings = [Finding("inflation", "0", s, "alarm", 1.0, 0.001, "m") for s in spans]
+    request = Request("r", (Row("0", "", text, text=True), Row("1", "", "Else.", text=True)))
+    left = repair_request(request, (), findings, "strip").request.rows[0].answer
+    assert left == "Note that the man who left was here. Was he? nobody knows."
