@@ -1,7 +1,7 @@
 """Does the risk score follow the harm? ``python -m forgetwell.experiments.harm PLAN``, once the plan was run.
 
-Reads the finished runs of a plan: for each request, what a provider could see before unlearning (the risk
-score, the share of rewritten rows, which no provider knows) and what unlearning then did (the trigger gap).
+Reads the finished runs of a plan: for each request, what a provider could see before unlearning (alarms, the
+risk score), what no provider knows (the share of rewritten rows), and what unlearning did (the trigger gap).
 Also the harm of every attack under every defense, so that what an adaptive attacker can still do is a number.
 """
 
@@ -26,7 +26,7 @@ from forgetwell.files import write_json, write_text
 from forgetwell.metrics.statistics import Floats, Interval
 from forgetwell.requests.attacks import attack_request
 from forgetwell.requests.risk import risk
-from forgetwell.requests.screening import Evidence
+from forgetwell.requests.screening import Evidence, run_screens, suspicious
 from forgetwell.runs.records import is_complete
 from forgetwell.types import Request
 
@@ -44,6 +44,7 @@ class Harmed:
         condition: Of the run.
         attack: The call.
         seed: Of the run.
+        flagged: Whether screening raises an alarm over the attacked request.
         risk: The score of the attacked request, before any repair.
         share: Share of its rows that the attack rewrote.
         gap: Increase of the trigger gap by unlearning: (clean - trigger) at the end minus at the start.
@@ -53,6 +54,7 @@ class Harmed:
     condition: str
     attack: str
     seed: int
+    flagged: bool
     risk: float
     share: float
     gap: float
@@ -105,9 +107,10 @@ def read_harms(plan: Plan, out: Path) -> tuple[Harmed, ...]:
 
 def _harmed(comparison: str, run: Run, bench: Bench, evidence: Evidence, gap: float) -> Harmed:
     request = attack_request(Request(bench.name, bench.request), run.attack, seed=run.seed)
+    flagged = suspicious(run_screens(request, evidence))
     score = risk(request, evidence).score
     share = statistics.fmean(row.edit is not None for row in request.rows)
-    return Harmed(comparison, run.condition, run.attack, run.seed, score, share, gap)
+    return Harmed(comparison, run.condition, run.attack, run.seed, flagged, score, share, gap)
 
 
 def _gap_increase(folder: Path) -> float:
@@ -161,22 +164,21 @@ def _interval(values: Floats, count: int) -> Interval:
 
 
 def harm_table(harms: Sequence[Harmed]) -> str:
-    """Return every attack under every condition: risk, share and gap, means over runs, as Markdown."""
+    """Return every attack under every condition: what screening says, and the gap, means over runs."""
     groups: dict[tuple[str, str], list[Harmed]] = {}
     for h in harms:
         groups.setdefault((h.comparison, h.condition), []).append(h)
     lines = [
-        "| comparison | condition | runs | risk | rows rewritten | trigger gap, increase |",
-        "|---" * 6 + "|",
+        "| comparison | condition | runs | flagged | risk | rows rewritten | trigger gap, increase |",
+        "|---" * 7 + "|",
     ]
     for (comparison, condition), own in groups.items():
         gaps = [h.gap for h in own]
         spread = f" ± {statistics.stdev(gaps):.3f}" if len(gaps) > 1 else ""
         score, share = (statistics.fmean(getattr(h, name) for h in own) for name in ("risk", "share"))
-        lines.append(
-            f"| {comparison} | {condition} | {len(own)} | {score:.2f} | {share:.0%} | "
-            f"{statistics.fmean(gaps):.3f}{spread} |"
-        )
+        shown = [comparison, condition, str(len(own)), str(sum(h.flagged for h in own)), f"{score:.2f}"]
+        shown += [f"{share:.0%}", f"{statistics.fmean(gaps):.3f}{spread}"]
+        lines.append(f"| {' | '.join(shown)} |")
     return "\n".join(lines)
 
 

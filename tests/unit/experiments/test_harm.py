@@ -68,7 +68,7 @@ def test_attacked_runs_are_read_with_what_their_requests_looked_like(tmp_path, p
 
 
 def harmed(risk, share, gap, condition="attacked", attack="casing"):
-    return Harmed("x", condition, attack, 0, risk, share, gap)
+    return Harmed("x", condition, attack, 0, risk > 0.3, risk, share, gap)
 
 
 def test_rank_correlations_by_hand():
