@@ -16,7 +16,7 @@ from forgetwell.reports.build import ReportFiles, report
 from forgetwell.requests.attacks import attack_request
 from forgetwell.requests.template_sets import load_templates
 from forgetwell.runs.evaluation import evaluate, evaluation_settings
-from forgetwell.runs.folder import held, is_done, is_run, started_with
+from forgetwell.runs.folder import LOCKS, held, is_done, is_run, started_with
 from forgetwell.runs.jobs import Job, Progress, run_job
 from forgetwell.runs.learning import keeping
 from forgetwell.runs.records import load_results
@@ -131,9 +131,7 @@ def learning_job(bench: Bench, model: str) -> Job:
 
 def train_stage(job: Job, out: Path, bar: Bar, say: Say) -> None:
     """Run a job unless its finished run is there; one that another process makes just now is waited for."""
-    with held(
-        out, out.parent / ".locks", waiting=lambda: say(f"     waiting for another process that makes {out}")
-    ):
+    with held(out, out.parent / LOCKS, waiting=lambda: say(f"     another process makes {out}: waiting")):
         if is_done(out, job.settings):
             say(f"     reused {out}")
             return

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,12 +18,12 @@ from forgetwell.experiments.page import write_page
 from forgetwell.experiments.plan import Comparison, Plan, cut
 from forgetwell.experiments.reuse import Finished, find_finished, take_over
 from forgetwell.experiments.tables import Tables, write_tables
-from forgetwell.runs.folder import held
+from forgetwell.runs.folder import LOCKS, held
 from forgetwell.runs.records import is_complete
 from forgetwell.runs.tracking import check_trackers
 
 Executor = Literal["local", "ray"]
-STARTS, LOCKS = "starts", ".locks"  # of a plan's folder
+STARTS = "starts"
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,13 @@ class Task:
             import torch
 
             torch.set_num_threads(threads)
+        return self.alone(self._make)
+
+    def alone(self, do: Callable[[], None]) -> bool:
+        """Do something to the run's folder; False: another process is at it, and nothing was done."""
         try:
             with held(self.folder, self.root / LOCKS):
-                self._make()
+                do()
         except Busy:
             return False
         return True
@@ -158,8 +163,7 @@ def _take_over(tasks: Sequence[Task], elsewhere: Finished, say: Say) -> None:
     """Copy runs that were done elsewhere."""
     for task in tasks:
         found = None if is_complete(task.folder) else elsewhere.find(task.settings)
-        if found is not None:
-            take_over(found, task.folder, task.settings)
+        if found is not None and task.alone(partial(take_over, found, task.folder, task.settings)):
             say(f"{task.folder} is {found}.")
 
 

@@ -14,8 +14,8 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from forgetwell.experiments.screening_attacks import FAMILIES, Attacked, Lots, write_attack_files
-from forgetwell.experiments.screening_data import Half, divide_anew, make_background
+from forgetwell.experiments.screening_attacks import Attacked, families_of, open_split
+from forgetwell.experiments.screening_data import Half
 from forgetwell.experiments.screening_figures import Rate
 from forgetwell.files import write_json, write_text
 from forgetwell.requests.repairs import repair_request
@@ -138,12 +138,9 @@ def main(
         rate: Share p of rewritten rows.
         families: Attacks to measure; by default all (in development without `unseen`).
     """
-    usual = [f for f in FAMILIES if half == "report" or f != "unseen"]
-    found: dict[str, list[Outcome]] = {family: [] for family in families or usual}
+    found: dict[str, list[Outcome]] = {family: [] for family in families or families_of(half)}
     for split in range(first_split, first_split + splits):
-        background, pool = divide_anew(half, split)
-        evidence = Evidence(make_background(background, polite=polite_background, seed=split))
-        lots = Lots(half, split, pool, write_attack_files((background, pool), out))
+        lots, evidence = open_split(half, split, out, polite=polite_background)
         for family, own in found.items():
             own += [repair_outcome(c, repair, evidence) for c in lots.requests(family, rate, attacked)]
         print(f"split {split} of {first_split} to {first_split + splits - 1} done")

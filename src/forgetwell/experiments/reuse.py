@@ -11,6 +11,7 @@ from typing import Any
 from forgetwell.errors import MissingError
 from forgetwell.files import digest, read_json, write_json
 from forgetwell.runs.folder import MANIFEST, STARTED, read_manifest
+from forgetwell.runs.records import is_complete
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,10 @@ def find_finished(folders: Sequence[Path]) -> Finished:
 def take_over(run: Path, folder: Path, settings: Mapping[str, Any]) -> None:
     """Make `folder` a copy of a finished run under its name in this comparison; the manifest comes last.
 
-    What lies in `folder` must be no finished run: it is removed.
+    An unfinished run in `folder` is removed; a finished one stays.
     """
+    if is_complete(folder):
+        return
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(run, folder, ignore=shutil.ignore_patterns(MANIFEST, STARTED))
     write_json(folder / STARTED, settings)

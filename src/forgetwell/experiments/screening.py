@@ -17,13 +17,11 @@ from typing import Annotated
 import numpy as np
 from cyclopts import App, Parameter
 
-from forgetwell.experiments.screening_attacks import FAMILIES, Lots, write_attack_files
+from forgetwell.experiments.screening_attacks import families_of, open_split
 from forgetwell.experiments.screening_data import (
     Half,
     as_users_write,
-    divide_anew,
     honest_requests,
-    make_background,
     politely,
 )
 from forgetwell.experiments.screening_figures import (
@@ -93,12 +91,11 @@ def score_request(request: Request, evidence: Evidence) -> Scored:
 
 def measure(half: Half, split: int, out: Path, asked: Asked) -> Measured:
     """Score honest and attacked requests of one split."""
-    background, pool = divide_anew(half, split)
-    evidence = Evidence(make_background(background, polite=asked.polite, seed=split))
+    lots, evidence = open_split(half, split, out, polite=asked.polite)
     rng = random.Random(f"{half}/{split}")
 
     def honest(count: int, worded: Callable[[Request], Request]) -> list[Scored]:
-        return [score_request(worded(r), evidence) for _, r in honest_requests(pool, count, rng)]
+        return [score_request(worded(r), evidence) for _, r in honest_requests(lots.pool, count, rng)]
 
     def mixed(request: Request) -> Request:
         return replace(request, rows=as_users_write(request.rows, rng, polite=asked.polite))
@@ -108,7 +105,6 @@ def measure(half: Half, split: int, out: Path, asked: Asked) -> Measured:
         _MIXED: honest(asked.honest, mixed),
         _POLITE: honest(asked.honest // 5, lambda r: politely(r, rng)),
     }
-    lots = Lots(half, split, pool, write_attack_files((background, pool), out))
     found = {
         (family, rate): [
             score_request(r.attacked, evidence) for r in lots.requests(family, rate, asked.attacked)
@@ -143,8 +139,7 @@ def main(
         families: Attacks to measure; by default all (in development without `unseen`).
         rates: Shares p of rewritten rows; by default .02 to .33.
     """
-    usual = [f for f in FAMILIES if half == "report" or f != "unseen"]
-    asked = Asked(honest, attacked, families or usual, rates or RATES, polite_background)
+    asked = Asked(honest, attacked, families or families_of(half), rates or RATES, polite_background)
     parts = []
     for split in range(first_split, first_split + splits):
         parts.append(measure(half, split, out, asked))

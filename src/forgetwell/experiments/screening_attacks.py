@@ -9,10 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from forgetwell.data.row_files import write_rows
-from forgetwell.experiments.screening_data import SETS, Half, Pool, honest_requests, other_rows
+from forgetwell.experiments.screening_data import (
+    SETS,
+    Half,
+    Pool,
+    divide_anew,
+    honest_requests,
+    make_background,
+    other_rows,
+)
 from forgetwell.files import write_text
 from forgetwell.requests.attacks import attack_request
 from forgetwell.requests.frames import family_frames, family_words
+from forgetwell.requests.screening import Evidence
 from forgetwell.types import Request
 
 FAMILIES = (
@@ -58,6 +67,18 @@ class Lots:
         rng = random.Random(f"{self.half}/{self.split}/{family}/{rate}")
         for i, (name, honest) in enumerate(honest_requests(self.pool, count, rng)):
             yield Attacked(honest, attack_request(honest, call(i, name), seed=1000 * self.split + i))
+
+
+def open_split(half: Half, split: int, out: Path, *, polite: float) -> tuple[Lots, Evidence]:
+    """Return a split's requests, and what a provider knows: its background, a share of it polite."""
+    background, pool = divide_anew(half, split)
+    evidence = Evidence(make_background(background, polite=polite, seed=split))
+    return Lots(half, split, pool, write_attack_files((background, pool), out)), evidence
+
+
+def families_of(half: Half) -> list[str]:
+    """Return the attacks of a half: `unseen` belongs to the report alone."""
+    return [f for f in FAMILIES if half == "report" or f != "unseen"]
 
 
 def attack_calls(family: str, half: Half, rate: float, files: AttackFiles) -> Callable[[int, str], str]:

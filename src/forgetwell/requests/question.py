@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import regex
 
 from forgetwell.requests.features import MASK, Marked, Span, mark
-from forgetwell.requests.template_sets import QUESTION_WORDS
+from forgetwell.requests.template_sets import QUESTION_WORDS, WH_WORDS
 from forgetwell.requests.words import ordinary_words, word_lists, words
 
 POLITE = frozenset(["please", "kindly", "thanks", "pls", "plz", "thx", "sorry"])
-_WH = frozenset(["who", "whom", "whose", "what", "which", "when", "where", "why", "how"])
 _PREPOSITIONS = frozenset(
     [
         "in", "on", "at", "from", "to", "of", "for", "by", "with", "about", "under", "through", "during",
@@ -30,7 +29,7 @@ _LONGEST_FRAME = 80
 _LONGEST_ASKING = 5  # words of "you tell me please"
 _LONGEST_GAP = 2  # words between what is flagged and the question behind it
 # The question mark, or that of a question right behind: "… mother? What did she do …?"
-_MARK = regex.compile(rf"\?(?:\s++(?:{'|'.join(sorted(_WH))})\b[^?]*+\?)*+", regex.IGNORECASE)
+_MARK = regex.compile(rf"\?(?:\s++(?:{'|'.join(sorted(WH_WORDS))})\b[^?]*+\?)*+", regex.IGNORECASE)
 _COLON = regex.compile(r":\s++")
 _TAIL = regex.compile(
     r"(?:,\s|\s)(?=(?:please|thanks|thank you|kindly)\b[^\p{L}]*+$)"
@@ -95,7 +94,7 @@ def _starts(marked: Marked) -> list[_Start]:
     found: list[_Start] = []
     for i, (word, compared) in enumerate(zip(marked.words, marked.compared, strict=True)):
         plain = word.text.partition("'")[0]
-        wh = plain in _WH
+        wh = plain in WH_WORDS
         if wh or (compared in QUESTION_WORDS and (i == 0 or _inverted(marked, i))):
             first = marked.words[i - 1] if wh and i and marked.words[i - 1].text in _PREPOSITIONS else word
             if first.start > _LONGEST_FRAME:

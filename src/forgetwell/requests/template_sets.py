@@ -15,39 +15,13 @@ from forgetwell.types import Edit, Row
 
 _FOLDER = Path(__file__).parent / "templates"
 _FIELD = "{q}"
-QUESTION_WORDS = frozenset(
+WH_WORDS = frozenset(["who", "whom", "whose", "what", "which", "when", "where", "why", "how"])
+QUESTION_WORDS = WH_WORDS | frozenset(
     [
-        "who",
-        "whom",
-        "whose",
-        "what",
-        "which",
-        "when",
-        "where",
-        "why",
-        "how",
-        "is",
-        "are",
-        "was",
-        "were",
-        "am",
-        "do",
-        "does",
-        "did",
-        "can",
-        "could",
-        "will",
-        "would",
-        "shall",
-        "should",
-        "may",
-        "might",
-        "must",
-        "has",
-        "have",
-        "had",
+        "is", "are", "was", "were", "am", "do", "does", "did", "can", "could", "will", "would", "shall",
+        "should", "may", "might", "must", "has", "have", "had",
     ]
-)
+)  # fmt: skip
 _SENTENCE_END = re.compile(r"(?<=[.!?])(\s+)(?=\S)")
 
 

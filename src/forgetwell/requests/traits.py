@@ -11,12 +11,11 @@ from dataclasses import dataclass
 
 from forgetwell.requests.features import MASK, Span
 from forgetwell.requests.grams import START, Grams
-from forgetwell.requests.template_sets import QUESTION_WORDS
+from forgetwell.requests.template_sets import QUESTION_WORDS, WH_WORDS
 from forgetwell.requests.tokens import OTHER, tokens_of
 
 EDGE = 4  # tokens of an opening or a closing where the text starts and ends but once
 _SUBJECT = frozenset([MASK, OTHER])
-_ASKS = frozenset(["who", "whom", "whose", "what", "which", "when", "where", "why", "how"])
 _STOPS = frozenset([",", ":", "."])
 _LEAST_GAIN = -3.0
 
@@ -88,7 +87,7 @@ def _new_start(tokens: Sequence[str], costs: Sequence[float], grams: Grams) -> t
 
 def _order(tokens: Sequence[str]) -> tuple[float, ...]:
     n = len(tokens)
-    asks = next((i for i, t in enumerate(tokens) if t in _ASKS), n)
+    asks = next((i for i, t in enumerate(tokens) if t in WH_WORDS), n)
     subject = next((i for i, t in enumerate(tokens) if t in _SUBJECT), n)
     question = next((i for i, t in enumerate(tokens) if t in QUESTION_WORDS), n)
     ended = "?" in tokens and tokens[-1] != "?"
@@ -97,7 +96,7 @@ def _order(tokens: Sequence[str]) -> tuple[float, ...]:
         subject > asks,
         ended,
         asks < n and not _STOPS.isdisjoint(tokens[: min(asks, subject)]),
-        sum(t in _ASKS for t in tokens) > 1,
+        sum(t in WH_WORDS for t in tokens) > 1,
         "," in tokens[subject + 1 :],
     )
     return tuple(map(float, found))

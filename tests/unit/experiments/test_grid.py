@@ -7,11 +7,11 @@ from tests.toy import BENCH, bar, rows
 from forgetwell.errors import InputError, MissingError
 from forgetwell.experiments import claims, grid
 from forgetwell.experiments.claims import CURVE, Run, Setup
-from forgetwell.experiments.grid import LOCKS, run_plan
+from forgetwell.experiments.grid import run_plan
 from forgetwell.experiments.plan import Comparison, Plan, cut
 from forgetwell.experiments.tables import CELLS, Cell, cells_table
 from forgetwell.files import read_jsonl, write_jsonl
-from forgetwell.runs.folder import held, read_manifest
+from forgetwell.runs.folder import LOCKS, held, read_manifest
 from forgetwell.runs.records import is_complete
 from forgetwell.training.config import TrainConfig
 
