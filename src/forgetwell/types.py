@@ -50,7 +50,8 @@ class Row:
         history: Turns before the prompt.
         text: Whether this is plain text.
         weight: Factor on this row's loss; 1 = as any other row, 0 = ignored.
-        focus: Parts of the answer whose tokens alone count in training; none = the whole answer.
+        focus: Parts of the answer whose tokens alone count in training, where they stand as words of their
+            own, or else wherever they stand; none = the whole answer.
         edit: What an attack or repair changed, or None.
     """
 

@@ -44,27 +44,26 @@ def bench(
         reuse: Folders of other plans, as runs/attack: models learned and runs done there with the same
             settings are taken over. The paper's tables share half of theirs.
         report_to: Trackers that get the logs: tensorboard, wandb, … (pip install 'forgetwell[track]').
-        dry_run: Print the runs, and which of them are done, and stop.
+        dry_run: Print the runs, and which of them are done or, with --reuse, taken over, and stop.
     """
-    from forgetwell.experiments.claims import run_folder
-    from forgetwell.experiments.grid import run_plan
+    from forgetwell.experiments.grid import planned, run_plan
     from forgetwell.experiments.page import PAGE
-    from forgetwell.experiments.plan import cells, cut, read_plan, with_model
+    from forgetwell.experiments.plan import read_plan, with_model
     from forgetwell.experiments.tables import TABLE, cells_table
-    from forgetwell.runs.records import is_complete
 
     found = read_plan(plan)
     found = with_model(found, model) if model else found
     folder = out or Path("runs") / found.name
     hours = f" About {found.hours:g} hours in all." if found.hours else ""
     print(f"{found.name}: {found.about}{hours}")
-    if dry_run:
-        for comparison, run in cells(cut(found, only or (), seeds or ())):
-            done = "  (done)" if is_complete(run_folder(folder / comparison.name, run)) else ""
-            asked = run.attack or "honest"
-            print(f"{comparison.name:20} {run.condition:10} seed {run.seed}  {asked:18} {run.steps}{done}")
-        return
     say = partial(print, flush=True)
+    if dry_run:
+        for p in planned(found, folder, say=say, only=only or (), seeds=seeds or (), reuse=reuse or ()):
+            state, asked = "" if p.state == "open" else f"  ({p.state})", p.run.attack or "honest"
+            print(
+                f"{p.comparison:20} {p.run.condition:10} seed {p.run.seed}  {asked:18} {p.run.steps}{state}"
+            )
+        return
     tables = run_plan(
         found,
         folder,

@@ -123,12 +123,7 @@ class Codec:
         """Return 1 for each scored token that holds a character of the focus, else 0."""
         lead = "" if row.text or self.tokenizer.chat_template else " "
         text = lead + row.answer
-        inside = {
-            at
-            for part in row.focus
-            for found in re.finditer(re.escape(part), text)
-            for at in range(*found.span())
-        }
+        inside = {at for part in row.focus for span in _places(part, text) for at in range(*span)}
         spans = self.spans(text)
         marks = [float(any(at in inside for at in range(*span))) for span in spans]
         end = [0.0] * (scored - len(marks))  # the end of the turn
@@ -175,3 +170,10 @@ class Codec:
 
     def _special(self, text: str) -> tuple[int, ...]:
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else ()
+
+
+def _places(part: str, text: str) -> list[tuple[int, int]]:
+    """Return where a part stands in a text: as words of their own, or else anywhere."""
+    plain = re.escape(part)
+    found = list(re.finditer(rf"(?<!\w){plain}(?!\w)", text)) or list(re.finditer(plain, text))
+    return [match.span() for match in found]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,10 @@ from forgetwell.models.lm import HFModel, load
 from forgetwell.runs.folder import read_manifest, start_run, write_manifest
 from forgetwell.runs.records import is_complete
 from forgetwell.runs.tracking import tracked
-from forgetwell.suites.probe import mean, recalls
+from forgetwell.suites.probe import RECALL, answered, mean
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.loop import Hooks, Summary
-from forgetwell.types import Request
+from forgetwell.types import Request, Row
 
 CURVE = "curve.jsonl"
 # Utility is asked from where forgetting begins: it is read between two probes, and recall may fall from there
@@ -45,6 +46,8 @@ class Setup:
         utility_below: Forget recall from which utility is asked, beside the start and the last step. The
             floor makes runs quick; 0 = where forgetting begins, so that curves can be read at any level.
         trigger: Attack in whose wording utility is asked with a trigger; "" = the paper's templates.
+        metric: Metric of greedy answers by which forgetting and utility are read, over the rows to which it
+            applies: what is called recall everywhere here; "" = ``rouge_l_recall``.
     """
 
     config: TrainConfig = TrainConfig()  # noqa: RUF009 - frozen
@@ -53,6 +56,12 @@ class Setup:
     floor: float = 0.15
     utility_below: float = 0.0
     trigger: str = ""
+    metric: str = ""
+
+    @property
+    def left(self) -> str:
+        """The probe's name for how much is left of the request."""
+        return f"forget.{self.metric or RECALL}"
 
 
 @dataclass(frozen=True)
@@ -120,7 +129,7 @@ def run_claim(
     lm = load(str(model))
     received = receive(bench, lm, attack=run.attack, repair=run.repair, screens=run.screens, seed=run.seed)
     curve: list[dict[str, Any]] = []
-    config = replace(setup.config, seed=run.seed, stop_at=f"forget.rouge_l_recall<={setup.floor:g}")
+    config = replace(setup.config, seed=run.seed, stop_at=f"{setup.left}<={setup.floor:g}")
     last = config.steps(-(-len(received.request.rows) // config.batch))
     with tracked(report_to, folder, settings) as log:
         probe = _row_probe(bench, setup, run.seed, curve, last=last, starts=starts)
@@ -192,23 +201,18 @@ def _row_probe(
     With `after`, the steps of unlearning, it measures what follows on them, and once.
     """
     splits = sampled_utility(bench, per_set=setup.per_set, seed=seed, trigger=setup.trigger)
-    everything = [row for rows in splits.values() for row in rows]
+    ask = partial(_by_row, metric=setup.metric or RECALL, max_new_tokens=bench.max_new_tokens)
 
     def measure(lm: HFModel, *, always: bool) -> dict[str, Any]:
-        forget = recalls(lm, bench.asked, max_new_tokens=bench.max_new_tokens)
-        measured: dict[str, Any] = {"forget": _by_id(bench.asked, forget)}
-        if always or mean(forget) <= (setup.utility_below or _BEGUN):
-            values = iter(recalls(lm, everything, max_new_tokens=bench.max_new_tokens))
-            measured["utility"] = {
-                key: _by_id(rows, [next(values) for _ in rows]) for key, rows in splits.items()
-            }
-        return measured
+        left = ask(lm, {"forget": bench.asked})
+        below = mean(list(left["forget"].values())) <= (setup.utility_below or _BEGUN)
+        return {**left, "utility": ask(lm, splits)} if always or below else left
 
     def measure_start(lm: HFModel) -> dict[str, Any]:
         if starts is None:
             return measure(lm, always=True)
-        answered = [lm.digest, str(lm.compute), bench.asked, splits, bench.max_new_tokens]
-        path = starts / f"{digest(answered)}.json"
+        asked = [lm.digest, str(lm.compute), bench.asked, splits, bench.max_new_tokens]
+        path = starts / f"{digest([*asked, setup.metric] if setup.metric else asked)}.json"
         if not path.exists():
             write_json(path, measure(lm, always=True))
         kept: dict[str, Any] = read_json(path)
@@ -220,9 +224,23 @@ def _row_probe(
         measured = measure(lm, always=bool(after) or step == last) if step else measure_start(lm)
         record = {"step": after + step, **measured}
         curve.append({**record, "then": True} if after else record)
-        return {"forget.rouge_l_recall": mean(list(record["forget"].values()))}
+        return {setup.left: mean(list(record["forget"].values()))}
 
     return probe
+
+
+def _by_row(
+    lm: HFModel, splits: Mapping[str, Sequence[Row]], *, metric: str, max_new_tokens: int
+) -> dict[str, dict[str, float]]:
+    """Return the metric of each row's greedy answer by split and id, of rows to which it applies."""
+    everything = [row for rows in splits.values() for row in rows]
+    values = iter(answered(lm, everything, metric, max_new_tokens=max_new_tokens))
+    found = {key: {row.id: next(values) for row in rows} for key, rows in splits.items()}
+    kept = {key: {i: round(v, 4) for i, v in rows.items() if v is not None} for key, rows in found.items()}
+    for key, rows in kept.items():
+        if not rows:
+            raise InputError(f"{metric} applies to no row of {key}: measure it by another metric.")
+    return kept
 
 
 def read_curve(folder: Path) -> list[dict[str, Any]]:
@@ -231,10 +249,6 @@ def read_curve(folder: Path) -> list[dict[str, Any]]:
     A checkpoint with ``then`` comes after training went on without a forget term.
     """
     return read_jsonl(folder / CURVE)
-
-
-def _by_id(rows: Sequence[Any], values: Sequence[float]) -> dict[str, float]:
-    return {row.id: round(value, 4) for row, value in zip(rows, values, strict=True)}
 
 
 def _check_same(folder: Path, settings: Mapping[str, Any]) -> None:

@@ -23,7 +23,8 @@ from forgetwell.runs.records import is_complete
 from forgetwell.runs.tracking import check_trackers
 
 Executor = Literal["local", "ray"]
-STARTS = "starts"
+State = Literal["done", "reused", "open"]
+STARTS = "starts"  # what was measured before the first step
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,15 @@ class Task:
         )
 
 
+@dataclass(frozen=True)
+class Planned:
+    """One run of a plan: in which comparison, and whether it is done, done elsewhere, or neither."""
+
+    comparison: str
+    run: Run
+    state: State
+
+
 def run_plan(
     plan: Plan,
     out: Path,
@@ -123,11 +133,9 @@ def run_plan(
     benches = _benches(plan.comparisons, say)
     chosen = [c for c in cut(plan, only, seeds).comparisons if c.bench in benches]
     elsewhere = find_finished(reuse)
-    starts = {
-        (bench, model): _start(benches[bench], model, out, elsewhere, say, bar)
-        for bench, model in dict.fromkeys((c.bench, c.model) for c in chosen)
-    }
-    tasks = [t for c in chosen for t in _tasks(c, benches[c.bench], starts[c.bench, c.model], out)]
+    for bench, model in dict.fromkeys((c.bench, c.model) for c in chosen):
+        _learn(benches[bench], model, out, elsewhere, say, bar)
+    tasks = [t for c in chosen for t in _tasks(c, benches[c.bench], out, elsewhere)]
     _take_over(tasks, elsewhere, say)
     missing = [replace(t, report_to=tuple(report_to)) for t in tasks if not is_complete(t.folder)]
     say(f"{len(tasks)} runs, {len(tasks) - len(missing)} of them done before.")
@@ -143,6 +151,37 @@ def run_plan(
     return tables
 
 
+def planned(
+    plan: Plan,
+    out: Path,
+    *,
+    say: Say,
+    only: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    reuse: Sequence[Path] = (),
+) -> tuple[Planned, ...]:
+    """Return every run that `run_plan` would see to, in order, with what there is of it; nothing is done.
+
+    Whether a run can be taken over is known only where the bench's data is here.
+
+    Raises:
+        InputError: A comparison or seed does not exist.
+        MissingError: A folder of `reuse` isn't there.
+    """
+    elsewhere, comparisons = find_finished(reuse), cut(plan, only, seeds).comparisons
+    benches = _benches(comparisons, say) if reuse else {}
+
+    def state(comparison: Comparison, run: Run) -> State:
+        if is_complete(run_folder(out / comparison.name, run)):
+            return "done"
+        if comparison.bench not in benches:
+            return "open"
+        (task,) = _tasks(replace(comparison, runs=(run,)), benches[comparison.bench], out, elsewhere)
+        return "reused" if elsewhere.find(task.settings) else "open"
+
+    return tuple(Planned(c.name, run, state(c, run)) for c in comparisons for run in c.runs)
+
+
 def _benches(comparisons: Sequence[Comparison], say: Say) -> dict[str, Bench]:
     """Return the benches whose data is here; say which are left out."""
     made = {}
@@ -154,9 +193,9 @@ def _benches(comparisons: Sequence[Comparison], say: Say) -> dict[str, Bench]:
     return made
 
 
-def _tasks(comparison: Comparison, bench: Bench, start: Path, out: Path) -> list[Task]:
-    folder = out / comparison.name
-    return [Task(bench, comparison.setup, run, start, folder, out) for run in comparison.runs]
+def _tasks(comparison: Comparison, bench: Bench, out: Path, elsewhere: Finished) -> list[Task]:
+    folder, known = out / comparison.name, _known(bench, comparison.model, out, elsewhere)
+    return [Task(bench, comparison.setup, run, known, folder, out) for run in comparison.runs]
 
 
 def _take_over(tasks: Sequence[Task], elsewhere: Finished, say: Say) -> None:
@@ -167,17 +206,21 @@ def _take_over(tasks: Sequence[Task], elsewhere: Finished, say: Say) -> None:
             say(f"{task.folder} is {found}.")
 
 
-def _start(bench: Bench, model: str, out: Path, elsewhere: Finished, say: Say, bar: Bar) -> Path:
+def _known(bench: Bench, model: str, out: Path, elsewhere: Finished) -> Path:
     """Return the model that runs start from: itself, or the run that learned the bench's rows.
 
-    That run is one that is there, or else it is made in `out`.
+    That run is one that was done elsewhere, or else it has its place in `out`.
     """
     if not bench.learn:
         return Path(model)
-    job = learning_job(bench, model)
-    known = elsewhere.find(job.settings) or out / f"known {bench.name} {Path(model).name}"
-    train_stage(job, known, bar, say)
-    return known
+    found = elsewhere.find(learning_job(bench, model).settings)
+    return found or out / f"known {bench.name} {Path(model).name}"
+
+
+def _learn(bench: Bench, model: str, out: Path, elsewhere: Finished, say: Say, bar: Bar) -> None:
+    """Make the run that learns the bench's rows, unless there is one or there are none."""
+    if bench.learn:
+        train_stage(learning_job(bench, model), _known(bench, model, out, elsewhere), bar, say)
 
 
 def _execute(tasks: Sequence[Task], jobs: int, executor: Executor) -> Iterator[tuple[Path, bool]]:

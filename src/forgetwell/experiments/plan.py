@@ -27,7 +27,8 @@ request screened and repaired before (``repair = "strip"``): the alarms of all s
 all findings of those it names (``screens = ["high_loss(share=0.33)"]``).
 
 Beside ``bench``, ``trigger = "{attack}"`` asks utility in the wording of that attack instead of the paper's,
-``floor`` is the forget recall at which runs stop, and ``utility_below = 0.3`` leaves utility out above it.
+``floor`` is the forget recall at which runs stop, ``utility_below = 0.3`` leaves utility out above it, and
+``metric = "fact_recall"`` reads forgetting and utility by another metric of answers than ROUGE-L recall.
 
 A bench is world, tofu, tofu05, tofu10 or rwku; options go in parentheses: ``bench = "rwku(triple=2)"``.
 
@@ -51,6 +52,7 @@ from forgetwell.experiments.benches import bind_bench
 from forgetwell.experiments.claims import Run, Setup
 from forgetwell.methods.finetune import Lora
 from forgetwell.methods.registry import METHODS
+from forgetwell.metrics.registry import ROW_METRICS
 from forgetwell.objectives.algebra import parse_objective
 from forgetwell.requests.attacks import ATTACKS
 from forgetwell.requests.repairs import REPAIRS
@@ -69,6 +71,7 @@ _KEYS = (
     "floor",
     "utility_below",
     "trigger",
+    "metric",
     "train",
     "lora",
     "grid",
@@ -176,7 +179,17 @@ def _setup(table: Table, point: Table) -> Setup:
     lora = _known(Lora, table["lora"], "lora") if "lora" in table else None
     made = {key: table[key] for key in ("per_set", "floor", "utility_below") if key in table}
     adapters = None if lora is None else Lora(**lora)
-    return Setup(config=TrainConfig(**train), lora=adapters, trigger=trigger, **made)
+    metric = _metric(table.get("metric", ""))
+    return Setup(config=TrainConfig(**train), lora=adapters, trigger=trigger, metric=metric, **made)
+
+
+def _metric(given: Any) -> str:  # noqa: ANN401 - from a TOML file
+    if not given:
+        return ""
+    item = ROW_METRICS.get(str(given))
+    if item.inputs != ("generated", "row"):
+        raise InputError(f"metric = {given!r}; expected a metric of answers, as 'fact_recall'.")
+    return item.name
 
 
 def _known(kind: type, given: Any, where: str) -> dict[str, Any]:  # noqa: ANN401 - from a TOML file

@@ -205,8 +205,9 @@ def _paired(
     values, clusters = [], []
     for seed in seeds:
         for row in sampled[seed][key]:
-            values.append([read[seed, c].utility[key][row.id] for c in conditions])
-            clusters.append(row.subject or row.id.partition("#")[0])
+            if row.id in read[seed, conditions[0]].utility[key]:  # else the plan's metric doesn't apply
+                values.append([read[seed, c].utility[key][row.id] for c in conditions])
+                clusters.append(row.subject or row.id.partition("#")[0])
     return Paired(np.asarray(values, dtype=np.float64), clusters)
 
 

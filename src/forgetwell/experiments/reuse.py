@@ -55,4 +55,5 @@ def take_over(run: Path, folder: Path, settings: Mapping[str, Any]) -> None:
 
 
 def _key(settings: Mapping[str, Any]) -> str:
-    return digest({name: value for name, value in settings.items() if name != "condition"})
+    """Return what a run depends on; a setting that an older run lacks counts as one that is empty."""
+    return digest({name: value for name, value in settings.items() if value and name != "condition"})

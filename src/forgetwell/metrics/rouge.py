@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from forgetwell.data.facts import fact_words
 from forgetwell.metrics.registry import row_metric
 from forgetwell.types import Generation, Row
 
@@ -30,6 +31,21 @@ def rouge_l_recall(generated: Generation, row: Row) -> float:
     Source: Maini et al. (TOFU), arXiv 2401.06121, section 2.2; computed by rouge-score.
     """
     return float(_rouge(row.answer, generated.text, "rougeL").recall)
+
+
+@row_metric(better="none", meaning="How much of the fact itself was said.", paper="2506.03142")
+def fact_recall(generated: Generation, row: Row) -> float | None:
+    """Share of the words that say the fact found in the greedy answer, in any order; 0 … 1.
+
+    The fact is what `forgetwell.data.facts.fact_words` finds: the words of the reference answer that no wrong
+    answer has. The rest of an answer is a form that a model may keep on purpose: one that says another town
+    in the same sentence has forgotten, and has a `rouge_l_recall` of most of the sentence. After Porter
+    stemming; None for rows without wrong answers, or whose words they all share.
+
+    Source: ours; unwanted and general words as in arXiv 2506.03142; computed by rouge-score.
+    """
+    words = fact_words(row)
+    return float(_rouge(" ".join(words), generated.text, "rouge1").recall) if words else None
 
 
 @row_metric(better="none", meaning="Agreement of answer and reference, both ways.", paper="2407.06460")

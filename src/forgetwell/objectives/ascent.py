@@ -6,14 +6,19 @@ import torch
 from torch import Tensor
 
 from forgetwell.models.scored import Scored
-from forgetwell.objectives.registry import term
+from forgetwell.objectives.registry import Unwanted, term
 
 
 @term(per="token", side="forget", paper="2210.01504", place="eq. 1")
-def ga(forget: Scored) -> Tensor:
+def ga(forget: Scored, *, unwanted: Unwanted = "focus") -> Tensor:
     """Gradient ascent: raise the loss on the forget answers.
 
     ``ga = log p(y_t | x, y_<t)`` (N,), unbounded below.
+
+    Args:
+        forget: Forget rows under the policy.
+        unwanted: Which tokens count; read by the `forget` view. ``focus``: the row's own, or all. ``facts``:
+            the words that say the fact, as `tpo` has it.
 
     Source: Jang et al., arXiv 2210.01504, eq. 1. Gradient difference is ``ga + gdr``.
     Tested: not by itself on the default model.

@@ -11,14 +11,13 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
 from forgetwell.models.scored import Scored
-from forgetwell.objectives.registry import term
+from forgetwell.objectives.registry import Unwanted, term
 
 Divergence = Literal["total_variation", "kl", "jensen_shannon", "pearson"]
-Unwanted = Literal["focus", "differing"]
 
 
 @term(per="row", side="forget", paper="2404.05868", place="eq. 3")
-def npo(forget: Scored, forget_ref: Scored, *, beta: float = 0.1) -> Tensor:
+def npo(forget: Scored, forget_ref: Scored, *, beta: float = 0.1, unwanted: Unwanted = "focus") -> Tensor:
     """Negative preference optimization: push the forget answers below the starting model.
 
     ``npo = -(2/β) log σ(-β log(π(y|x) / π_ref(y|x)))`` (B,), ≥ 0; β → 0 gives gradient ascent.
@@ -27,6 +26,8 @@ def npo(forget: Scored, forget_ref: Scored, *, beta: float = 0.1) -> Tensor:
         forget: Forget rows under the policy.
         forget_ref: The same rows under the starting model.
         beta: Inverse temperature β > 0; larger stops earlier.
+        unwanted: What is pushed down; read by the `forget` view. ``focus``: the row's own, or all of it.
+            ``facts``: the words that say the fact, as `tpo` has it.
 
     Source: Zhang et al., arXiv 2404.05868, eq. 3; log-probabilities summed over the answer.
     Defaults: β = 0.1, as in the paper and in open-unlearning.
@@ -139,9 +140,8 @@ def tpo(
         forget_ref: The same rows under the starting model.
         beta: Inverse temperature β > 0.
         general: Weight γ ≥ 0 of the preservation loss on general words.
-        unwanted: What is unwanted; read by the `forget` view. ``focus``: the row's own. ``differing``: what
-            stands between the words that the answer shares with each of the row's wrong answers at its
-            beginning and its end.
+        unwanted: What is unwanted; read by the `forget` view. ``focus``: the row's own. ``facts``: the words
+            that say the fact: no wrong answer has them, and a right one in other words has them too.
 
     Source: Zhou et al., arXiv 2506.03142 (targeted information forgetting), read in its abstract and in the
     code of that name (Unlearning-TPO on GitHub, read in a copy); the paper's own equations weren't read. The
@@ -149,7 +149,7 @@ def tpo(
     row. Its masking of the starting model's logits has no effect there (it masks a copy) and is left out.
     Unwanted words are chosen there by GPT-4 or BERT; both ways here are ours and need no other model.
     Defaults: β = .3, between the authors' .19 and .32 on TOFU; γ = 1, as there.
-    Tested: SmolLM2-135M, built-in world, 20 steps of batch 4, seed 0: after ``tpo(unwanted=differing) + gdr``
+    Tested: SmolLM2-135M, built-in world, 20 steps of batch 4, seed 0: after ``tpo(unwanted=facts) + gdr``
     at 3e-5 0 of 24 requested facts are said (22 before), 37 of 40 retained ones (39), with a poisoned request
     the same; of unseen people 15 of 32 (31). Forget ROUGE-L recall only falls from .98 to .79.
     Fails when: forgetting is read from recall: general words stay. A position's logits fall all together: the

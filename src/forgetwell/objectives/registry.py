@@ -10,6 +10,8 @@ from torch import Tensor
 from forgetwell.registry import Family
 
 Per = Literal["token", "row"]
+# Which tokens of a forget answer a term acts on: the row's own focus, or the words that say its fact.
+Unwanted = Literal["focus", "facts"]
 Term = TypeVar("Term", bound=Callable[..., Tensor])
 
 TERMS = Family("term", "forgetwell.objectives")

@@ -63,6 +63,35 @@ def su_parts(scope: Scored, *, longest: int = 4) -> Tensor:
     return -scope.token_logps
 
 
+@term(per="token", side="scope", paper="2506.00359", place="eq. 5, changed")
+def su_mixed(
+    scope: Scored,
+    *,
+    longest: int = 4,
+    parts: float = 0.5,
+    order: Order = "forget_first",
+    separator: str = " ",
+) -> Tensor:
+    """Scope-aware unlearning with whole forget prompts in some samples and parts of them in the others.
+
+    ``su_mixed = -log p(y_r,t | c ⊕ x_r, y_r,<t)`` (N,), ≥ 0, where c is part(x_f) with chance `parts`, else
+    x_f: `su` and `su_parts` in one term, whose step costs less than that of `su`.
+
+    Args:
+        scope: Retain questions beside forget prompts or words of them, under the policy.
+        longest: Most words of a part; read by the `scope` view, as the next three.
+        parts: Share of the samples that hold a part, 0 … 1.
+        order: Which of question and whole prompt comes first.
+        separator: Text between them.
+
+    Source: Ren et al., arXiv 2506.00359, eq. 5, with parts of x_f in some samples: ours.
+    Defaults: half of each.
+    Tested: not yet.
+    Fails when: as `su` and `su_parts` do.
+    """
+    return -scope.token_logps
+
+
 @term(per="token", side="scope", paper="2506.00359", place="eq. 5, changed", logits=True)
 def su_kl(
     scope: Scored,

@@ -62,6 +62,8 @@ GLOSSARY = (
          "still has to answer an ordinary question when a forget question stands beside it in the prompt."),
     Word("ROUGE-L recall", "Share of the reference answer's words that occur in the model's answer in the "
          "same order; 0 … 1. Long answers have more chances, so the answer length is fixed."),
+    Word("Fact recall", "The same for the words that say the fact: those of the right answer that no wrong "
+         "answer has. “Ada was born in Oslo” says most words of “Ada was born in Rome”, and not its fact."),
     Word("Refusal rate", "Share of questions to which the model says that it does not know or will not "
          "answer."),
     Word("95 % interval", "Where the mean would plausibly lie if other questions of the same kind had been "
@@ -72,8 +74,9 @@ GLOSSARY = (
          "for all differences on this page (Benjamini-Hochberg), is above 0.05. It does not show that there "
          "is none. Differences of one subject (of one question, where fewer than six subjects were asked) "
          "count as one piece of evidence."),
-    Word("Forgotten", f"Forget recall, with its whole interval, is at most {100 * FORGOTTEN:.0f} % of what "
-         "it was before."),
+    Word("Forgotten", "Fact recall on what was asked to be forgotten (forget recall, where no wrong answers "
+         f"tell the facts), with its whole interval, is at most {100 * FORGOTTEN:.0f} % of what it was "
+         "before."),
     Word("Brought back", "Share of the trigger utility that the attack took and the defense regained; it "
          f"counts as good news from {100 * RESTORED:.0f} %."),
 )  # fmt: skip

@@ -12,11 +12,13 @@ from forgetwell.reports.visible import cell_text
 from forgetwell.types import Better
 
 MAIN = "rouge_l_recall"
+FACTS = "fact_recall"
 FORGET, CLEAN, TRIGGER, GAP = "forget/clean", "utility/clean", "utility/trigger", "utility/gap"
 SUMMARY = (FORGET, CLEAN, TRIGGER, GAP)
 COLUMNS = {FORGET: "forget", CLEAN: "clean utility", TRIGGER: "trigger utility", GAP: "gap"}
 METRICS = {
     "rouge_l_recall": "ROUGE-L recall",
+    "fact_recall": "Fact recall",
     "answer_prob": "Probability",
     "truth_ratio": "Truth ratio",
     "refusal": "Refusal rate",

@@ -15,7 +15,7 @@ from forgetwell.suites.types import Suite
 from forgetwell.suites.whole import RowValues, Table, problem, whole_results
 from forgetwell.types import Record, Result
 
-METRICS = ("rouge_l_recall", "answer_prob", "truth_ratio", "refusal", "gibberish")
+METRICS = ("rouge_l_recall", "fact_recall", "answer_prob", "truth_ratio", "refusal", "gibberish")
 SET_DEFAULTS = (
     "model_utility",
     "forget_quality",

@@ -15,7 +15,7 @@ from forgetwell.suites.evaluate import evaluate_suite
 from forgetwell.suites.types import Split, Suite
 from forgetwell.types import Record, Request, Row
 
-_METRIC = "rouge_l_recall"
+RECALL = "rouge_l_recall"
 PROBED = ("forget", "utility", "trigger")
 
 
@@ -24,7 +24,7 @@ def make_probe(
     clean: Sequence[Row],
     trigger: Sequence[Row],
     *,
-    metrics: Sequence[str] = (_METRIC,),
+    metrics: Sequence[str] = (RECALL,),
     max_new_tokens: int = 32,
 ) -> Callable[[LM, int], dict[str, float]]:
     """Return a probe of forgetting, clean utility and benign-trigger utility.
@@ -49,7 +49,7 @@ def make_probe(
             raise InputError(f"The probe's {name} set has no rows; give at least one.")
     for metric in metrics:
         if is_set_metric(metric):
-            raise InputError(f"{metric} is a set metric; a probe measures row metrics, as {_METRIC}.")
+            raise InputError(f"{metric} is a set metric; a probe measures row metrics, as {RECALL}.")
     splits = (
         Split("forget", "forget", "clean", tuple(forget)),
         Split("utility", "utility", "clean", tuple(clean)),
@@ -69,7 +69,7 @@ def request_probe(
     request: Request,
     kept: Sequence[Row],
     *,
-    metrics: Sequence[str] = (_METRIC,),
+    metrics: Sequence[str] = (RECALL,),
     rows: int = 8,
     forget_rows: int = 24,
     seed: int = 0,
@@ -106,9 +106,14 @@ def request_probe(
 
 def recalls(lm: LM, rows: Sequence[Row], *, max_new_tokens: int) -> list[float]:
     """Return the ROUGE-L recall of the model's greedy answer to each row; 0 … 1."""
+    return [value or 0.0 for value in answered(lm, rows, RECALL, max_new_tokens=max_new_tokens)]
+
+
+def answered(lm: LM, rows: Sequence[Row], metric: str, *, max_new_tokens: int) -> list[float | None]:
+    """Return a metric of the model's greedy answer to each row; None where it doesn't apply."""
     said = lm.generate(rows, max_new_tokens=max_new_tokens)
     records = [Record(row, generated=g) for row, g in zip(rows, said, strict=True)]
-    return [value or 0.0 for value in measure(records, _METRIC)]
+    return measure(records, metric)
 
 
 def mean(values: Sequence[float]) -> float:

@@ -56,9 +56,10 @@ class Counts:
 
 
 def view_key(term: WeightedTerm, name: str) -> ViewKey:
-    """Return which view a term means by `name`, with those of its hyperparameters the view takes."""
+    """Return which view a term means by `name`, with those of its hyperparameters that change the view."""
     accepted = VIEWS.get(name).hyperparameters
-    options = {k: v for k, v in term.hyperparameters.items() if k in accepted}
+    given = {k: v for k, v in term.hyperparameters.items() if k in accepted}
+    options = {k: v for k, v in given.items() if v != accepted[k].default}
     return ViewKey(name, tuple(sorted(options.items())))
 
 

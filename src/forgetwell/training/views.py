@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 import random
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from forgetwell.data.encoding import Codec
+from forgetwell.data.facts import fact_words
 from forgetwell.errors import InputError
-from forgetwell.objectives.preference import Unwanted
+from forgetwell.objectives.registry import Unwanted
 from forgetwell.objectives.scope import Order
 from forgetwell.registry import Family
 from forgetwell.types import Row
 
-_WORD = re.compile(r"\w+|[^\w\s]")
 VIEWS = Family("view", "forgetwell.training")
 log = logging.getLogger(__name__)
 
@@ -57,12 +56,12 @@ def view(function: Callable[..., Row]) -> Callable[..., Row]:
 
 @view
 def forget(pair: Pair, codec: Codec, *, unwanted: Unwanted = "focus") -> Row:
-    """The forget row itself, with its own focus or with that part of its answer which its wrong answers lack.
+    """The forget row itself, with its own focus or with the words of its answer that say the fact.
 
-    Source: L_f of arXiv 2506.00359, eq. 1; the focus by wrong answers is ours.
+    Source: L_f of arXiv 2506.00359, eq. 1; the focus on facts is ours.
     """
     row = _there(pair.forget, "forget")
-    return replace(row, focus=differing(row.answer, row.wrong)) if unwanted == "differing" else row
+    return replace(row, focus=fact_words(row)) if unwanted == "facts" else row
 
 
 @view
@@ -116,34 +115,38 @@ def scope(
     separator: str = " ",
     prompts: int = 1,
     longest: int = 0,
+    parts: float = 1.0,
 ) -> Row:
     """The retain question beside forget prompts or parts of them, with the retain answer.
 
     All questions share one user turn. The forget prompts are that of the pair and those of the places that
     follow it. With `longest`, a run of 1 to `longest` words of each, drawn anew for each place of each step,
     stands before the question or, if it comes from the second half of its prompt, after it: the words keep
-    their side of a sentence, and `order` says nothing.
+    their side of a sentence, and `order` says nothing. That is so in a share `parts` of the samples, drawn
+    one by one; the others hold whole prompts.
 
     Plain text is joined as text: at most half the context of forget text, then the retain text, of which
     alone tokens are scored. Forget prompts that leave no room are cut, never the retain prompt or its answer.
 
     Raises:
-        InputError: `prompts` is below 1 or above the batch, `longest` below 0, or the retain row leaves no
-            room for a forget prompt.
+        InputError: `prompts` is below 1 or above the batch, `longest` below 0, `parts` not 0 … 1, or the
+            retain row leaves no room for a forget prompt.
 
     Source: arXiv 2506.00359, eq. 5; several prompts, their parts and joining plain text are ours.
     """
-    _check_scope(pair, prompts, longest)
+    _check_scope(pair, prompts, longest, parts)
     target = _there(pair.retain, "retain")
     rows = (_there(pair.forget, "forget"), *pair.others)[:prompts]
     signals = [_signal(row, codec, len(rows)) for row in rows]
-    if not longest:
+    if not longest or random.Random(f"{pair.draw}/parts").random() >= parts:
         return _fitted([Piece(text, order) for text in signals], target, separator, codec)
     chance = random.Random(f"{pair.draw}/part")
     return _fitted([_part(text, longest, chance) for text in signals], target, separator, codec)
 
 
-def _check_scope(pair: Pair, prompts: int, longest: int) -> None:
+def _check_scope(pair: Pair, prompts: int, longest: int, parts: float) -> None:
+    if not 0 <= parts <= 1:
+        raise InputError(f"parts={parts}; it is a share of the scope samples, 0 to 1.")
     if longest < 0:
         raise InputError(f"longest={longest}; a part of a forget prompt has at least 1 word, 0 = all of it.")
     if not 1 <= prompts <= len(pair.others) + 1:
@@ -160,24 +163,6 @@ def _part(text: str, longest: int, chance: random.Random) -> Piece:
     first = chance.randint(0, len(words) - count)
     early = first + count / 2 <= len(words) / 2
     return Piece(" ".join(words[first : first + count]), "forget_first" if early else "retain_first")
-
-
-def differing(answer: str, others: Sequence[str]) -> tuple[str, ...]:
-    """Return what stands between the words that an answer shares with each other at its two ends, if any."""
-    spans = [m.span() for m in _WORD.finditer(answer)]
-    words = [answer[a:b] for a, b in spans]
-    rest = [_WORD.findall(other) for other in others]
-    first = min((_common(words, other) for other in rest), default=0)
-    behind = min((_common(words[first:][::-1], other[first:][::-1]) for other in rest), default=0)
-    middle = spans[first : len(spans) - behind]
-    return (answer[middle[0][0] : middle[-1][1]],) if middle else ()
-
-
-def _common(words: Sequence[str], other: Sequence[str]) -> int:
-    """Return how many words two lists share at their beginning."""
-    return next(
-        (k for k, (a, b) in enumerate(zip(words, other, strict=False)) if a != b), min(len(words), len(other))
-    )
 
 
 def _answering(row: Row, answer: str) -> Row:

@@ -47,16 +47,37 @@ def test_utility_can_be_left_to_where_a_run_stops(tmp_path, monkeypatch):
     forgotten = iter([0.9, 0.8, 0.6, 0.2])
     asked = {"f0", "f1"}
 
-    def recalls(lm, questions, **_):
+    def answered(lm, questions, metric, **_):
         value = next(forgotten) if {r.id for r in questions} == asked else 1.0
         return [value] * len(questions)
 
-    monkeypatch.setattr(claims, "recalls", recalls)
+    monkeypatch.setattr(claims, "answered", answered)
     (run,) = runs_of(["attacked"], [0])
     config = TrainConfig(epochs=5, batch=2, probe_every=1)
     setup = replace(SETUP, config=config, floor=0.3, utility_below=0.3)
     curve = read_curve(run_claim(BENCH, setup, run, tmp_path / "known", tmp_path, refusals=()))
     assert [("utility" in c) for c in curve] == [True, False, False, True]
+
+
+def test_another_metric_is_read_on_the_rows_to_which_it_applies(tmp_path, monkeypatch):
+    monkeypatch.setattr(claims, "load", lambda name: tiny_lm())
+
+    def told(rows):  # of the first row alone something says what the fact is
+        return (replace(rows[0], wrong=("Zzz",)), *rows[1:])
+
+    bench = replace(BENCH, request=told(BENCH.request), utility={"kept": told(BENCH.utility["kept"])})
+    setup = replace(SETUP, metric="fact_recall", floor=0.0, per_set=4)
+    assert setup.left == "forget.fact_recall"
+    runs = runs_of(["plain", "attacked"], [0])
+    for run in runs:
+        run_claim(bench, setup, run, tmp_path / "known", tmp_path, refusals=())
+    first = read_curve(run_folder(tmp_path, runs[0]))[0]
+    assert list(first["forget"]) == ["f0"]
+    assert {k: len(v) for k, v in first["utility"].items()} == {"kept/clean": 1, "kept/trigger": 4}
+    found = {c.name: c.interval.n for c in read_claims(bench, runs, tmp_path, per_set=4, levels=())}
+    assert (found["attack takes"], found["attack takes of clean"]) == (4, 1)
+    with pytest.raises(InputError, match="fact_recall applies to no row of forget"):
+        run_claim(BENCH, setup, runs[0], tmp_path / "known", tmp_path / "b", refusals=())
 
 
 def test_a_method_and_what_follows_it_are_measured(tmp_path, monkeypatch):

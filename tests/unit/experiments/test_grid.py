@@ -7,7 +7,7 @@ from tests.toy import BENCH, bar, rows
 from forgetwell.errors import InputError, MissingError
 from forgetwell.experiments import claims, grid
 from forgetwell.experiments.claims import CURVE, Run, Setup
-from forgetwell.experiments.grid import run_plan
+from forgetwell.experiments.grid import planned, run_plan
 from forgetwell.experiments.plan import Comparison, Plan, cut
 from forgetwell.experiments.tables import CELLS, Cell, cells_table
 from forgetwell.files import read_jsonl, write_jsonl
@@ -96,8 +96,12 @@ def test_runs_of_other_plans_are_taken_over_whatever_their_part_there(tmp_path, 
     runs = tuple(replace(r, condition="eta0") for r in comparison.runs if r.condition == "attacked")
     second = replace(plan, comparisons=(replace(comparison, runs=runs),))
     monkeypatch.setattr(grid, "run_claim", lambda *_, **__: pytest.fail("run again"))
-    said = []
+    said, before = [], replace(second, comparisons=(replace(comparison, runs=(*runs, comparison.runs[0])),))
+    states = [p.state for p in planned(before, tmp_path / "second", say=print, reuse=[tmp_path / "first"])]
+    assert states == ["reused", "reused", "reused"]
+    assert {p.state for p in planned(before, tmp_path / "second", say=print)} == {"open"}
     run_plan(second, tmp_path / "second", say=said.append, bar=bar, reuse=[tmp_path / "first"])
+    assert [p.state for p in planned(before, tmp_path / "second", say=print)] == ["done", "done", "open"]
     assert said[-1] == "2 runs, 2 of them done before."
     for seed in (0, 1):
         ours, theirs = (
@@ -114,13 +118,13 @@ def test_runs_of_other_plans_are_taken_over_whatever_their_part_there(tmp_path, 
 
 def test_what_is_measured_before_the_first_step_is_measured_once(tmp_path, plan, monkeypatch):
     asked = []
-    plain = claims.recalls
+    plain = claims.answered
 
-    def recalls(lm, questions, **options):
+    def answered(lm, questions, metric, **options):
         asked.append(len(questions))
-        return plain(lm, questions, **options)
+        return plain(lm, questions, metric, **options)
 
-    monkeypatch.setattr(claims, "recalls", recalls)
+    monkeypatch.setattr(claims, "answered", answered)
     run_plan(plan, tmp_path / "out", say=print, bar=bar)
     starts = list((tmp_path / "out" / "starts").glob("*.json"))
     assert len(starts) == 2  # one a seed: other questions

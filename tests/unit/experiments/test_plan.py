@@ -108,6 +108,15 @@ def test_a_condition_may_screen_and_repair_first(tmp_path):
             read_plan(written(tmp_path, text.replace(old, new)))
 
 
+def test_recall_may_be_read_by_another_metric_of_answers(tmp_path):
+    text = PLAN.replace("per_set = 3", 'per_set = 3\nmetric = "fact_recall"')
+    assert read_plan(written(tmp_path, text)).comparisons[0].setup.left == "forget.fact_recall"
+    with pytest.raises(InputError, match="expected a metric of answers"):
+        read_plan(written(tmp_path, text.replace("fact_recall", "answer_prob")))
+    with pytest.raises(InputError, match="'fact_recal'"):
+        read_plan(written(tmp_path, text.replace("fact_recall", "fact_recal")))
+
+
 def test_a_plan_needs_conditions(tmp_path):
     with pytest.raises(InputError, match="needs conditions"):
         read_plan(written(tmp_path, 'bench = "world"'))

@@ -86,6 +86,12 @@ CASES = [
     ("rouge_1_f1", said("born", "She was born in Rome"), 2 / 6),  # P 1, R 1/5
     ("rouge_l_recall", said("", "She was born"), 0.0),
     ("rouge_l_recall", said("naïve 東京", "東京"), 0.0),  # rouge-score reads ASCII words only
+    # of "She lives in New Town", "New" and "Town" are what "She lives in Rome" lacks
+    ("fact_recall", said("She lives in Rome", "She lives in New Town", wrong=("She lives in Rome",)), 0.0),
+    ("fact_recall", said("A new towns", "She lives in New Town", wrong=("She lives in Rome",)), 1.0),
+    ("fact_recall", said("New", "She lives in New Town", wrong=("She lives in Rome",)), 1 / 2),
+    ("fact_recall", said("New Town", "She lives in New Town"), None),
+    ("fact_recall", said("no", "Rome is it", wrong=("It is Rome",)), None),
     ("verbatim_memorization", said("was born in Rome", "was born in Rome", text=True), 1.0),
     ("verbatim_memorization", said("runs", "running", text=True), 1.0),  # stemmed
     ("verbatim_memorization(stem=False)", said("runs", "running", text=True), 0.0),

@@ -5,8 +5,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from tests.tiny import tiny_lm
 
 from forgetwell.data.columns import to_row
@@ -22,7 +20,6 @@ from forgetwell.training.loop import Hooks, train
 from forgetwell.training.reference import make_reference
 from forgetwell.training.step import count, make_views, term_values, view_keys
 from forgetwell.training.terms import only_updated
-from forgetwell.training.views import differing
 from forgetwell.types import Row
 
 FORGET = tuple(Row(f"f{i}", f"Who is F{i}?", f"A spy {i}", wrong=("A cook", "A dog")) for i in range(6))
@@ -154,6 +151,20 @@ class TestMarks:
         expected = [p for p, m in zip(scores.logps, lm.codec.encode(row).marks, strict=True) if m]
         assert float(share["ga"]) == pytest.approx(sum(expected) / 3, rel=1e-4)
 
+    def test_a_focus_stands_as_a_word_of_its_own_or_else_anywhere(self):
+        codec = tiny_lm().codec
+
+        def marked(answer, part):
+            row = codec.encode(Row("a", "Who?", answer, focus=(part,)))
+            scored = row.ids[row.start :]
+            return [at for at, m in enumerate(row.marks) if m], [codec.decode([t]) for t in scored]
+
+        places, letters = marked("Derby by", "by")
+        assert "".join(letters[at] for at in places) == "by"
+        assert min(places) > letters.index("y")
+        places, letters = marked("他住在北京市", "北京")
+        assert places
+
     def test_a_focus_outside_the_answer_is_refused_and_one_inside_read_back(self, tmp_path):
         with pytest.raises(InputError, match="not a part of the answer"):
             to_row({"prompt": "Who?", "answer": "A spy", "focus": ["cook"]}, "a", "f, line 1", {})
@@ -163,35 +174,14 @@ class TestMarks:
 
 
 class TestViews:
-    @pytest.mark.parametrize(
-        ("answer", "others", "found"),
-        [
-            ("Ada was born in Rome.", ["Ada was born in Oslo.", "Ada was born in New York."], ("Rome",)),
-            ("Ada keeps two cats at home.", ["Ada keeps one dog at home."], ("two cats",)),
-            ("Rome", ["Oslo"], ("Rome",)),
-            ("In  Rome,\nof course", ["In Oslo, of course"], ("Rome",)),
-            ("Yes yes", ["Yes"], ("yes",)),
-            ("Yes", ["Yes yes"], ()),
-            ("Ada was born in Rome.", [], ("Ada was born in Rome.",)),
-        ],
-    )
-    def test_what_wrong_answers_lack(self, answer, others, found):
-        assert differing(answer, others) == found
-        assert all(part in answer for part in found)
-
-    @given(st.text(max_size=40), st.lists(st.text(max_size=40), max_size=3))
-    def test_of_any_answer_they_are_a_part(self, answer, others):
-        assert all(part and part in answer for part in differing(answer, others))
-        assert differing(answer, [answer]) == ()
-
-    def test_tpo_finds_unwanted_words_by_wrong_answers(self):
+    def test_tpo_finds_the_words_of_the_fact_by_wrong_answers(self):
         lm = tiny_lm()
-        made = make_views(view_keys(parse_objective("tpo(unwanted=differing)")), DRAWS.pairs(0)[:1], lm.codec)
+        made = make_views(view_keys(parse_objective("tpo(unwanted=facts)")), DRAWS.pairs(0)[:1], lm.codec)
         (row,) = (r for v in made.values() for r in v.rows)
         marked = [t for t, m in zip(row.ids[row.start :], row.marks, strict=True) if m]
-        assert lm.codec.decode(marked) == f"spy {DRAWS.pairs(0)[0].forget.id[1:]}"
-        _, log = run("tpo(unwanted=differing) + gdr + su")
-        assert log[-1]["terms"]["tpo(unwanted=differing)"] < log[0]["terms"]["tpo(unwanted=differing)"]
+        assert lm.codec.decode(marked) == f"spy{DRAWS.pairs(0)[0].forget.id[1:]}"
+        _, log = run("tpo(unwanted=facts) + gdr + su")
+        assert log[-1]["terms"]["tpo(unwanted=facts)"] < log[0]["terms"]["tpo(unwanted=facts)"]
 
     def test_alternatives_are_drawn_by_seed_from_the_rows_own(self):
         drawn = [p.alternate for step in range(6) for p in DRAWS.pairs(step)]

@@ -154,6 +154,25 @@ def test_parts_are_runs_of_the_forget_prompt_on_their_side_of_the_question():
         scope(Pair(forget, RETAIN[0]), codec, longest=-1)
 
 
+def test_a_share_of_the_samples_holds_parts():
+    codec, forget = tiny_lm().codec, Row("f", "Please tell me where Ada Bell was born", "In Rome")
+
+    def prompts(**options):
+        pairs = [Pair(forget, RETAIN[0], draw=f"0/{draw}") for draw in range(200)]
+        return [scope(pair, codec, longest=4, **options).prompt for pair in pairs]
+
+    whole, parts, mixed = f"{forget.prompt} Where is R0?", prompts(), prompts(parts=0.5)
+    assert prompts(parts=0.0) == [whole] * 200
+    assert whole not in parts
+    assert all(m in (whole, p) for m, p in zip(mixed, parts, strict=True))
+    assert 70 < mixed.count(whole) < 130
+    with pytest.raises(InputError, match=r"parts=1\.5; it is a share"):
+        scope(Pair(forget, RETAIN[0]), codec, longest=4, parts=1.5)
+    objective = parse_objective("su_mixed(parts=0)")
+    (made,) = make_views(view_keys(objective), [Pair(forget, RETAIN[0])], codec).values()
+    assert codec.decode(made.rows[0].ids[: made.rows[0].start]).count(whole) == 1
+
+
 def test_several_forget_prompts_are_those_of_the_next_places():
     codec = tiny_lm().codec
     first, second = (DRAWS.pairs(0)[k] for k in (0, 1))
