@@ -20,7 +20,18 @@ from forgetwell.metrics.statistics import Interval
 from forgetwell.reports.build import page_environment, page_template
 from forgetwell.reports.loading import Probe
 from forgetwell.reports.svg import Chart, Panel, Plane, bar_panels, charts, plane
-from forgetwell.reports.tables import CLEAN, COLUMNS, FORGET, GAP, MAIN, SUMMARY, TRIGGER, Cell, Line
+from forgetwell.reports.tables import (
+    CLEAN,
+    COLUMNS,
+    FORGET,
+    GAP,
+    MAIN,
+    SUMMARY,
+    TRIGGER,
+    Cell,
+    Line,
+    metric_title,
+)
 from forgetwell.reports.verdict import Point, number, signed
 from forgetwell.runs.records import is_complete
 
@@ -51,6 +62,7 @@ class Section:
 
     Attributes:
         name: Of the grid's point.
+        metric: Title of the metric by which all is read.
         place: Where its runs were read, in words.
         seeds: Of the runs that its intervals are of.
         points: What it shows, in sentences.
@@ -63,6 +75,7 @@ class Section:
     """
 
     name: str
+    metric: str
     place: str
     seeds: tuple[int, ...]
     points: tuple[Point, ...]
@@ -112,13 +125,21 @@ def _read(readings: Sequence[Reading], comparison: Comparison) -> list[Reading]:
 
 def _section(comparison: Comparison, tables: Tables, out: Path) -> Section:
     claims, readings = tables.claims.get(comparison.name, ()), _read(tables.cells, comparison)
+    metric = comparison.setup.metric or MAIN
     at = main_place(claims)
     found = {c.name: c for c in claims if c.at == at}
     curves = _curves(comparison, out)
     colors = {name: k % _COLORS for k, name in enumerate(curves)}
     seeds = next((c.seeds for c in found.values()), ())
     lines = tuple(
-        _line(name, colors[name], found, readings, [c for s, c in own.items() if not seeds or s in seeds])
+        _line(
+            metric,
+            name,
+            colors[name],
+            found,
+            readings,
+            [c for s, c in own.items() if not seeds or s in seeds],
+        )
         for name, own in curves.items()
     )
     differences = [c for c in found.values() if _is_difference(c.name)]
@@ -126,6 +147,7 @@ def _section(comparison: Comparison, tables: Tables, out: Path) -> Section:
     reach = max([_LEAST, *ends])
     return Section(
         comparison.name,
+        metric_title(metric),
         "after the last step" if at == END else f"where forget recall first passes {at}",
         seeds,
         tuple(_points(found)),
@@ -173,14 +195,19 @@ def _warning(lines: Sequence[Line]) -> str:
 
 
 def _line(
-    condition: str, color: int, found: Found, readings: Sequence[Reading], curves: Sequence[Curve]
+    metric: str,
+    condition: str,
+    color: int,
+    found: Found,
+    readings: Sequence[Reading],
+    curves: Sequence[Curve],
 ) -> Line:
     """Return a condition's numbers: those of the claims, or means over its runs where there are none."""
     ends = [r for r in readings if r.condition == condition and r.at == END]
 
     def cell(split: str, name: str, value: float | None) -> Cell:
         claim = found.get(f"{name}/{condition}")
-        head = ("summary", condition, "", MAIN, split)
+        head = ("summary", condition, "", metric, split)
         if claim is None:
             return Cell(*head, value)
         return Cell(*head, claim.interval.value, claim.interval.low, claim.interval.high, claim.interval.n)
@@ -190,11 +217,11 @@ def _line(
     asked = sum(len(curve[-1]["forget"]) for curve in curves)
     last = statistics.fmean(_mean(curve[-1]["forget"]) for curve in curves)
     forget = Cell(
-        "summary", condition, "", MAIN, FORGET, forgotten.interval.value if forgotten else last, n=asked
+        "summary", condition, "", metric, FORGET, forgotten.interval.value if forgotten else last, n=asked
     )
     clean, trigger = cell(CLEAN, "clean", means["clean"]), cell(TRIGGER, "trigger", means["trigger"])
     both = None if clean.value is None or trigger.value is None else clean.value - trigger.value
-    gap = Cell("summary", condition, "", MAIN, GAP, both, n=min(clean.n, trigger.n))
+    gap = Cell("summary", condition, "", metric, GAP, both, n=min(clean.n, trigger.n))
     return Line(condition, color, (forget, clean, trigger, gap))
 
 

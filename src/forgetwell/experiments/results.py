@@ -17,6 +17,7 @@ from forgetwell.experiments.paper import PAPER
 from forgetwell.experiments.reading import END
 from forgetwell.experiments.tables import CELLS, CLAIMS, Cell
 from forgetwell.files import read_json, read_jsonl, write_text
+from forgetwell.suites.probe import RECALL
 
 _INTRO = """# Results
 
@@ -53,8 +54,11 @@ def _section(folder: Path) -> Iterator[str]:
     claims: Mapping[str, Claims] = read_json(folder / CLAIMS)
     yield f"\n## {folder.name}"
     for name in dict.fromkeys(c.comparison for c in cells):
-        yield from (f"\n**{name}**\n", *_runs([c for c in cells if c.comparison == name]))
-        yield from _effects(name, claims.get(name, ()))
+        own = [c for c in cells if c.comparison == name]
+        published = own[0].metric == RECALL
+        by = "" if published else f", read by `{own[0].metric}`"
+        yield from (f"\n**{name}**{by}\n", *_runs(own))
+        yield from _effects(name, claims.get(name, ()), published=published)
 
 
 def _runs(cells: Sequence[Cell]) -> Iterator[str]:
@@ -76,7 +80,7 @@ def _utility(cells: Sequence[Cell], seeds: int) -> str:
     return " / ".join(f"{statistics.fmean(getattr(c, n) for c in cells):.2f}" for n in ("clean", "trigger"))
 
 
-def _effects(comparison: str, claims: Claims) -> Iterator[str]:
+def _effects(comparison: str, claims: Claims, *, published: bool) -> Iterator[str]:
     """Give a line for each effect of attack and defenses, and a column for each place."""
     found = {(c["name"], c["at"]): c for c in claims}
     ends_first = sorted(claims, key=lambda c: c["at"] != END)  # there every condition was read
@@ -89,8 +93,8 @@ def _effects(comparison: str, claims: Claims) -> Iterator[str]:
     loss = re.search(r"loss=(\w+)", comparison)
     for name in names:
         read = [_interval(found.get((name, p))) for p in places]
-        published = _published(name, loss[1] if loss else "npo", found.get((name, END)))
-        yield f"| {name} | {' | '.join(read)} | {published} |"
+        paper = _published(name, loss[1] if loss else "npo", found.get((name, END))) if published else ""
+        yield f"| {name} | {' | '.join(read)} | {paper} |"
     seeds = {p: next(c["seeds"] for c in claims if c["at"] == p) for p in places}
     yield f"\nSeeds: {'; '.join(f'{_place(p)}: ' + ', '.join(map(str, seeds[p])) for p in places)}."
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from forgetwell.experiments.benches import Bench
 from forgetwell.experiments.claims import Run, read_curve, run_folder
-from forgetwell.experiments.plan import Plan
+from forgetwell.experiments.plan import Comparison, Plan
 from forgetwell.experiments.reading import END, Claim, read_claims, read_place
 from forgetwell.files import write_json, write_jsonl, write_text
 from forgetwell.runs.records import is_complete
+from forgetwell.suites.probe import RECALL
 
 CELLS = "cells.jsonl"
 CLAIMS = "claims.json"
@@ -29,9 +30,10 @@ class Cell:
         condition: Of the run.
         seed: Of the run.
         at: Forget recall at which it was read; ``end`` = after the last step.
-        forget: Forget recall (ROUGE-L) there.
+        forget: Forget recall there.
         clean: Clean utility, mean of the sets' means.
         trigger: The same with the trigger in every question.
+        metric: By which all of it is read.
     """
 
     comparison: str
@@ -41,6 +43,7 @@ class Cell:
     forget: float
     clean: float
     trigger: float
+    metric: str = RECALL
 
 
 @dataclass(frozen=True)
@@ -68,14 +71,14 @@ def write_tables(plan: Plan, benches: Mapping[str, Bench], out: Path) -> Tables:
         claims[c.name] = read_claims(
             benches[c.bench], done, out / c.name, per_set=c.setup.per_set, trigger=c.setup.trigger
         )
-        cells += [cell for run in done for cell in read_cells(c.name, run, out / c.name)]
+        cells += [cell for run in done for cell in read_cells(c, run, out / c.name)]
     write_jsonl(out / CELLS, cells)
     write_json(out / CLAIMS, {k: [asdict(c) for c in v] for k, v in claims.items()})
     write_text(out / TABLE, f"{cells_table(cells)}\n{claims_table(claims)}")
     return Tables(tuple(cells), claims)
 
 
-def read_cells(comparison: str, run: Run, out: Path) -> Iterator[Cell]:
+def read_cells(comparison: Comparison, run: Run, out: Path) -> Iterator[Cell]:
     """Give a finished run at the end and at each level of forgetting that it reached."""
     curve = read_curve(run_folder(out, run))
     for level in LEVELS:
@@ -83,7 +86,8 @@ def read_cells(comparison: str, run: Run, out: Path) -> Iterator[Cell]:
         if place is not None:
             at = END if level is None else f"{level:g}"
             clean, trigger = (macro_utility(place.utility, kind) for kind in ("clean", "trigger"))
-            yield Cell(comparison, run.condition, run.seed, at, place.forget, clean, trigger)
+            numbers = (place.forget, clean, trigger, comparison.setup.metric or RECALL)
+            yield Cell(comparison.name, run.condition, run.seed, at, *numbers)
 
 
 def macro_utility(utility: Mapping[str, Mapping[str, float]], kind: str) -> float:
@@ -102,7 +106,9 @@ def grouped(cells: Sequence[Cell]) -> dict[tuple[str, str, str], list[Cell]]:
 
 def cells_table(cells: Sequence[Cell]) -> str:
     """Return means over seeds, with standard deviations where there are several, as Markdown."""
+    read_by = dict.fromkeys(c.metric for c in cells)
     lines = [
+        *([f"Read by {', '.join(read_by)}.\n"] if set(read_by) - {RECALL} else []),
         "| comparison | condition | read at | forget | clean | trigger | seeds |",
         "|---|---|---|---|---|---|---|",
     ]

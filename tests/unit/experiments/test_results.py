@@ -38,6 +38,16 @@ def test_the_page_puts_our_shares_beside_the_published_ones(tmp_path):
     assert "Seeds: at the end: 0, 1." in page
 
 
+def test_what_is_read_by_another_metric_says_so_and_is_not_put_beside_published_shares(tmp_path):
+    folder, claim = tmp_path / "results" / "toy", Claim("end", "attack takes, share", Interval(1, 1, 1, 9), (0,))
+    write_jsonl(folder / CELLS, [Cell("loss=idk", "plain", 0, "end", 0.1, 0.8, 0.7, "fact_recall")])
+    write_json(folder / CLAIMS, {"loss=idk": [asdict(claim)]})
+    write_results(tmp_path / "results", tmp_path / "results.md")
+    page = (tmp_path / "results.md").read_text()
+    assert "**loss=idk**, read by `fact_recall`" in page
+    assert "| attack takes, share | 1.00 [1.00, 1.00] |  |" in page
+
+
 def test_a_folder_without_runs_is_refused(tmp_path):
     with pytest.raises(InputError, match=CELLS):
         write_results(tmp_path, tmp_path / "page.md")

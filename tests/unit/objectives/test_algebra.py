@@ -15,7 +15,7 @@ def test_objective_as_papers_write_it():
     objective = parse_objective("npo(beta=0.2)+gdr + 5*su(order=retain_first)")
     assert objective.text == "npo(beta=0.2) + gdr + 5*su(order=retain_first)"
     assert [t.coefficient for t in objective.terms] == [1, 1, 5]
-    assert objective.terms[0].hyperparameters == {"beta": 0.2}
+    assert objective.terms[0].hyperparameters == {"beta": 0.2, "unwanted": "focus"}
     assert objective.terms[0].views == ("forget",)
     assert objective.terms[0].references == ("forget",)
 
