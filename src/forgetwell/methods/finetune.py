@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from forgetwell.data.facts import fact_words
 from forgetwell.errors import InputError, unknown_name
 from forgetwell.models.lm import HFModel, wrap
 from forgetwell.models.loading import quiet_adapters
-from forgetwell.objectives.algebra import parse_objective
+from forgetwell.objectives.algebra import Objective, parse_objective
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.draws import Draws
 from forgetwell.training.loop import Hooks, Summary, train
 from forgetwell.types import Request, Row
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,11 @@ def finetune(
     """
     check_disjoint(request.rows, retain)
     parsed = parse_objective(objective)
+    if whole := check_facts(parsed, request.rows):
+        ids, rows = whole[0].id, len(request.rows)
+        log.warning(
+            "%d of %d forget rows don't tell their fact and are unlearned whole: %s, …", len(whole), rows, ids
+        )
     needs_refusal = any(v.endswith("refusal") for term in parsed.terms for v in term.views)
     if needs_refusal and not refusals:
         raise InputError(f"The objective {objective!r} needs refusal lines, and none were given.")
@@ -107,6 +116,24 @@ def check_disjoint(forget: Sequence[Row], retain: Sequence[Row]) -> None:
             f"{len(both)} of {len(forget)} forget rows are also retain rows (the first is {both[0].id!r}). "
             "Take them out of one of the two sets."
         )
+
+
+def check_facts(objective: Objective, forget: Sequence[Row]) -> tuple[Row, ...]:
+    """Return the rows that an objective on the words of facts takes whole, since they don't tell them.
+
+    Raises:
+        InputError: That would be all of them (`fact_words`).
+    """
+    if not any(term.hyperparameters.get("unwanted") == "facts" for term in objective.terms):
+        return ()
+    silent = tuple(row for row in forget if not fact_words(row))
+    if len(silent) == len(forget):
+        raise InputError(
+            "unwanted=facts tells the words that say a fact by wrong answers, which lack them, and no forget "
+            "row has such words. Give wrong answers in a column 'wrong', or write some by: "
+            "forgetwell alternates"
+        )
+    return silent
 
 
 def with_lora(lm: HFModel, lora: Lora, *, seed: int) -> HFModel:

@@ -15,13 +15,13 @@ from forgetwell.data.row_files import lean_rows
 from forgetwell.data.world import load_refusals
 from forgetwell.errors import InputError
 from forgetwell.files import digest, write_jsonl
-from forgetwell.methods.finetune import Lora, check_disjoint, finetune, merged, with_lora
+from forgetwell.methods.finetune import Lora, check_disjoint, check_facts, finetune, merged, with_lora
 from forgetwell.methods.own_answers import check_kept, own_answers
 from forgetwell.metrics.registry import ROW_METRICS
 from forgetwell.models.lm import HFModel, load
 from forgetwell.models.processes import started_processes
 from forgetwell.models.saving import ModelCard
-from forgetwell.objectives.algebra import parse_objective
+from forgetwell.objectives.algebra import Objective, parse_objective
 from forgetwell.runs.folder import append_log, start_run, trim_log, write_manifest
 from forgetwell.runs.redaction import redact
 from forgetwell.runs.tracking import Log, check_trackers, tracked
@@ -198,14 +198,13 @@ def run_job(
         ExistsError: `out` holds something.
         InputError: Rows, objective or settings can't be used; nothing was written.
     """
-    parse_objective(job.objective)
+    objective = parse_objective(job.objective)
     STEP_RULES.resolve(parse_call(job.config.step_rule))
     if job.keep_best and not job.probe:
         raise InputError(f"The rule {job.keep_best!r} needs a probe; give rows to keep that it can ask.")
     check_trackers(report_to)
     metrics = _probe_metrics(job)
-    check_disjoint(job.request.rows, job.retain)
-    check_kept(job.keep, job.request.rows)
+    _check_rows(job, objective)
     processes = started_processes()  # before a model loads: on GPUs each process has its own
     lm = lm or _load(job)
     request, retain = _fitting(job, lm)
@@ -227,6 +226,12 @@ def run_job(
         facts["processes"] = {"count": processes.count, "kind": asked_kind()}
     processes.by_first(lambda: _finish(job, out, outcome.lm if save else None, facts))
     return outcome.summary
+
+
+def _check_rows(job: Job, objective: Objective) -> None:
+    check_disjoint(job.request.rows, job.retain)
+    check_facts(objective, job.request.rows)
+    check_kept(job.keep, job.request.rows)
 
 
 def _start(job: Job, out: Path, *, overwrite: bool, resume: bool) -> None:
@@ -327,11 +332,11 @@ def _card(job: Job, base_digest: str) -> ModelCard:
 def plan_job(job: Job) -> Plan:
     """Say what a job would do, without training (``--dry-run``)."""
     lm = _load(job)
-    check_disjoint(job.request.rows, job.retain)
-    check_kept(job.keep, job.request.rows)
+    objective = parse_objective(job.objective)
+    _check_rows(job, objective)
     request, retain = _fitting(job, lm)
     draws = Draws(request.rows, retain, job.refusals, job.config.batch, job.config.seed)
-    objective, pairs = parse_objective(job.objective), draws.pairs(0)
+    pairs = draws.pairs(0)
     views = make_views(view_keys(objective), pairs, lm.codec)
     part = make_views(view_keys(objective), pairs[: -(-len(pairs) // job.config.accumulate)], lm.codec)
     packed = lm.batch([r for v in views.values() for r in v.rows])

@@ -39,7 +39,8 @@ def test_the_page_puts_our_shares_beside_the_published_ones(tmp_path):
 
 
 def test_what_is_read_by_another_metric_says_so_and_is_not_put_beside_published_shares(tmp_path):
-    folder, claim = tmp_path / "results" / "toy", Claim("end", "attack takes, share", Interval(1, 1, 1, 9), (0,))
+    folder = tmp_path / "results" / "toy"
+    claim = Claim("end", "attack takes, share", Interval(1, 1, 1, 9), (0,))
     write_jsonl(folder / CELLS, [Cell("loss=idk", "plain", 0, "end", 0.1, 0.8, 0.7, "fact_recall")])
     write_json(folder / CLAIMS, {"loss=idk": [asdict(claim)]})
     write_results(tmp_path / "results", tmp_path / "results.md")

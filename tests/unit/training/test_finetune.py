@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from tests.tiny import tiny_lm
@@ -40,6 +42,18 @@ def test_lora_moves_adapters_alone():
 def test_forget_equal_to_retain_is_refused():
     with pytest.raises(InputError, match="also retain rows"):
         finetune(tiny_lm(), Request("r", FORGET), FORGET, Hooks(), objective="npo + gdr", config=CONFIG)
+
+
+def test_facts_are_told_by_wrong_answers(caplog):
+    def unlearn(rows, objective="npo(unwanted=facts) + gdr"):
+        finetune(tiny_lm(), Request("r", rows), RETAIN, Hooks(), objective=objective, config=CONFIG)
+
+    with pytest.raises(InputError, match="column 'wrong', or write some by: forgetwell alternates"):
+        unlearn(FORGET)
+    unlearn(FORGET, "npo + gdr")
+    assert not caplog.records
+    unlearn((*FORGET[:2], *(replace(row, wrong=("A cook",)) for row in FORGET[2:])))
+    assert "2 of 4 forget rows don't tell their fact and are unlearned whole: f0" in caplog.text
 
 
 def test_refusal_lines_are_asked_for():
