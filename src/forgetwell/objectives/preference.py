@@ -149,11 +149,13 @@ def tpo(
     row. Its masking of the starting model's logits has no effect there (it masks a copy) and is left out.
     Unwanted words are chosen there by GPT-4 or BERT; both ways here are ours and need no other model.
     Defaults: β = .3, between the authors' .19 and .32 on TOFU; γ = 1, as there.
-    Tested: SmolLM2-135M, built-in world, 20 steps of batch 4, seed 0: after ``tpo(unwanted=facts) + gdr``
-    at 3e-5 0 of 24 requested facts are said (22 before), 37 of 40 retained ones (39), with a poisoned request
-    the same; of unseen people 15 of 32 (31). Forget ROUGE-L recall only falls from .98 to .79.
-    Fails when: forgetting is read from recall: general words stay. A position's logits fall all together: the
-    loss sees the label's logit alone, and its probability stays what it was. A short focus in a long answer:
+    Tested: SmolLM2-135M, built-in world, ``tpo(unwanted=facts) + gdr`` at 1.5e-5, batch 4, two thirds of the
+    request rewritten, five seeds, where .2 of the facts are left: clean and trigger utility (fact recall) .80
+    and .77 after the honest request, .80 and .74 after the poisoned one, .84 and .79 with ``2*su_mixed``
+    (docs/experiments.md).
+    Fails when: the requester writes the wrong answers: whoever does chooses which words are unlearned.
+    Forgetting is read from recall: general words stay. A position's logits fall all together: the loss sees
+    the label's logit alone, and its probability stays what it was. A short focus in a long answer:
     the preservation loss is a sum over tokens and outweighs the other; lower γ.
     """
     if forget.logits is None or forget_ref.logits is None:

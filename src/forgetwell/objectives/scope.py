@@ -75,7 +75,7 @@ def su_mixed(
     """Scope-aware unlearning with whole forget prompts in some samples and parts of them in the others.
 
     ``su_mixed = -log p(y_r,t | c ⊕ x_r, y_r,<t)`` (N,), ≥ 0, where c is part(x_f) with chance `parts`, else
-    x_f: `su` and `su_parts` in one term, whose step costs less than that of `su`.
+    x_f: `su` and `su_parts` in one term, at the cost of `su`.
 
     Args:
         scope: Retain questions beside forget prompts or words of them, under the policy.
@@ -86,7 +86,9 @@ def su_mixed(
 
     Source: Ren et al., arXiv 2506.00359, eq. 5, with parts of x_f in some samples: ours.
     Defaults: half of each.
-    Tested: not yet.
+    Tested: SmolLM2-135M, built-in world, 1.5e-5, batch 4, two thirds of the request rewritten: beside
+    ``tpo(unwanted=facts) + gdr`` trigger utility is .01 to .02 above that with ``2*su`` (five seeds, shown at
+    the end alone); with ``idk + gdr`` it forgets less (docs/experiments.md).
     Fails when: as `su` and `su_parts` do.
     """
     return -scope.token_logps
