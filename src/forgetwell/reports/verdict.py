@@ -275,9 +275,9 @@ def _percent(share: float) -> str:
 
 def _cards(by: By) -> tuple[Card, ...]:
     end = _shipped(by)
+    left = ("Facts still said", FACTS) if _of_facts(by, end) else ("Forget recall", MAIN)
     pairs = (
-        ("Facts still said", FORGET, "before", end, "low", FACTS),
-        ("Forget recall", FORGET, "before", end, "low", MAIN),
+        (left[0], FORGET, "before", end, "low", left[1]),
         ("Clean utility", CLEAN, "before", end, "high", MAIN),
         ("Trigger utility under attack", TRIGGER, "plain", "attacked", "high", MAIN),
         ("Trigger utility, defended", TRIGGER, "attacked", "defended", "high", MAIN),
