@@ -59,9 +59,14 @@ class Setup:
     metric: str = ""
 
     @property
+    def read_by(self) -> str:
+        """The metric's name."""
+        return self.metric or RECALL
+
+    @property
     def left(self) -> str:
         """The probe's name for how much is left of the request."""
-        return f"forget.{self.metric or RECALL}"
+        return f"forget.{self.read_by}"
 
 
 @dataclass(frozen=True)
@@ -201,7 +206,7 @@ def _row_probe(
     With `after`, the steps of unlearning, it measures what follows on them, and once.
     """
     splits = sampled_utility(bench, per_set=setup.per_set, seed=seed, trigger=setup.trigger)
-    ask = partial(_by_row, metric=setup.metric or RECALL, max_new_tokens=bench.max_new_tokens)
+    ask = partial(_by_row, metric=setup.read_by, max_new_tokens=bench.max_new_tokens)
 
     def measure(lm: HFModel, *, always: bool) -> dict[str, Any]:
         left = ask(lm, {"forget": bench.asked})
@@ -211,8 +216,8 @@ def _row_probe(
     def measure_start(lm: HFModel) -> dict[str, Any]:
         if starts is None:
             return measure(lm, always=True)
-        asked = [lm.digest, str(lm.compute), bench.asked, splits, bench.max_new_tokens]
-        path = starts / f"{digest([*asked, setup.metric] if setup.metric else asked)}.json"
+        asked = [lm.digest, str(lm.compute), bench.asked, splits, bench.max_new_tokens, setup.read_by]
+        path = starts / f"{digest(asked)}.json"
         if not path.exists():
             write_json(path, measure(lm, always=True))
         kept: dict[str, Any] = read_json(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -133,9 +133,11 @@ def run_plan(
     benches = _benches(plan.comparisons, say)
     chosen = [c for c in cut(plan, only, seeds).comparisons if c.bench in benches]
     elsewhere = find_finished(reuse)
-    for bench, model in dict.fromkeys((c.bench, c.model) for c in chosen):
-        _learn(benches[bench], model, out, elsewhere, say, bar)
-    tasks = [t for c in chosen for t in _tasks(c, benches[c.bench], out, elsewhere)]
+    known = _known(chosen, benches, out, elsewhere)
+    for (bench, model), start in known.items():
+        if benches[bench].learn:
+            train_stage(learning_job(benches[bench], model), start, bar, say)
+    tasks = [t for c in chosen for t in _tasks(c, benches[c.bench], known[c.bench, c.model], out)]
     _take_over(tasks, elsewhere, say)
     missing = [replace(t, report_to=tuple(report_to)) for t in tasks if not is_complete(t.folder)]
     say(f"{len(tasks)} runs, {len(tasks) - len(missing)} of them done before.")
@@ -170,16 +172,17 @@ def planned(
     """
     elsewhere, comparisons = find_finished(reuse), cut(plan, only, seeds).comparisons
     benches = _benches(comparisons, say) if reuse else {}
+    here = [c for c in comparisons if c.bench in benches]
+    known = _known(here, benches, out, elsewhere)
+    tasks = [t for c in here for t in _tasks(c, benches[c.bench], known[c.bench, c.model], out)]
+    there = {task.folder for task in tasks if elsewhere.find(task.settings)}
 
-    def state(comparison: Comparison, run: Run) -> State:
-        if is_complete(run_folder(out / comparison.name, run)):
-            return "done"
-        if comparison.bench not in benches:
-            return "open"
-        (task,) = _tasks(replace(comparison, runs=(run,)), benches[comparison.bench], out, elsewhere)
-        return "reused" if elsewhere.find(task.settings) else "open"
+    def state(folder: Path) -> State:
+        return "done" if is_complete(folder) else "reused" if folder in there else "open"
 
-    return tuple(Planned(c.name, run, state(c, run)) for c in comparisons for run in c.runs)
+    return tuple(
+        Planned(c.name, run, state(run_folder(out / c.name, run))) for c in comparisons for run in c.runs
+    )
 
 
 def _benches(comparisons: Sequence[Comparison], say: Say) -> dict[str, Bench]:
@@ -193,8 +196,8 @@ def _benches(comparisons: Sequence[Comparison], say: Say) -> dict[str, Bench]:
     return made
 
 
-def _tasks(comparison: Comparison, bench: Bench, out: Path, elsewhere: Finished) -> list[Task]:
-    folder, known = out / comparison.name, _known(bench, comparison.model, out, elsewhere)
+def _tasks(comparison: Comparison, bench: Bench, known: Path, out: Path) -> list[Task]:
+    folder = out / comparison.name
     return [Task(bench, comparison.setup, run, known, folder, out) for run in comparison.runs]
 
 
@@ -206,21 +209,22 @@ def _take_over(tasks: Sequence[Task], elsewhere: Finished, say: Say) -> None:
             say(f"{task.folder} is {found}.")
 
 
-def _known(bench: Bench, model: str, out: Path, elsewhere: Finished) -> Path:
-    """Return the model that runs start from: itself, or the run that learned the bench's rows.
+def _known(
+    comparisons: Sequence[Comparison], benches: Mapping[str, Bench], out: Path, elsewhere: Finished
+) -> dict[tuple[str, str], Path]:
+    """Return by bench and model what runs start from: the model, or the run that learned the bench's rows.
 
     That run is one that was done elsewhere, or else it has its place in `out`.
     """
-    if not bench.learn:
-        return Path(model)
-    found = elsewhere.find(learning_job(bench, model).settings)
-    return found or out / f"known {bench.name} {Path(model).name}"
 
+    def start(bench: Bench, model: str) -> Path:
+        if not bench.learn:
+            return Path(model)
+        found = elsewhere.find(learning_job(bench, model).settings)
+        return found or out / f"known {bench.name} {Path(model).name}"
 
-def _learn(bench: Bench, model: str, out: Path, elsewhere: Finished, say: Say, bar: Bar) -> None:
-    """Make the run that learns the bench's rows, unless there is one or there are none."""
-    if bench.learn:
-        train_stage(learning_job(bench, model), _known(bench, model, out, elsewhere), bar, say)
+    pairs = dict.fromkeys((c.bench, c.model) for c in comparisons)
+    return {(bench, model): start(benches[bench], model) for bench, model in pairs}
 
 
 def _execute(tasks: Sequence[Task], jobs: int, executor: Executor) -> Iterator[tuple[Path, bool]]:

@@ -125,7 +125,7 @@ def _read(readings: Sequence[Reading], comparison: Comparison) -> list[Reading]:
 
 def _section(comparison: Comparison, tables: Tables, out: Path) -> Section:
     claims, readings = tables.claims.get(comparison.name, ()), _read(tables.cells, comparison)
-    metric = comparison.setup.metric or MAIN
+    metric = comparison.setup.read_by
     at = main_place(claims)
     found = {c.name: c for c in claims if c.at == at}
     curves = _curves(comparison, out)

@@ -86,7 +86,7 @@ def read_cells(comparison: Comparison, run: Run, out: Path) -> Iterator[Cell]:
         if place is not None:
             at = END if level is None else f"{level:g}"
             clean, trigger = (macro_utility(place.utility, kind) for kind in ("clean", "trigger"))
-            numbers = (place.forget, clean, trigger, comparison.setup.metric or RECALL)
+            numbers = (place.forget, clean, trigger, comparison.setup.read_by)
             yield Cell(comparison.name, run.condition, run.seed, at, *numbers)
 
 

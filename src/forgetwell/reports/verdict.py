@@ -21,6 +21,7 @@ FORGOTTEN = 0.5
 BROKEN = 0.5
 # The defense counts as restoring trigger utility when it gives back at least this share of the loss.
 RESTORED = 0.8
+_LEFT = {FACTS: "Facts still said", MAIN: "Forget recall"}
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def _value(by: By, condition: str, split: str, metric: str = MAIN) -> Result | N
 
 
 def _forgetting(by: By, condition: str) -> Literal["forgotten", "partly", "not", "unknown"]:
-    metric = FACTS if _of_facts(by, condition) else MAIN
+    metric = _told_by(by, condition)
     before, after = _value(by, "before", FORGET, metric), _value(by, condition, FORGET, metric)
     if before is None or after is None:
         return "unknown"
@@ -121,10 +122,10 @@ def _forgetting(by: By, condition: str) -> Literal["forgotten", "partly", "not",
     return "partly" if _less(by, FORGET, condition, "before", metric) else "not"
 
 
-def _of_facts(by: By, condition: str) -> tuple[Result, Result] | None:
-    """Return how much of the facts a condition says, and how much was said before, where both are known."""
-    after, before = (_value(by, c, FORGET, FACTS) for c in (condition, "before"))
-    return (after, before) if after and before else None
+def _told_by(by: By, condition: str) -> str:
+    """Return the metric that says how much is left: of the facts, where that is known then and before."""
+    known = all(_value(by, c, FORGET, FACTS) for c in (condition, "before"))
+    return FACTS if known else MAIN
 
 
 def _shipped(by: By) -> str:
@@ -145,8 +146,8 @@ def _forgotten(by: By) -> list[Point]:
         if state == "unknown" or after is None or before is None:
             continue
         said, tone = words[state]
-        facts = _of_facts(by, condition)
-        told = f"of the facts {_span(facts[0])} is said, {_span(facts[1])} before; " if facts else ""
+        now, then = (_value(by, c, FORGET, FACTS) for c in (condition, "before"))
+        told = f"of the facts {_span(now)} is said, {_span(then)} before; " if now and then else ""
         text = f"{by[condition].name} {said}: {told}forget recall {_span(after)}, {_span(before)} before."
         points.append(Point(text, tone))
     return points
@@ -275,9 +276,9 @@ def _percent(share: float) -> str:
 
 def _cards(by: By) -> tuple[Card, ...]:
     end = _shipped(by)
-    left = ("Facts still said", FACTS) if _of_facts(by, end) else ("Forget recall", MAIN)
+    left = _told_by(by, end)
     pairs = (
-        (left[0], FORGET, "before", end, "low", left[1]),
+        (_LEFT[left], FORGET, "before", end, "low", left),
         ("Clean utility", CLEAN, "before", end, "high", MAIN),
         ("Trigger utility under attack", TRIGGER, "plain", "attacked", "high", MAIN),
         ("Trigger utility, defended", TRIGGER, "attacked", "defended", "high", MAIN),
