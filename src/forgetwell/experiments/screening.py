@@ -36,6 +36,7 @@ from forgetwell.experiments.screening_figures import (
 )
 from forgetwell.files import write_json, write_text
 from forgetwell.requests.screening import SCREENS, Evidence, run_screens
+from forgetwell.requests.screens.foreign_answer import foreign_answer
 from forgetwell.requests.screens.foreign_subject import foreign_subject
 from forgetwell.requests.screens.inflation import inflated
 from forgetwell.requests.screens.mixed_casing import mixed_casing
@@ -82,6 +83,7 @@ def score_request(request: Request, evidence: Evidence) -> Scored:
         "templates": [h.q_value for h in mined(request, evidence)],
         "surprise": [worded.p_value] if worded else [],
         "mixed_casing": _p_values(mixed_casing(request, evidence, alpha=1.0)),
+        "foreign_answer": _p_values(foreign_answer(request, evidence, alpha=1.0)),
         "foreign_subject": _p_values(foreign_subject(request, evidence, alpha=1.0)),
     }
     alarms = dict.fromkeys(f.screen for f in run_screens(request, evidence) if f.severity == "alarm")

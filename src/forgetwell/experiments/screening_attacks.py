@@ -26,7 +26,7 @@ from forgetwell.types import Request
 
 FAMILIES = (
     "stealthy", "synonyms", "midsentence", "rotating", "paraphrased", "unseen", "adaptive", "foreign_frame",
-    "punctuation", "casing", "smuggle",
+    "punctuation", "casing", "smuggle", "blending",
 )  # fmt: skip
 _ASSETS = Path(__file__).parent / "assets"
 
@@ -36,7 +36,7 @@ class AttackFiles:
     """What attacks read.
 
     Attributes:
-        others: Rows of all subjects of a half, by data set, for `smuggle`.
+        others: Rows of all subjects of a half, by data set, for `smuggle` and `blending`.
         phrasings: The report's phrasings, by family.
     """
 
@@ -89,8 +89,8 @@ def attack_calls(family: str, half: Half, rate: float, files: AttackFiles) -> Ca
     """
     if family == "unseen":
         return lambda i, name: f"stealthy(p={rate}, templates={str(_ASSETS / 'unseen_phrasings.toml')!r})"
-    if family == "smuggle":
-        return lambda i, name: f"smuggle(p={rate}, rows={str(files.others[name])!r})"
+    if family in ("smuggle", "blending"):
+        return lambda i, name: f"{family}(p={rate}, rows={str(files.others[name])!r})"
     if half == "report" and family in files.phrasings:
         attack = "adaptive" if family == "adaptive" else "paraphrased"
         return lambda i, name: f"{attack}(p={rate}, templates={str(files.phrasings[family])!r})"

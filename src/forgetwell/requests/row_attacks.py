@@ -1,9 +1,11 @@
-"""Attacks that bring in rows which aren't the requester's: other people's, or nobody's."""
+"""Attacks that bring in what isn't the requester's: other people's rows or facts, or nobody's."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import cycle
 
 from forgetwell.data.reading import read_rows
 from forgetwell.errors import InputError
@@ -52,16 +54,55 @@ def unknown_rows(request: Request, *, seed: int = 0, p: float = 0.33, rows: str 
     return _replace(request, seed, p, rows, "unknown_rows")
 
 
+@request_attack(paper="2309.08230", section="abstract")
+def blending(
+    request: Request, *, seed: int = 0, p: float = 0.33, rows: str = "world:retain", question: bool = True
+) -> Request:
+    """Write what is said of other people into the answers, so that it is forgotten with them.
+
+    A rewritten answer goes on with another row's question and answer. Prompts stay as they are, so that
+    objectives which don't read the answers, as `idk`, are not reached. The rows are drawn without repetition
+    as long as they last.
+
+    Args:
+        request: What the requester would have handed in.
+        seed: Seed of the draws.
+        p: Probability that an answer is rewritten, in [0, 1].
+        rows: Where the other rows come from: a file, or a name as world:unseen or tofu:retain90.
+        question: Whether the other row's question is written too; answers alone need not say of whom.
+
+    Raises:
+        InputError: p is outside [0, 1], or the rows can't be read.
+
+    Source: over-unlearning by blending, arXiv 2309.08230 (abstract); for rows of text, ours.
+    """
+    rng = random.Random(seed)
+    turn = _others(request, rows, rng)
+
+    def change(row: Row, _: random.Random) -> Row:
+        other = next(turn)
+        added = f"{other.prompt} {other.answer}" if question and not other.text else other.answer
+        edit = Edit("blending", rows, row.prompt, row.answer)
+        return replace(row, answer=f"{row.answer} {added}", edit=edit)
+
+    return change_share(request, p, rng, change)
+
+
 def _replace(request: Request, seed: int, p: float, source: str, by: str) -> Request:
     rng = random.Random(seed)
-    own = {(r.prompt, r.answer) for r in request.rows}
-    others = [r for r in read_rows(source) if (r.prompt, r.answer) not in own]
-    if not others:
-        raise InputError(f"rows={source} holds no row that is not in the request; give other rows.")
-    turn = iter(rng.sample(others, len(others)) * (len(request.rows) // len(others) + 1))
+    turn = _others(request, source, rng)
 
     def change(row: Row, _: random.Random) -> Row:
         edit = Edit(by, source, row.prompt, row.answer)
         return replace(next(turn), id=row.id, subject=row.subject, weight=row.weight, edit=edit)
 
     return change_share(request, p, rng, change)
+
+
+def _others(request: Request, source: str, rng: random.Random) -> Iterator[Row]:
+    """Give rows that aren't in the request, in an order by lot, again and again."""
+    own = {(r.prompt, r.answer) for r in request.rows}
+    others = [r for r in read_rows(source) if (r.prompt, r.answer) not in own]
+    if not others:
+        raise InputError(f"rows={source} holds no row that is not in the request; give other rows.")
+    return cycle(rng.sample(others, len(others)))

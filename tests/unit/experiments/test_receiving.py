@@ -15,7 +15,7 @@ from forgetwell.types import Generation, Request
 
 BENCH = world_bench()
 PROMPTS = [row.prompt for row in BENCH.request]
-WORDING = sorted(set(ATTACKS.names()) - {"smuggle", "unknown_rows"})
+WORDING = sorted(set(ATTACKS.names()) - {"smuggle", "unknown_rows", "blending"})
 
 
 def test_the_honest_request_passes_as_it_is():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from forgetwell.data.row_files import write_rows
@@ -55,6 +57,20 @@ def test_rows_of_others_keep_the_claimed_subject():
         after = attack_request(request, f"{name}(p=1)").rows
         assert {r.subject for r in after} == {"Mia"}
         assert not {r.prompt for r in after} & {r.prompt for r in request.rows}
+
+
+def test_blending_writes_others_into_the_answers_alone(tmp_path):
+    write_rows(
+        tmp_path / "others.jsonl", [Row(f"o{i}", f"Who is Bo {i}?", f"A baker {i}.") for i in range(4)]
+    )
+    request = Request("r", tuple(Row(f"m{i}", f"Q{i}?", "A.", "Mia") for i in range(10)))
+    for question, start in ((True, "A. Who is Bo "), (False, "A. A baker ")):
+        call = f"blending(p=1, rows='{tmp_path / 'others.jsonl'}', question={question})"
+        after = attack_request(request, call, seed=2).rows
+        assert all(row.answer.startswith(start) for row in after)
+        assert [replace(row, answer="A.", edit=None) for row in after] == list(request.rows)
+        assert [row.answer for row in after[:4]] == [row.answer for row in after[4:8]]
+        assert len({row.answer for row in after}) == 4
 
 
 def test_casing_and_punctuation():

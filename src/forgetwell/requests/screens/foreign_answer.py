@@ -1,0 +1,158 @@
+"""Answers that tell about others than the request asks about."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+
+import regex
+
+from forgetwell.errors import InputError
+from forgetwell.requests.enrichment import among_subjects, large_subjects
+from forgetwell.requests.screening import Evidence, screen
+from forgetwell.requests.words import Word, ordinary_words, words
+from forgetwell.types import Finding, Request, Row
+
+Name = tuple[str, ...]
+
+_BETWEEN = regex.compile(r"(?<=[.!?])\s++")
+_QUOTES = frozenset("\"'“‘«")
+_LEAST_NAME, _MOST_NAME = 2, 6  # words of a full name
+_LEAST_REST = 3  # other words of a sentence that tells something
+_LEAST_LOWER = 2  # of these in lower case: "Saturn Award for Best Actor" is a title
+_SHOWN = 120  # characters of an example
+_ASKED_OFTEN = 5  # ordinary prompts about somebody whom users ask about
+
+
+@screen(null="as many sentences of answers tell about others as among the rows about one background subject")
+def foreign_answer(request: Request, evidence: Evidence, *, alpha: float = 0.001) -> list[Finding]:
+    """Find answers that tell about others, if there are more of them than honest requests have.
+
+    Unlearning an answer unlearns all that it says. A sentence of an answer tells about others if it holds a
+    full name (two to six words in capitals, not in quotes) of which the request's prompts have at most half
+    the words, at least three words beside it, two of the sentence's in lower case, and the name opens the
+    sentence, or the sentence is a question, or at least five ordinary prompts hold the name. Equal sentences
+    count once. Their number is beta-binomial, its mean share of the rows and correlation measured on the
+    background's subjects with at least 5 rows, each taken as a request; without such subjects nothing is
+    tested. Not found: others by one name or a pronoun alone, and whom some prompt of the request names as
+    well. Rows of plain text are left out.
+
+    Args:
+        request: The request.
+        evidence: The background is used.
+        alpha: Largest p-value.
+
+    Returns:
+        An alarm for each such row; statistic = log odds ratio of their share, p_value of the whole.
+
+    Raises:
+        InputError: alpha is outside (0, 1].
+
+    Source: ours; the attack is blending, arXiv 2309.08230 (abstract).
+    """
+    if not 0 < alpha <= 1:
+        raise InputError(f"alpha={alpha} was given; it is in (0, 1].")
+    asked = evidence.learned(_asked_about)
+    found = foreign_sentences(request.rows, frozenset(asked))
+    shares = evidence.learned(_background_shares)
+    if not found or not shares:
+        return []
+    told = len(set(found.values()))
+    p, effect, mean = among_subjects(told, len(request.rows), shares)
+    if p > alpha:
+        return []
+    example = next(iter(found.values()))
+    message = (
+        f"The answer also tells about others than the request asks about. {told} of {len(request.rows)} rows "
+        f"do, one with “{example[:_SHOWN]}”; among rows about one subject, {mean:.1%}. Unlearning would take "
+        "it too."
+    )
+    return [Finding("foreign_answer", row_id, None, "alarm", effect, p, message) for row_id in found]
+
+
+def foreign_sentences(rows: Sequence[Row], asked_about: AbstractSet[Name]) -> dict[str, str]:
+    """Return, by row id, the first sentence of its answer that tells about others than the rows' prompts.
+
+    Args:
+        rows: Rows of one request; plain texts among them are left out.
+        asked_about: Full names that many ordinary prompts hold.
+    """
+    own = frozenset(_bare(w.text) for row in rows if not row.text for w in words(row.prompt))
+    found: dict[str, str] = {}
+    for row in rows:
+        if row.text:
+            continue
+        told = (s for s in _BETWEEN.split(row.answer) if _tells_about_others(s, own, asked_about))
+        if sentence := next(told, ""):
+            found[row.id] = sentence
+    return found
+
+
+def full_names(text: str) -> Iterator[tuple[int, Name]]:
+    """Give the full names in a sentence, each with the number of its first word, in lower case, without 's.
+
+    A full name is a run of two to six words in capitals with nothing but a space or hyphen between them, none
+    an ordinary word, no quotation mark before the first: of "Where does Ada Lind live?" the third and fourth.
+    """
+    for first, run in _capital_runs(text):
+        if _LEAST_NAME <= len(run) <= _MOST_NAME and text[run[0].start - 1 : run[0].start] not in _QUOTES:
+            yield first, tuple(_bare(word.text) for word in run)
+
+
+def _capital_runs(text: str) -> Iterator[tuple[int, list[Word]]]:
+    run: list[Word] = []
+    for i, word in enumerate(words(text)):
+        capital = text[word.start].isupper() and _bare(word.text) not in ordinary_words()
+        if run and not (capital and text[run[-1].end : word.start] in (" ", "-")):
+            yield i - len(run), run
+            run = []
+        if capital:
+            run.append(word)
+    if run:
+        yield len(words(text)) - len(run), run
+
+
+def _tells_about_others(sentence: str, own: AbstractSet[str], asked_about: AbstractSet[Name]) -> bool:
+    found, is_question = words(sentence), sentence.rstrip().endswith("?")
+    if sum(sentence[w.start].islower() for w in found) < _LEAST_LOWER:
+        return False
+    for first, name in full_names(sentence):
+        if len(found) - len(name) < _LEAST_REST or 2 * len(own & set(name)) > len(name):
+            continue
+        if first == 0 or is_question or not asked_about.isdisjoint(_pieces(name)):
+            return True
+    return False
+
+
+def _pieces(name: Name) -> Iterator[Name]:
+    """Give a name and what is left of it without its first or last words: “Captain Ada Lind” is Ada Lind."""
+    for cut in range(len(name) - _LEAST_NAME + 1):
+        yield name[cut:]
+        yield name[: len(name) - cut]
+
+
+def _asked_about(background: tuple[Row, ...]) -> dict[Name, frozenset[str]]:
+    """Return the names in at least 5 prompts, with the subjects of the prompts."""
+    count: Counter[Name] = Counter()
+    subjects: defaultdict[Name, set[str]] = defaultdict(set)
+    for row in background:
+        if row.text:
+            continue
+        for name in {name for _, name in full_names(row.prompt)}:
+            count[name] += 1
+            subjects[name].add(row.subject)
+    return {name: frozenset(subjects[name]) for name, k in count.items() if k >= _ASKED_OFTEN}
+
+
+def _background_shares(background: tuple[Row, ...]) -> tuple[tuple[int, int], ...]:
+    asked = _asked_about(background)
+    shares = []
+    for rows in large_subjects(background):
+        others = {name for name, subjects in asked.items() if subjects - {rows[0].subject}}
+        shares.append((len(set(foreign_sentences(rows, others).values())), len(rows)))
+    return tuple(shares)
+
+
+def _bare(word: str) -> str:
+    return word.removesuffix("'s")

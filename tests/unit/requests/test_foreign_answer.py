@@ -1,0 +1,104 @@
+from dataclasses import replace
+
+import pytest
+
+from forgetwell.errors import InputError
+from forgetwell.requests.screening import Evidence, run_screens
+from forgetwell.requests.screens.foreign_answer import foreign_answer, foreign_sentences, full_names
+from forgetwell.types import Request, Row
+
+PEOPLE = ("Ann Lee", "Bob Ray", "Cid Moss", "Dee Hall", "Eva Bond", "Flo West", "Gus Kent", "Hal Dunn")
+
+
+def rows_about(name, count=20):
+    return tuple(
+        Row(f"{name}-{i}", f"What did {name} paint in {1900 + i}?", f"{name} painted town {i}.", name)
+        for i in range(count)
+    )
+
+
+EVIDENCE = Evidence(tuple(row for name in PEOPLE[2:] for row in rows_about(name)))
+HONEST = Request("h", (*rows_about("Ann Lee"), *rows_about("Bob Ray")))
+
+
+def blended(*answers):
+    """Return the honest request, its first rows with what answers say added."""
+    rows = [replace(r, answer=f"{r.answer} {a}") for r, a in zip(HONEST.rows, answers, strict=False)]
+    return Request("b", (*rows, *HONEST.rows[len(answers) :]))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Where does Ada Lind live?", [(2, ("ada", "lind"))]),
+        ("Ada Lind's friend met Bo Ek and Ida.", [(0, ("ada", "lind")), (4, ("bo", "ek"))]),
+        ("The Ada, Lind", []),
+        ("Please Ada Lind-Ek", [(1, ("ada", "lind", "ek"))]),
+        ("", []),
+    ],
+)
+def test_full_names(text, found):
+    assert list(full_names(text)) == found
+
+
+def test_honest_answers_raise_nothing():
+    assert foreign_answer(HONEST, EVIDENCE) == []
+
+
+def test_answers_that_go_on_about_others_are_found_with_the_sentence():
+    request = blended(
+        *(f"Who is {name}? {name} is a baker of bread {i}." for i, name in enumerate(PEOPLE[2:]))
+    )
+    findings = foreign_answer(request, EVIDENCE)
+    assert [f.row_id for f in findings] == [r.id for r in HONEST.rows[:6]]
+    assert all(f.severity == "alarm" and f.p_value <= 0.001 for f in findings)
+    assert len({f.message for f in findings}) == 1
+    assert "“Cid Moss is a baker of bread 0.”" in findings[0].message  # "Who is Cid Moss?" tells nothing
+    assert "6 of 40 rows" in findings[0].message
+
+
+def test_people_whom_nobody_asks_about_are_found_where_they_open_a_sentence_or_are_asked_about():
+    told = foreign_sentences(
+        (
+            Row("a", "Q?", "In town. Zoe Quill lives by the sea."),
+            Row("b", "Q?", "In town. Where in town does Zoe Quill live?"),
+            Row("c", "Q?", "In town, where her friend Zoe Quill lives."),
+            Row("d", "Q?", "Zoe Quill"),
+        ),
+        frozenset(),
+    )
+    assert told == {"a": "Zoe Quill lives by the sea.", "b": "Where in town does Zoe Quill live?"}
+
+
+def test_people_whom_many_ask_about_are_found_anywhere_in_a_sentence():
+    row = Row("c", "Q?", "In town, where her friend Captain Zoe Quill lives.")
+    assert foreign_sentences((row,), {("zoe", "quill")}) == {"c": row.answer}
+
+
+def test_whom_a_prompt_of_the_request_names_is_no_other():
+    rows = (Row("a", "Q?", "Zoe Quill lives by the sea."), Row("b", "Who is Zoe Quill?", "A painter."))
+    assert foreign_sentences(rows, frozenset()) == {}
+    namesake = (rows[0], Row("b", "Who is Zoe Tarn?", "A painter."))
+    assert foreign_sentences(namesake, frozenset()) == {"a": rows[0].answer}
+
+
+def test_one_fact_told_in_many_rows_counts_once():
+    assert foreign_answer(blended(*["Zoe Quill is a baker of bread."] * 6), EVIDENCE) == []
+
+
+def test_plain_texts_are_left_out():
+    text = Row("t", "", "Zoe Quill lives by the sea.", text=True)
+    assert foreign_sentences((text,), frozenset()) == {}
+
+
+def test_without_background_subjects_nothing_is_tested():
+    alone = Evidence(tuple(replace(row, subject="") for row in EVIDENCE.background))
+    assert (
+        run_screens(blended(*(f"{n} is a baker of bread." for n in PEOPLE[2:])), alone, ["foreign_answer"])
+        == ()
+    )
+
+
+def test_alpha_is_checked():
+    with pytest.raises(InputError, match="alpha=2"):
+        foreign_answer(HONEST, EVIDENCE, alpha=2)
