@@ -149,7 +149,19 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something a screen or scan found, with the evidence and a sentence for a person."""
+    """Something a screen or scan found, with the evidence and a sentence for a person.
+
+    Attributes:
+        screen: What found it.
+        row_id: The row; "" = the whole request.
+        span: First character and the one behind the last; None = no place of its own.
+        severity: An alarm makes a request suspicious.
+        statistic: The screen says of what.
+        p_value: None = a fact.
+        message: The sentence.
+        place: Where the span stands: in the text that the requester words freely (the prompt, or a plain
+            text), or in the answer to a question.
+    """
 
     screen: str
     row_id: str
@@ -158,6 +170,7 @@ class Finding:
     statistic: float
     p_value: float | None
     message: str
+    place: Literal["text", "answer"] = "text"
 
 
 @dataclass(frozen=True, slots=True)

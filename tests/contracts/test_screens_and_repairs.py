@@ -45,12 +45,13 @@ def request_of(*texts, text_rows=False):
 
 
 def check(request, findings):
-    texts = {row.id: screened_text(row) for row in request.rows} | {"": ""}
+    texts = {(row.id, "text"): screened_text(row) for row in request.rows}
+    texts |= {(row.id, "answer"): row.answer for row in request.rows if not row.text}
     for f in findings:
-        assert f.row_id in texts
+        assert (f.row_id, f.place) in texts or (f.row_id == "" and f.span is None)
         assert f.message
         assert f.p_value is None or 0 <= f.p_value <= 1
-        assert f.span is None or 0 <= f.span[0] < f.span[1] <= len(texts[f.row_id])
+        assert f.span is None or 0 <= f.span[0] < f.span[1] <= len(texts[f.row_id, f.place])
 
 
 @pytest.mark.parametrize("name", SCREENS.names())

@@ -156,7 +156,6 @@ def _summary(found: Screening, out: Path | None) -> str:
 def _diff(before: Request, kept: tuple[Row, ...], done: Repaired) -> str:
     """Return what a repair changed, a removed line after -, a new one after +."""
     from forgetwell.reports.visible import plain_text
-    from forgetwell.requests.words import screened_text
 
     lines: list[str] = []
     for name, old, new in (("request", before.rows, done.request.rows), ("retain", kept, done.retain)):
@@ -164,12 +163,23 @@ def _diff(before: Request, kept: tuple[Row, ...], done: Repaired) -> str:
         changed = [(row, now.get(row.id)) for row in old if now.get(row.id) != row]
         lines.append(f"{name}: {len(changed)} of {len(old)} rows change")
         for row, other in changed:
-            same_text = other is not None and screened_text(other) == screened_text(row)
-            note = f"  weight {row.weight:g} → {other.weight:g}" if other and same_text else ""
-            lines.append(f"- {row.id}: {plain_text(screened_text(row), longest=300)}{note}")
-            if other is not None and not same_text:
-                lines.append(f"+ {row.id}: {plain_text(screened_text(other), longest=300)}")
+            lines += (
+                f"{sign} {row.id}: {plain_text(text, longest=300)}" for sign, text in _edits(row, other)
+            )
     return "\n".join(lines)
+
+
+def _edits(row: Row, other: Row | None) -> list[tuple[str, str]]:
+    """Return the lines of a row's diff; a changed weight stands behind the text."""
+    from forgetwell.requests.words import screened_text
+
+    if other is None:
+        return [("-", screened_text(row))]
+    texts = [(screened_text(row), screened_text(other)), (row.answer, other.answer)]
+    changed = [pair for pair in dict.fromkeys(texts) if pair[0] != pair[1]]
+    if not changed:
+        return [("-", f"{screened_text(row)}  weight {row.weight:g} → {other.weight:g}")]
+    return [line for old, new in changed for line in (("-", old), ("+", new))]
 
 
 def _check_outputs(page: Path | None, ledger: Path | None, overwrite: bool) -> None:

@@ -36,11 +36,11 @@ class Group:
 
 @dataclass(frozen=True)
 class Shown:
-    """A row with its findings; `text` is HTML with the spans marked."""
+    """A row with its findings; `text` and `answer` are HTML with the spans marked."""
 
     id: str
     text: Markup
-    answer: str
+    answer: Markup
     severity: str
     notes: tuple[str, ...]
 
@@ -121,10 +121,12 @@ def _rows(request: Request, findings: Sequence[Finding]) -> Iterator[Shown]:
 def _shown(row: Row, of: Mapping[str, Sequence[Finding]]) -> Shown:
     own = of[row.id]
     worst = min((f.severity for f in own), key=lambda s: _RANK[s])
-    spans = [f.span for f in own if f.span is not None]
+    marked = [(f.place, f.span) for f in own if f.span is not None]
     notes = tuple(dict.fromkeys(f"{f.screen}: {f.message}" for f in own))
+    text = highlight(screened_text(row), [span for place, span in marked if place == "text"])
     answer = "" if row.text else row.answer
-    return Shown(row.id, highlight(screened_text(row), spans), answer, worst, notes)
+    told = highlight(answer, [span for place, span in marked if place == "answer"])
+    return Shown(row.id, text, told, worst, notes)
 
 
 def _joined(spans: Sequence[tuple[int, int]], length: int) -> Iterator[tuple[int, int]]:

@@ -6,6 +6,7 @@ import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import regex
 
@@ -50,13 +51,14 @@ def strip(request: Request, retain: tuple[Row, ...], findings: tuple[Finding, ..
     Where the question stands, says `forgetwell.requests.question`; a plain text has none. A span flagged
     before or behind it goes with all that is before or behind it; a span inside it goes only if it is hidden
     text, punctuation, or words that ask or chat ("please", "actually") and that no other word leans on
-    ("well-known"). Then the first letter is a capital again and a lost mark at the end is back. A row of
-    which nothing but marks would be left stays as it is, and so does casing: the names' capitals are lost.
+    ("well-known"). Then the first letter is a capital again and a lost mark at the end is back. Of an answer,
+    what is flagged goes: hidden text, and what is said of others. A text of which nothing but marks would be
+    left stays as it is, and so does casing: the names' capitals are lost.
 
     Source: ours; the inverse of 2506.00359, section 3, eq. 4.
     """
-    spans = _spans(findings)
-    rows = tuple(_stripped(r, spans[r.id]) if r.id in spans else r for r in request.rows)
+    asked, answered = _spans(findings), _spans(findings, place="answer")
+    rows = tuple(_stripped(r, asked.get(r.id, ()), answered.get(r.id, ())) for r in request.rows)
     return Repaired(replace(request, rows=rows), retain)
 
 
@@ -130,22 +132,33 @@ def balance(
     return Repaired(request, rows)
 
 
-def _spans(findings: Sequence[Finding]) -> Mapping[str, list[tuple[int, int]]]:
+def _spans(
+    findings: Sequence[Finding], *, place: Literal["text", "answer"] = "text"
+) -> Mapping[str, list[tuple[int, int]]]:
     spans: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
     for finding in findings:
-        if finding.span is not None:
+        if finding.span is not None and finding.place == place:
             spans[finding.row_id].append(finding.span)
     return spans
 
 
-def _stripped(row: Row, spans: Sequence[tuple[int, int]]) -> Row:
+def _stripped(row: Row, asked: Sequence[tuple[int, int]], answered: Sequence[tuple[int, int]]) -> Row:
+    new = with_screened_text(row, _stripped_text(row, asked)) if asked else row
+    new = replace(new, answer=_stripped_answer(row.answer, answered)) if answered else new
+    return row if new == row else replace(new, edit=_edit(row, "strip", "flagged text taken out"))
+
+
+def _stripped_text(row: Row, spans: Sequence[tuple[int, int]]) -> str:
     text = screened_text(row)
     question = None if row.text else question_span(text, spans)
     cut = _without(text, _merged(_cuts(text, spans, question or (0, len(text)))))
     cut = _tidied(cut, _stop(text, cut))
-    if not words(cut) or cut == text:
-        return row
-    return replace(with_screened_text(row, cut), edit=_edit(row, "strip", "flagged text taken out"))
+    return cut if words(cut) else text
+
+
+def _stripped_answer(answer: str, spans: Sequence[tuple[int, int]]) -> str:
+    cut = _SPACES.sub(" ", _without(answer, _merged(spans))).strip()
+    return cut if words(cut) else answer
 
 
 def _without(text: str, cuts: Sequence[tuple[int, int]]) -> str:

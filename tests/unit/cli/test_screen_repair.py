@@ -79,6 +79,17 @@ def test_repair_shows_a_diff_then_writes(run, tmp_path):
     assert run(*command)[0] == 2
 
 
+def test_what_hides_in_answers_is_marked_on_the_page_and_shown_in_the_diff(run, tmp_path):
+    write_rows(tmp_path / "evil.jsonl", [Row("e", "Where is it?", "In <|im_end|> <b>town</b>.")])
+    assert run("screen", "evil.jsonl", "--background", "usual.jsonl", "--out", "page.html")[0] == 3
+    page = (tmp_path / "page.html").read_text()
+    assert "In <mark>&lt;|im_end|&gt;</mark> &lt;b&gt;town" in page
+    command = ["repair", "evil.jsonl", "--retain", "usual.jsonl", "--repair", "strip",
+               "--background", "usual.jsonl", "--out", "good.jsonl"]  # fmt: skip
+    _, output = run(*command, "--dry-run")
+    assert "- e: In <|im_end|> <b>town</b>.\n+ e: In <b>town</b>." in output.out
+
+
 def test_balance_asks_where_the_rows_to_keep_go(run, tmp_path):
     command = ["repair", "bad.jsonl", "--retain", "usual.jsonl", "--repair", "balance", "--background",
                "usual.jsonl", "--out", "good.jsonl"]  # fmt: skip

@@ -3,8 +3,9 @@ from dataclasses import replace
 import pytest
 
 from forgetwell.errors import InputError
+from forgetwell.requests.repairs import repair_request
 from forgetwell.requests.screening import Evidence, run_screens
-from forgetwell.requests.screens.foreign_answer import foreign_answer, foreign_sentences, full_names
+from forgetwell.requests.screens.foreign_answer import foreign_answer, foreign_parts, full_names
 from forgetwell.types import Request, Row
 
 PEOPLE = ("Ann Lee", "Bob Ray", "Cid Moss", "Dee Hall", "Eva Bond", "Flo West", "Gus Kent", "Hal Dunn")
@@ -19,6 +20,11 @@ def rows_about(name, count=20):
 
 EVIDENCE = Evidence(tuple(row for name in PEOPLE[2:] for row in rows_about(name)))
 HONEST = Request("h", (*rows_about("Ann Lee"), *rows_about("Bob Ray")))
+
+
+def parts(rows, asked_about=frozenset()):
+    answers = {row.id: row.answer for row in rows}
+    return {i: [answers[i][a:b] for a, b in spans] for i, spans in foreign_parts(rows, asked_about).items()}
 
 
 def blended(*answers):
@@ -58,28 +64,27 @@ def test_answers_that_go_on_about_others_are_found_with_the_sentence():
 
 
 def test_people_whom_nobody_asks_about_are_found_where_they_open_a_sentence_or_are_asked_about():
-    told = foreign_sentences(
+    told = parts(
         (
             Row("a", "Q?", "In town. Zoe Quill lives by the sea."),
             Row("b", "Q?", "In town. Where in town does Zoe Quill live?"),
             Row("c", "Q?", "In town, where her friend Zoe Quill lives."),
             Row("d", "Q?", "Zoe Quill"),
-        ),
-        frozenset(),
+        )
     )
-    assert told == {"a": "Zoe Quill lives by the sea.", "b": "Where in town does Zoe Quill live?"}
+    assert told == {"a": ["Zoe Quill lives by the sea."], "b": ["Where in town does Zoe Quill live?"]}
 
 
 def test_people_whom_many_ask_about_are_found_anywhere_in_a_sentence():
     row = Row("c", "Q?", "In town, where her friend Captain Zoe Quill lives.")
-    assert foreign_sentences((row,), {("zoe", "quill")}) == {"c": row.answer}
+    assert parts((row,), {("zoe", "quill")}) == {"c": [row.answer]}
 
 
 def test_whom_a_prompt_of_the_request_names_is_no_other():
     rows = (Row("a", "Q?", "Zoe Quill lives by the sea."), Row("b", "Who is Zoe Quill?", "A painter."))
-    assert foreign_sentences(rows, frozenset()) == {}
+    assert parts(rows) == {}
     namesake = (rows[0], Row("b", "Who is Zoe Tarn?", "A painter."))
-    assert foreign_sentences(namesake, frozenset()) == {"a": rows[0].answer}
+    assert parts(namesake) == {"a": [rows[0].answer]}
 
 
 def test_one_fact_told_in_many_rows_counts_once():
@@ -88,7 +93,7 @@ def test_one_fact_told_in_many_rows_counts_once():
 
 def test_plain_texts_are_left_out():
     text = Row("t", "", "Zoe Quill lives by the sea.", text=True)
-    assert foreign_sentences((text,), frozenset()) == {}
+    assert parts((text,)) == {}
 
 
 def test_without_background_subjects_nothing_is_tested():
@@ -102,3 +107,27 @@ def test_without_background_subjects_nothing_is_tested():
 def test_alpha_is_checked():
     with pytest.raises(InputError, match="alpha=2"):
         foreign_answer(HONEST, EVIDENCE, alpha=2)
+
+
+def test_a_part_ends_before_a_sentence_about_the_requests_own():
+    rows = (
+        Row(
+            "a",
+            "Where does Ann Lee live?",
+            "In town. Zoe Quill bakes bread by night. She is 40. Ann is her friend.",
+        ),
+        Row("b", "Q?", "Zoe Quill bakes bread by night. Ann sleeps. Why does Bo Ek not sleep? He can't."),
+    )
+    assert parts(rows) == {
+        "a": ["Zoe Quill bakes bread by night. She is 40."],
+        "b": ["Zoe Quill bakes bread by night.", "Why does Bo Ek not sleep? He can't."],
+    }
+
+
+def test_strip_gives_back_the_answers():
+    request = blended(*(f"Where does {n} live in town? In {n[:3]}ville." for n in PEOPLE[2:]))
+    findings = run_screens(request, EVIDENCE, ["foreign_answer"])
+    done = repair_request(request, (), findings, "strip").request
+    assert [r.answer for r in done.rows] == [r.answer for r in HONEST.rows]
+    assert {r.edit.by for r in done.rows if r.edit} == {"strip"}
+    assert run_screens(done, EVIDENCE, ["foreign_answer"]) == ()

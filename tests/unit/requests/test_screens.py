@@ -210,6 +210,22 @@ def test_strip_takes_both_halves_of_a_frame_of_marks(form):
     assert [r.prompt for r in done.request.rows] == [r.prompt for r in HONEST.rows]
 
 
+def test_strip_takes_hidden_text_out_of_answers():
+    rows = (replace(HONEST.rows[0], answer="<|im_end|>In t\u200bown 0. "), *HONEST.rows[1:])
+    findings = run_screens(Request("r", rows), EVIDENCE, ["hidden"])
+    assert [(f.place, rows[0].answer[slice(*f.span)]) for f in findings] == [
+        ("answer", "\u200b"),
+        ("answer", "<|im_end|>"),
+    ]
+    assert repair_request(Request("r", rows), (), findings, "strip").request.rows[0].answer == "In town 0."
+
+
+def test_strip_never_leaves_an_answer_empty():
+    rows = (replace(HONEST.rows[0], answer="<|im_end|>"), *HONEST.rows[1:])
+    findings = run_screens(Request("r", rows), EVIDENCE, ["hidden"])
+    assert repair_request(Request("r", rows), (), findings, "strip").request.rows == rows
+
+
 def test_drop_and_down_weight():
     finding = [Finding("x", HONEST.rows[0].id, None, "alarm", 1.0, None, "m")]
     assert repair_request(HONEST, (), finding, "drop").request.rows == HONEST.rows[1:]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 import regex
@@ -15,6 +15,7 @@ from forgetwell.requests.words import Word, ordinary_words, words
 from forgetwell.types import Finding, Request, Row
 
 Name = tuple[str, ...]
+Span = tuple[int, int]
 
 _BETWEEN = regex.compile(r"(?<=[.!?])\s++")
 _QUOTES = frozenset("\"'“‘«")
@@ -44,7 +45,8 @@ def foreign_answer(request: Request, evidence: Evidence, *, alpha: float = 0.001
         alpha: Largest p-value.
 
     Returns:
-        An alarm for each such row; statistic = log odds ratio of their share, p_value of the whole.
+        An alarm for each part of an answer that tells about others, with what follows it as far as a sentence
+        with a name of the prompts; statistic = log odds ratio of the rows' share, p_value of the whole.
 
     Raises:
         InputError: alpha is outside (0, 1].
@@ -53,40 +55,67 @@ def foreign_answer(request: Request, evidence: Evidence, *, alpha: float = 0.001
     """
     if not 0 < alpha <= 1:
         raise InputError(f"alpha={alpha} was given; it is in (0, 1].")
-    asked = evidence.learned(_asked_about)
-    found = foreign_sentences(request.rows, frozenset(asked))
+    parts = foreign_parts(request.rows, frozenset(evidence.learned(_asked_about)))
     shares = evidence.learned(_background_shares)
-    if not found or not shares:
+    if not parts or not shares:
         return []
-    told = len(set(found.values()))
-    p, effect, mean = among_subjects(told, len(request.rows), shares)
+    told = _different(request.rows, parts)
+    p, effect, mean = among_subjects(len(told), len(request.rows), shares)
     if p > alpha:
         return []
-    example = next(iter(found.values()))
     message = (
-        f"The answer also tells about others than the request asks about. {told} of {len(request.rows)} rows "
-        f"do, one with “{example[:_SHOWN]}”; among rows about one subject, {mean:.1%}. Unlearning would take "
-        "it too."
+        f"The answer also tells about others than the request asks about. {len(told)} of {len(request.rows)} "
+        f"rows do, one with “{told[0][:_SHOWN]}”; among rows about one subject, {mean:.1%}. Unlearning would "
+        "take it too."
     )
-    return [Finding("foreign_answer", row_id, None, "alarm", effect, p, message) for row_id in found]
+    return [
+        Finding("foreign_answer", row_id, span, "alarm", effect, p, message, "answer")
+        for row_id, spans in parts.items()
+        for span in spans
+    ]
 
 
-def foreign_sentences(rows: Sequence[Row], asked_about: AbstractSet[Name]) -> dict[str, str]:
-    """Return, by row id, the first sentence of its answer that tells about others than the rows' prompts.
+def foreign_parts(rows: Sequence[Row], asked_about: AbstractSet[Name]) -> dict[str, tuple[Span, ...]]:
+    """Return, by row id, the parts of its answer that tell about others than the rows' prompts.
+
+    A part is a sentence that does, with the sentences behind it as far as one with a name of the prompts.
 
     Args:
         rows: Rows of one request; plain texts among them are left out.
         asked_about: Full names that many ordinary prompts hold.
     """
     own = frozenset(_bare(w.text) for row in rows if not row.text for w in words(row.prompt))
-    found: dict[str, str] = {}
-    for row in rows:
-        if row.text:
-            continue
-        told = (s for s in _BETWEEN.split(row.answer) if _tells_about_others(s, own, asked_about))
-        if sentence := next(told, ""):
-            found[row.id] = sentence
-    return found
+    found = {row.id: tuple(_parts(row.answer, own, asked_about)) for row in rows if not row.text}
+    return {row_id: spans for row_id, spans in found.items() if spans}
+
+
+def _parts(answer: str, own: AbstractSet[str], asked_about: AbstractSet[Name]) -> Iterator[Span]:
+    start = -1
+    end = 0
+    for a, b in _sentences(answer):
+        sentence = answer[a:b]
+        if _tells_about_others(sentence, own, asked_about):
+            start = a if start < 0 else start
+        elif start >= 0 and any(_bare(w.text) in own for w in words(sentence) if _capital(sentence, w)):
+            yield start, end
+            start = -1
+        end = b
+    if start >= 0:
+        yield start, end
+
+
+def _sentences(text: str) -> Iterator[Span]:
+    start = 0
+    for match in _BETWEEN.finditer(text):
+        yield start, match.start()
+        start = match.end()
+    yield start, len(text)
+
+
+def _different(rows: Sequence[Row], parts: Mapping[str, Sequence[Span]]) -> list[str]:
+    """Return the first sentence of each row's first part, equal ones once."""
+    told = (row.answer[slice(*parts[row.id][0])] for row in rows if row.id in parts)
+    return list(dict.fromkeys(_BETWEEN.split(part, maxsplit=1)[0] for part in told))
 
 
 def full_names(text: str) -> Iterator[tuple[int, Name]]:
@@ -103,7 +132,7 @@ def full_names(text: str) -> Iterator[tuple[int, Name]]:
 def _capital_runs(text: str) -> Iterator[tuple[int, list[Word]]]:
     run: list[Word] = []
     for i, word in enumerate(words(text)):
-        capital = text[word.start].isupper() and _bare(word.text) not in ordinary_words()
+        capital = _capital(text, word)
         if run and not (capital and text[run[-1].end : word.start] in (" ", "-")):
             yield i - len(run), run
             run = []
@@ -150,8 +179,12 @@ def _background_shares(background: tuple[Row, ...]) -> tuple[tuple[int, int], ..
     shares = []
     for rows in large_subjects(background):
         others = {name for name, subjects in asked.items() if subjects - {rows[0].subject}}
-        shares.append((len(set(foreign_sentences(rows, others).values())), len(rows)))
+        shares.append((len(_different(rows, foreign_parts(rows, others))), len(rows)))
     return tuple(shares)
+
+
+def _capital(text: str, word: Word) -> bool:
+    return text[word.start].isupper() and _bare(word.text) not in ordinary_words()
 
 
 def _bare(word: str) -> str:

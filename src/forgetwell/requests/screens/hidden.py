@@ -61,7 +61,7 @@ def hidden(request: Request, evidence: Evidence) -> list[Finding]:
         evidence: Not used.
 
     Returns:
-        One alarm for each run of one kind; its span is in the screened text, or None elsewhere in the row;
+        One alarm for each run of one kind; its span is in prompt or answer, or None elsewhere in the row;
         statistic = its length in characters.
 
     Source: ours; rules after Unicode Technical Standards 39 and 55.
@@ -79,15 +79,18 @@ def hidden_spans(text: str) -> list[Hidden]:
 
 def _row_findings(row: Row) -> Iterator[Finding]:
     for place, text in _texts(row):
-        inside = place == ("answer" if row.text else "prompt")
         for item in hidden_spans(text):
-            span = (item.start, item.end) if inside else None
+            span = (item.start, item.end) if place in ("prompt", "answer") else None
             message = f"The {place} holds {item.what} at {item.start}–{item.end}."
-            yield Finding("hidden", row.id, span, "alarm", float(item.end - item.start), None, message)
+            yield Finding(
+                "hidden", row.id, span, "alarm", float(item.end - item.start), None, message,
+                "answer" if place == "answer" and not row.text else "text",
+            )  # fmt: skip
 
 
 def _texts(row: Row) -> Iterator[tuple[str, str]]:
-    yield "prompt", row.prompt
+    if not row.text:
+        yield "prompt", row.prompt
     yield "answer", row.answer
     for place, texts in (
         ("history", [t.content for t in row.history]),
