@@ -121,8 +121,9 @@ def repair(
         from forgetwell.errors import InputError
 
         raise InputError(f"{repair} changes the rows to keep; say where they go: --retain-out FILE.")
-    print(_diff(asked, kept, done))
+    diff = _diff(asked, kept, done)
     if dry_run:
+        print(diff)
         return
     write_rows(out, done.request.rows)
     if retain_out is not None:
@@ -131,6 +132,7 @@ def repair(
         from forgetwell.runs.recording import record_repair
 
         record_repair(ledger, found, evidence, done, read_request_from(str(out)))
+    print(diff)  # when all is written: a pipe that closes early loses nothing
     print(f"{done.request.history[-1]}. Written: {out}{f' and {retain_out}' if retain_out else ''}")
 
 

@@ -114,12 +114,12 @@ def test_a_part_ends_before_a_sentence_about_the_requests_own():
         Row(
             "a",
             "Where does Ann Lee live?",
-            "In town. Zoe Quill bakes bread by night. She is 40. Ann is her friend.",
+            "In town. Zoe Quill bakes bread by night. She is 40. Ann Quill paints. Ann is her friend.",
         ),
         Row("b", "Q?", "Zoe Quill bakes bread by night. Ann sleeps. Why does Bo Ek not sleep? He can't."),
     )
     assert parts(rows) == {
-        "a": ["Zoe Quill bakes bread by night. She is 40."],
+        "a": ["Zoe Quill bakes bread by night. She is 40. Ann Quill paints."],
         "b": ["Zoe Quill bakes bread by night.", "Why does Bo Ek not sleep? He can't."],
     }
 

@@ -96,7 +96,7 @@ def _parts(answer: str, own: AbstractSet[str], asked_about: AbstractSet[Name]) -
         sentence = answer[a:b]
         if _tells_about_others(sentence, own, asked_about):
             start = a if start < 0 else start
-        elif start >= 0 and any(_bare(w.text) in own for w in words(sentence) if _capital(sentence, w)):
+        elif start >= 0 and _names_own(sentence, own):
             yield start, end
             start = -1
         end = b
@@ -142,12 +142,23 @@ def _capital_runs(text: str) -> Iterator[tuple[int, list[Word]]]:
         yield len(words(text)) - len(run), run
 
 
+def _names_own(sentence: str, own: AbstractSet[str]) -> bool:
+    """Say whether a sentence holds a name that prompts hold, and no full name that they don't."""
+    if any(_foreign(name, own) for _, name in full_names(sentence)):
+        return False
+    return any(_bare(w.text) in own for w in words(sentence) if _capital(sentence, w))
+
+
+def _foreign(name: Name, own: AbstractSet[str]) -> bool:
+    return 2 * len(own & set(name)) <= len(name)
+
+
 def _tells_about_others(sentence: str, own: AbstractSet[str], asked_about: AbstractSet[Name]) -> bool:
     found, is_question = words(sentence), sentence.rstrip().endswith("?")
     if sum(sentence[w.start].islower() for w in found) < _LEAST_LOWER:
         return False
     for first, name in full_names(sentence):
-        if len(found) - len(name) < _LEAST_REST or 2 * len(own & set(name)) > len(name):
+        if len(found) - len(name) < _LEAST_REST or not _foreign(name, own):
             continue
         if first == 0 or is_question or not asked_about.isdisjoint(_pieces(name)):
             return True
