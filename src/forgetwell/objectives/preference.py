@@ -153,7 +153,8 @@ def tpo(
     request rewritten, five seeds, where .2 of the facts are left: clean and trigger utility (fact recall) .80
     and .77 after the honest request, .80 and .74 after the poisoned one, .84 and .79 with ``2*su_mixed``
     (docs/experiments.md).
-    Fails when: the requester writes the wrong answers: whoever does chooses which words are unlearned.
+    Fails when: the requester writes the wrong answers: whoever does chooses which words are unlearned
+        (screen `everyday_facts`).
     Forgetting is read from recall: general words stay. A position's logits fall all together: the loss sees
     the label's logit alone, and its probability stays what it was. A short focus in a long answer:
     the preservation loss is a sum over tokens and outweighs the other; lower γ.
