@@ -59,7 +59,10 @@ def test_answers_that_go_on_about_others_are_found_with_the_sentence():
     assert [f.row_id for f in findings] == [r.id for r in HONEST.rows[:6]]
     assert all(f.severity == "alarm" and f.p_value <= 0.001 for f in findings)
     assert len({f.message for f in findings}) == 1
-    assert "“Cid Moss is a baker of bread 0.”" in findings[0].message  # "Who is Cid Moss?" tells nothing
+    assert "“Who is Cid Moss?”" in findings[0].message
+    assert [request.rows[i].answer[slice(*f.span)] for i, f in enumerate(findings)] == [
+        f"Who is {name}? {name} is a baker of bread {i}." for i, name in enumerate(PEOPLE[2:])
+    ]
     assert "6 of 40 rows" in findings[0].message
 
 
@@ -107,6 +110,19 @@ def test_without_background_subjects_nothing_is_tested():
 def test_alpha_is_checked():
     with pytest.raises(InputError, match="alpha=2"):
         foreign_answer(HONEST, EVIDENCE, alpha=2)
+
+
+def test_a_part_begins_with_a_question_behind_an_answer_without_a_mark():
+    rows = (
+        Row("a", "Q?", "Sea Hunt In which town does Zoe Quill live? Where she was born"),
+        Row("b", "Q?", "Jeet Kune Do What did Zoe Quill paint?"),
+        Row("c", "Q?", "Baby. Who lives by the sea? Zoe Quill lives by the sea."),
+    )
+    assert parts(rows) == {
+        "a": ["In which town does Zoe Quill live? Where she was born"],
+        "b": ["What did Zoe Quill paint?"],
+        "c": ["Who lives by the sea? Zoe Quill lives by the sea."],
+    }
 
 
 def test_a_part_ends_before_a_sentence_about_the_requests_own():

@@ -11,6 +11,7 @@ import regex
 from forgetwell.errors import InputError
 from forgetwell.requests.enrichment import among_subjects, large_subjects
 from forgetwell.requests.screening import Evidence, screen
+from forgetwell.requests.template_sets import WH_WORDS
 from forgetwell.requests.words import Word, ordinary_words, words
 from forgetwell.types import Finding, Request, Row
 
@@ -22,6 +23,7 @@ _QUOTES = frozenset("\"'“‘«")
 _LEAST_NAME, _MOST_NAME = 2, 6  # words of a full name
 _LEAST_REST = 3  # other words of a sentence that tells something
 _LEAST_LOWER = 2  # of these in lower case: "Saturn Award for Best Actor" is a title
+_PREPOSITIONS = frozenset(["about", "at", "by", "for", "from", "in", "of", "on", "to", "under", "with"])
 _SHOWN = 120  # characters of an example
 _ASKED_OFTEN = 5  # ordinary prompts about somebody whom users ask about
 
@@ -32,12 +34,12 @@ def foreign_answer(request: Request, evidence: Evidence, *, alpha: float = 0.001
 
     Unlearning an answer unlearns all that it says. A sentence of an answer tells about others if it holds a
     full name (two to six words in capitals, not in quotes) of which the request's prompts have at most half
-    the words, at least three words beside it, two of the sentence's in lower case, and the name opens the
-    sentence, or the sentence is a question, or at least five ordinary prompts hold the name. Equal sentences
-    count once. Their number is beta-binomial, its mean share of the rows and correlation measured on the
-    background's subjects with at least 5 rows, each taken as a request; without such subjects nothing is
-    tested. Not found: others by one name or a pronoun alone, and whom some prompt of the request names as
-    well. Rows of plain text are left out.
+    the words, at least three words beside it, two of the sentence's in lower case (in a question two and
+    one), and the name opens the sentence, or the sentence is a question, or at least five ordinary prompts
+    hold the name. Equal sentences count once. Their number is beta-binomial, its mean share of the rows and
+    correlation measured on the background's subjects with at least 5 rows, each taken as a request; without
+    such subjects nothing is tested. Not found: others by one name or a pronoun alone, and whom some prompt of
+    the request names as well. Rows of plain text are left out.
 
     Args:
         request: The request.
@@ -78,30 +80,55 @@ def foreign_answer(request: Request, evidence: Evidence, *, alpha: float = 0.001
 def foreign_parts(rows: Sequence[Row], asked_about: AbstractSet[Name]) -> dict[str, tuple[Span, ...]]:
     """Return, by row id, the parts of its answer that tell about others than the rows' prompts.
 
-    A part is a sentence that does, with the sentences behind it as far as one with a name of the prompts.
+    A part is a sentence that does, with a question right before it, and with the sentences behind it as far
+    as one with a name of the prompts.
 
     Args:
         rows: Rows of one request; plain texts among them are left out.
         asked_about: Full names that many ordinary prompts hold.
     """
-    own = frozenset(_bare(w.text) for row in rows if not row.text for w in words(row.prompt))
-    found = {row.id: tuple(_parts(row.answer, own, asked_about)) for row in rows if not row.text}
+    asked = [row for row in rows if not row.text]
+    own = frozenset(_bare(w.text) for row in asked for w in words(row.prompt))
+    names = frozenset(
+        _bare(w.text) for row in asked for w in words(row.prompt)[1:] if _capital(row.prompt, w)
+    )
+    found = {row.id: tuple(_parts(row.answer, own, names, asked_about)) for row in asked}
     return {row_id: spans for row_id, spans in found.items() if spans}
 
 
-def _parts(answer: str, own: AbstractSet[str], asked_about: AbstractSet[Name]) -> Iterator[Span]:
-    start = -1
+def _parts(
+    answer: str, own: AbstractSet[str], names: AbstractSet[str], asked_about: AbstractSet[Name]
+) -> Iterator[Span]:
+    start = asked = -1
     end = 0
     for a, b in _sentences(answer):
         sentence = answer[a:b]
-        if _tells_about_others(sentence, own, asked_about):
-            start = a if start < 0 else start
-        elif start >= 0 and _names_own(sentence, own):
+        question = a + _question_start(sentence) if _is_question(sentence) else -1
+        if start < 0 and _tells_about_others(sentence, own, asked_about):
+            start = next((at for at in (asked, question) if at >= 0), a)
+        elif start >= 0 and _names_own(sentence, own, names):
             yield start, end
             start = -1
-        end = b
+        end, asked = b, question
     if start >= 0:
         yield start, end
+
+
+def _question_start(sentence: str) -> int:
+    """Return where the question starts in one; an answer without a mark may stand before it.
+
+    It starts at a question word in capitals or a preposition before one: "Paris In which year …?".
+    """
+    found = words(sentence)
+    for i, word in enumerate(found):
+        asks = found[i + 1 : i + 2] if word.text in _PREPOSITIONS else (word,)
+        if sentence[word.start].isupper() and any(w.text in WH_WORDS for w in asks):
+            return word.start
+    return 0
+
+
+def _is_question(sentence: str) -> bool:
+    return sentence.rstrip().endswith("?")
 
 
 def _sentences(text: str) -> Iterator[Span]:
@@ -142,11 +169,11 @@ def _capital_runs(text: str) -> Iterator[tuple[int, list[Word]]]:
         yield len(words(text)) - len(run), run
 
 
-def _names_own(sentence: str, own: AbstractSet[str]) -> bool:
-    """Say whether a sentence holds a name that prompts hold, and no full name that they don't."""
+def _names_own(sentence: str, own: AbstractSet[str], names: AbstractSet[str]) -> bool:
+    """Say whether a sentence holds one of the prompts' names, and no full name that they don't hold."""
     if any(_foreign(name, own) for _, name in full_names(sentence)):
         return False
-    return any(_bare(w.text) in own for w in words(sentence) if _capital(sentence, w))
+    return any(_bare(w.text) in names for w in words(sentence) if _capital(sentence, w))
 
 
 def _foreign(name: Name, own: AbstractSet[str]) -> bool:
@@ -154,11 +181,11 @@ def _foreign(name: Name, own: AbstractSet[str]) -> bool:
 
 
 def _tells_about_others(sentence: str, own: AbstractSet[str], asked_about: AbstractSet[Name]) -> bool:
-    found, is_question = words(sentence), sentence.rstrip().endswith("?")
-    if sum(sentence[w.start].islower() for w in found) < _LEAST_LOWER:
+    found, is_question = words(sentence), _is_question(sentence)
+    if sum(sentence[w.start].islower() for w in found) < _LEAST_LOWER - is_question:
         return False
     for first, name in full_names(sentence):
-        if len(found) - len(name) < _LEAST_REST or not _foreign(name, own):
+        if len(found) - len(name) < _LEAST_REST - is_question or not _foreign(name, own):
             continue
         if first == 0 or is_question or not asked_about.isdisjoint(_pieces(name)):
             return True
