@@ -3,9 +3,10 @@ from dataclasses import replace
 import pytest
 
 from forgetwell.errors import InputError
+from forgetwell.requests.names import full_names
 from forgetwell.requests.repairs import repair_request
 from forgetwell.requests.screening import Evidence, run_screens
-from forgetwell.requests.screens.foreign_answer import foreign_answer, foreign_parts, full_names
+from forgetwell.requests.screens.foreign_answer import foreign_answer, foreign_parts
 from forgetwell.types import Request, Row
 
 PEOPLE = ("Ann Lee", "Bob Ray", "Cid Moss", "Dee Hall", "Eva Bond", "Flo West", "Gus Kent", "Hal Dunn")

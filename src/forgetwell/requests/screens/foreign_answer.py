@@ -5,27 +5,45 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 
 import regex
 
 from forgetwell.errors import InputError
 from forgetwell.requests.enrichment import among_subjects, large_subjects
+from forgetwell.requests.names import Name, bare, full_names, like_a_name, pieces
 from forgetwell.requests.screening import Evidence, screen
 from forgetwell.requests.template_sets import WH_WORDS
-from forgetwell.requests.words import Word, ordinary_words, words
+from forgetwell.requests.words import words
 from forgetwell.types import Finding, Request, Row
 
-Name = tuple[str, ...]
 Span = tuple[int, int]
 
 _BETWEEN = regex.compile(r"(?<=[.!?])\s++")
-_QUOTES = frozenset("\"'“‘«")
-_LEAST_NAME, _MOST_NAME = 2, 6  # words of a full name
-_LEAST_REST = 3  # other words of a sentence that tells something
-_LEAST_LOWER = 2  # of these in lower case: "Saturn Award for Best Actor" is a title
 _PREPOSITIONS = frozenset(["about", "at", "by", "for", "from", "in", "of", "on", "to", "under", "with"])
-_SHOWN = 120  # characters of an example
+_LEAST_REST = 3  # words beside the name in a sentence that tells something
+_LEAST_LOWER = 2  # words in lower case: "Saturn Award for Best Actor" is a title
 _ASKED_OFTEN = 5  # ordinary prompts about somebody whom users ask about
+_SHOWN = 120  # characters of an example
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Whom prompts ask about.
+
+    Attributes:
+        words: All words of the request's prompts.
+        names: Those of them that are written like names.
+        often: Full names that many ordinary prompts hold.
+    """
+
+    words: AbstractSet[str]
+    names: AbstractSet[str]
+    often: AbstractSet[Name]
+
+    def elsewhere(self, name: Name) -> bool:
+        """Say whether the request's prompts have at most half of a name's words."""
+        return 2 * len(self.words & set(name)) <= len(name)
 
 
 @screen(null="as many sentences of answers tell about others as among the rows about one background subject")
@@ -77,7 +95,7 @@ def foreign_answer(request: Request, evidence: Evidence, *, alpha: float = 0.001
     ]
 
 
-def foreign_parts(rows: Sequence[Row], asked_about: AbstractSet[Name]) -> dict[str, tuple[Span, ...]]:
+def foreign_parts(rows: Sequence[Row], often: AbstractSet[Name]) -> dict[str, tuple[Span, ...]]:
     """Return, by row id, the parts of its answer that tell about others than the rows' prompts.
 
     A part is a sentence that does, with a question right before it, and with the sentences behind it as far
@@ -85,33 +103,52 @@ def foreign_parts(rows: Sequence[Row], asked_about: AbstractSet[Name]) -> dict[s
 
     Args:
         rows: Rows of one request; plain texts among them are left out.
-        asked_about: Full names that many ordinary prompts hold.
+        often: Full names that many ordinary prompts hold.
     """
-    asked = [row for row in rows if not row.text]
-    own = frozenset(_bare(w.text) for row in asked for w in words(row.prompt))
-    names = frozenset(
-        _bare(w.text) for row in asked for w in words(row.prompt)[1:] if _capital(row.prompt, w)
-    )
-    found = {row.id: tuple(_parts(row.answer, own, names, asked_about)) for row in asked}
-    return {row_id: spans for row_id, spans in found.items() if spans}
+    questions = [row for row in rows if not row.text]
+    own, names = set[str](), set[str]()
+    for row in questions:
+        found = words(row.prompt)
+        own.update(bare(w.text) for w in found)
+        names.update(bare(w.text) for w in found[1:] if like_a_name(row.prompt, w))
+    asked = Asked(own, names, often)
+    parts = {row.id: tuple(_parts(row.answer, asked)) for row in questions}
+    return {row_id: spans for row_id, spans in parts.items() if spans}
 
 
-def _parts(
-    answer: str, own: AbstractSet[str], names: AbstractSet[str], asked_about: AbstractSet[Name]
-) -> Iterator[Span]:
-    start = asked = -1
+def _parts(answer: str, asked: Asked) -> Iterator[Span]:
+    start = before = -1
     end = 0
     for a, b in _sentences(answer):
         sentence = answer[a:b]
         question = a + _question_start(sentence) if _is_question(sentence) else -1
-        if start < 0 and _tells_about_others(sentence, own, asked_about):
-            start = next((at for at in (asked, question) if at >= 0), a)
-        elif start >= 0 and _names_own(sentence, own, names):
+        if start < 0 and _tells_about_others(sentence, asked):
+            start = next((at for at in (before, question) if at >= 0), a)
+        elif start >= 0 and _tells_about_own(sentence, asked):
             yield start, end
             start = -1
-        end, asked = b, question
+        end, before = b, question
     if start >= 0:
         yield start, end
+
+
+def _tells_about_others(sentence: str, asked: Asked) -> bool:
+    found, is_question = words(sentence), _is_question(sentence)
+    if sum(sentence[w.start].islower() for w in found) < _LEAST_LOWER - is_question:
+        return False
+    for first, name in full_names(sentence):
+        if len(found) - len(name) < _LEAST_REST - is_question or not asked.elsewhere(name):
+            continue
+        if first == 0 or is_question or not asked.often.isdisjoint(pieces(name)):
+            return True
+    return False
+
+
+def _tells_about_own(sentence: str, asked: Asked) -> bool:
+    """Say whether a sentence holds one of the prompts' names, and no full name that they don't hold."""
+    if any(asked.elsewhere(name) for _, name in full_names(sentence)):
+        return False
+    return any(bare(w.text) in asked.names for w in words(sentence) if like_a_name(sentence, w))
 
 
 def _question_start(sentence: str) -> int:
@@ -145,60 +182,6 @@ def _different(rows: Sequence[Row], parts: Mapping[str, Sequence[Span]]) -> list
     return list(dict.fromkeys(_BETWEEN.split(part, maxsplit=1)[0] for part in told))
 
 
-def full_names(text: str) -> Iterator[tuple[int, Name]]:
-    """Give the full names in a sentence, each with the number of its first word, in lower case, without 's.
-
-    A full name is a run of two to six words in capitals with nothing but a space or hyphen between them, none
-    an ordinary word, no quotation mark before the first: of "Where does Ada Lind live?" the third and fourth.
-    """
-    for first, run in _capital_runs(text):
-        if _LEAST_NAME <= len(run) <= _MOST_NAME and text[run[0].start - 1 : run[0].start] not in _QUOTES:
-            yield first, tuple(_bare(word.text) for word in run)
-
-
-def _capital_runs(text: str) -> Iterator[tuple[int, list[Word]]]:
-    run: list[Word] = []
-    for i, word in enumerate(words(text)):
-        capital = _capital(text, word)
-        if run and not (capital and text[run[-1].end : word.start] in (" ", "-")):
-            yield i - len(run), run
-            run = []
-        if capital:
-            run.append(word)
-    if run:
-        yield len(words(text)) - len(run), run
-
-
-def _names_own(sentence: str, own: AbstractSet[str], names: AbstractSet[str]) -> bool:
-    """Say whether a sentence holds one of the prompts' names, and no full name that they don't hold."""
-    if any(_foreign(name, own) for _, name in full_names(sentence)):
-        return False
-    return any(_bare(w.text) in names for w in words(sentence) if _capital(sentence, w))
-
-
-def _foreign(name: Name, own: AbstractSet[str]) -> bool:
-    return 2 * len(own & set(name)) <= len(name)
-
-
-def _tells_about_others(sentence: str, own: AbstractSet[str], asked_about: AbstractSet[Name]) -> bool:
-    found, is_question = words(sentence), _is_question(sentence)
-    if sum(sentence[w.start].islower() for w in found) < _LEAST_LOWER - is_question:
-        return False
-    for first, name in full_names(sentence):
-        if len(found) - len(name) < _LEAST_REST - is_question or not _foreign(name, own):
-            continue
-        if first == 0 or is_question or not asked_about.isdisjoint(_pieces(name)):
-            return True
-    return False
-
-
-def _pieces(name: Name) -> Iterator[Name]:
-    """Give a name and what is left of it without its first or last words: “Captain Ada Lind” is Ada Lind."""
-    for cut in range(len(name) - _LEAST_NAME + 1):
-        yield name[cut:]
-        yield name[: len(name) - cut]
-
-
 def _asked_about(background: tuple[Row, ...]) -> dict[Name, frozenset[str]]:
     """Return the names in at least 5 prompts, with the subjects of the prompts."""
     count: Counter[Name] = Counter()
@@ -219,11 +202,3 @@ def _background_shares(background: tuple[Row, ...]) -> tuple[tuple[int, int], ..
         others = {name for name, subjects in asked.items() if subjects - {rows[0].subject}}
         shares.append((len(_different(rows, foreign_parts(rows, others))), len(rows)))
     return tuple(shares)
-
-
-def _capital(text: str, word: Word) -> bool:
-    return text[word.start].isupper() and _bare(word.text) not in ordinary_words()
-
-
-def _bare(word: str) -> str:
-    return word.removesuffix("'s")

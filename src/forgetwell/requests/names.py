@@ -1,0 +1,54 @@
+"""Full names in untrusted text, told by their capitals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from forgetwell.requests.words import Word, ordinary_words, words
+
+Name = tuple[str, ...]
+
+_QUOTES = frozenset("\"'“‘«")
+_LEAST, _MOST = 2, 6  # words of a full name
+
+
+def full_names(text: str) -> Iterator[tuple[int, Name]]:
+    """Give the full names in a sentence, each with the number of its first word, in lower case, without 's.
+
+    A full name is a run of two to six words in capitals with nothing but a space or hyphen between them, none
+    an ordinary word, no quotation mark before the first: of "Where does Ada Lind live?" the third and fourth.
+    """
+    for first, run in _runs(text):
+        if _LEAST <= len(run) <= _MOST and text[run[0].start - 1 : run[0].start] not in _QUOTES:
+            yield first, tuple(bare(word.text) for word in run)
+
+
+def pieces(name: Name) -> Iterator[Name]:
+    """Give a name and what is left of it without its first or last words: “Captain Ada Lind” is Ada Lind."""
+    for cut in range(len(name) - _LEAST + 1):
+        yield name[cut:]
+        yield name[: len(name) - cut]
+
+
+def like_a_name(text: str, word: Word) -> bool:
+    """Say whether a word of a text is written in capitals and is no ordinary word."""
+    return text[word.start].isupper() and bare(word.text) not in ordinary_words()
+
+
+def bare(word: str) -> str:
+    """Return a word without 's."""
+    return word.removesuffix("'s")
+
+
+def _runs(text: str) -> Iterator[tuple[int, list[Word]]]:
+    run: list[Word] = []
+    found = words(text)
+    for i, word in enumerate(found):
+        named = like_a_name(text, word)
+        if run and not (named and text[run[-1].end : word.start] in (" ", "-")):
+            yield i - len(run), run
+            run = []
+        if named:
+            run.append(word)
+    if run:
+        yield len(found) - len(run), run
