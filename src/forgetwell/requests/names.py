@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from forgetwell.requests.words import Word, ordinary_words, words
+from forgetwell.requests.words import Word, ordinary_words
 
 Name = tuple[str, ...]
 
@@ -12,13 +12,13 @@ _QUOTES = frozenset("\"'“‘«")
 _LEAST, _MOST = 2, 6  # words of a full name
 
 
-def full_names(text: str) -> Iterator[tuple[int, Name]]:
-    """Give the full names in a sentence, each with the number of its first word, in lower case, without 's.
+def full_names(text: str, words: Sequence[Word]) -> Iterator[tuple[int, Name]]:
+    """Give the full names in a text, each with the number of its first word, in lower case, without 's.
 
     A full name is a run of two to six words in capitals with nothing but a space or hyphen between them, none
     an ordinary word, no quotation mark before the first: of "Where does Ada Lind live?" the third and fourth.
     """
-    for first, run in _runs(text):
+    for first, run in _runs(text, words):
         if _LEAST <= len(run) <= _MOST and text[run[0].start - 1 : run[0].start] not in _QUOTES:
             yield first, tuple(bare(word.text) for word in run)
 
@@ -40,10 +40,9 @@ def bare(word: str) -> str:
     return word.removesuffix("'s")
 
 
-def _runs(text: str) -> Iterator[tuple[int, list[Word]]]:
+def _runs(text: str, words: Sequence[Word]) -> Iterator[tuple[int, list[Word]]]:
     run: list[Word] = []
-    found = words(text)
-    for i, word in enumerate(found):
+    for i, word in enumerate(words):
         named = like_a_name(text, word)
         if run and not (named and text[run[-1].end : word.start] in (" ", "-")):
             yield i - len(run), run
@@ -51,4 +50,4 @@ def _runs(text: str) -> Iterator[tuple[int, list[Word]]]:
         if named:
             run.append(word)
     if run:
-        yield len(found) - len(run), run
+        yield len(words) - len(run), run

@@ -41,7 +41,7 @@ class Word(NamedTuple):
 
 def words(text: str) -> tuple[Word, ...]:
     """Return the words of a text in order; spans index the text as given."""
-    return _remembered(text) if len(text) <= SHORT else _words(text)
+    return _remembered(text) if len(text) <= SHORT else words_once(text)
 
 
 def screened_text(row: Row) -> str:
@@ -71,13 +71,14 @@ def ordinary_words() -> frozenset[str]:
     return frozenset().union(*(word_lists()[name] for name in ENGLISH))
 
 
-def _words(text: str) -> tuple[Word, ...]:
+def words_once(text: str) -> tuple[Word, ...]:
+    """Return the words of a text that nobody else reads: `words` without remembering them."""
     return tuple(Word(_compared(m[0]), m.start(), m.end()) for m in _WORD.finditer(text))
 
 
 # Every screen reads the same texts; long ones aren't kept.
 SHORT = 2000
-_remembered = lru_cache(maxsize=1 << 15)(_words)
+_remembered = lru_cache(maxsize=1 << 15)(words_once)
 
 
 def _compared(text: str) -> str:

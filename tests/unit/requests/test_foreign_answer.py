@@ -7,6 +7,7 @@ from forgetwell.requests.names import full_names
 from forgetwell.requests.repairs import repair_request
 from forgetwell.requests.screening import Evidence, run_screens
 from forgetwell.requests.screens.foreign_answer import foreign_answer, foreign_parts
+from forgetwell.requests.words import words
 from forgetwell.types import Request, Row
 
 PEOPLE = ("Ann Lee", "Bob Ray", "Cid Moss", "Dee Hall", "Eva Bond", "Flo West", "Gus Kent", "Hal Dunn")
@@ -45,7 +46,7 @@ def blended(*answers):
     ],
 )
 def test_full_names(text, found):
-    assert list(full_names(text)) == found
+    assert list(full_names(text, words(text))) == found
 
 
 def test_honest_answers_raise_nothing():

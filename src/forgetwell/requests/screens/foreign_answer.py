@@ -14,7 +14,7 @@ from forgetwell.requests.enrichment import among_subjects, large_subjects
 from forgetwell.requests.names import Name, bare, full_names, like_a_name, pieces
 from forgetwell.requests.screening import Evidence, screen
 from forgetwell.requests.template_sets import WH_WORDS
-from forgetwell.requests.words import words
+from forgetwell.requests.words import Word, words, words_once
 from forgetwell.types import Finding, Request, Row
 
 Span = tuple[int, int]
@@ -44,6 +44,19 @@ class Asked:
     def elsewhere(self, name: Name) -> bool:
         """Say whether the request's prompts have at most half of a name's words."""
         return 2 * len(self.words & set(name)) <= len(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence of an answer with its words."""
+
+    text: str
+    words: Sequence[Word]
+
+    @property
+    def asks(self) -> bool:
+        """Whether it is a question."""
+        return self.text.rstrip().endswith("?")
 
 
 @screen(null="as many sentences of answers tell about others as among the rows about one background subject")
@@ -120,8 +133,8 @@ def _parts(answer: str, asked: Asked) -> Iterator[Span]:
     start = before = -1
     end = 0
     for a, b in _sentences(answer):
-        sentence = answer[a:b]
-        question = a + _question_start(sentence) if _is_question(sentence) else -1
+        sentence = Sentence(answer[a:b], words_once(answer[a:b]))
+        question = a + _question_start(sentence) if sentence.asks else -1
         if start < 0 and _tells_about_others(sentence, asked):
             start = next((at for at in (before, question) if at >= 0), a)
         elif start >= 0 and _tells_about_own(sentence, asked):
@@ -132,40 +145,35 @@ def _parts(answer: str, asked: Asked) -> Iterator[Span]:
         yield start, end
 
 
-def _tells_about_others(sentence: str, asked: Asked) -> bool:
-    found, is_question = words(sentence), _is_question(sentence)
-    if sum(sentence[w.start].islower() for w in found) < _LEAST_LOWER - is_question:
-        return False
-    for first, name in full_names(sentence):
-        if len(found) - len(name) < _LEAST_REST - is_question or not asked.elsewhere(name):
+def _tells_about_others(sentence: Sentence, asked: Asked) -> bool:
+    for first, name in full_names(sentence.text, sentence.words):
+        if len(sentence.words) - len(name) < _LEAST_REST - sentence.asks or not asked.elsewhere(name):
             continue
-        if first == 0 or is_question or not asked.often.isdisjoint(pieces(name)):
-            return True
+        if first == 0 or sentence.asks or not asked.often.isdisjoint(pieces(name)):
+            return (
+                sum(sentence.text[w.start].islower() for w in sentence.words) >= _LEAST_LOWER - sentence.asks
+            )
     return False
 
 
-def _tells_about_own(sentence: str, asked: Asked) -> bool:
+def _tells_about_own(sentence: Sentence, asked: Asked) -> bool:
     """Say whether a sentence holds one of the prompts' names, and no full name that they don't hold."""
-    if any(asked.elsewhere(name) for _, name in full_names(sentence)):
+    text, found = sentence.text, sentence.words
+    if any(asked.elsewhere(name) for _, name in full_names(text, found)):
         return False
-    return any(bare(w.text) in asked.names for w in words(sentence) if like_a_name(sentence, w))
+    return any(bare(w.text) in asked.names for w in found if like_a_name(text, w))
 
 
-def _question_start(sentence: str) -> int:
+def _question_start(sentence: Sentence) -> int:
     """Return where the question starts in one; an answer without a mark may stand before it.
 
     It starts at a question word in capitals or a preposition before one: "Paris In which year …?".
     """
-    found = words(sentence)
-    for i, word in enumerate(found):
-        asks = found[i + 1 : i + 2] if word.text in _PREPOSITIONS else (word,)
-        if sentence[word.start].isupper() and any(w.text in WH_WORDS for w in asks):
+    for i, word in enumerate(sentence.words):
+        asks = sentence.words[i + 1 : i + 2] if word.text in _PREPOSITIONS else (word,)
+        if sentence.text[word.start].isupper() and any(w.text in WH_WORDS for w in asks):
             return word.start
     return 0
-
-
-def _is_question(sentence: str) -> bool:
-    return sentence.rstrip().endswith("?")
 
 
 def _sentences(text: str) -> Iterator[Span]:
@@ -189,7 +197,7 @@ def _asked_about(background: tuple[Row, ...]) -> dict[Name, frozenset[str]]:
     for row in background:
         if row.text:
             continue
-        for name in {name for _, name in full_names(row.prompt)}:
+        for name in {name for _, name in full_names(row.prompt, words(row.prompt))}:
             count[name] += 1
             subjects[name].add(row.subject)
     return {name: frozenset(subjects[name]) for name, k in count.items() if k >= _ASKED_OFTEN}
