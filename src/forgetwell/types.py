@@ -12,6 +12,7 @@ from typing import Literal
 Role = Literal["system", "user", "assistant"]
 Better = Literal["high", "low", "none"]
 Severity = Literal["info", "warning", "alarm"]
+Place = Literal["text", "answer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,7 @@ class Finding:
     statistic: float
     p_value: float | None
     message: str
-    place: Literal["text", "answer"] = "text"
+    place: Place = "text"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
 
 import regex
 
@@ -16,7 +15,7 @@ from forgetwell.requests.repairs import Repaired, repair
 from forgetwell.requests.screens.hidden import hidden_spans
 from forgetwell.requests.template_sets import QUESTION_WORDS, apply_template
 from forgetwell.requests.words import screened_text, with_screened_text, words
-from forgetwell.types import Edit, Finding, Request, Row
+from forgetwell.types import Edit, Finding, Place, Request, Row
 
 _NEAR = 40  # characters
 _LEANED_ON = frozenset(["ever", "well"])  # mostly not an aside, unless marks set it off
@@ -132,9 +131,7 @@ def balance(
     return Repaired(request, rows)
 
 
-def _spans(
-    findings: Sequence[Finding], *, place: Literal["text", "answer"] = "text"
-) -> Mapping[str, list[tuple[int, int]]]:
+def _spans(findings: Sequence[Finding], *, place: Place = "text") -> Mapping[str, list[tuple[int, int]]]:
     spans: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
     for finding in findings:
         if finding.span is not None and finding.place == place:

@@ -80,7 +80,8 @@ def hidden_spans(text: str) -> list[Hidden]:
 def _row_findings(row: Row) -> Iterator[Finding]:
     for place, text in _texts(row):
         for item in hidden_spans(text):
-            span = (item.start, item.end) if place in ("prompt", "answer") else None
+            inside = place == "answer" or (place == "prompt" and not row.text)
+            span = (item.start, item.end) if inside else None
             message = f"The {place} holds {item.what} at {item.start}–{item.end}."
             yield Finding(
                 "hidden", row.id, span, "alarm", float(item.end - item.start), None, message,
@@ -89,8 +90,7 @@ def _row_findings(row: Row) -> Iterator[Finding]:
 
 
 def _texts(row: Row) -> Iterator[tuple[str, str]]:
-    if not row.text:
-        yield "prompt", row.prompt
+    yield "prompt", row.prompt
     yield "answer", row.answer
     for place, texts in (
         ("history", [t.content for t in row.history]),
