@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaln, gammaln, logsumexp
 
+from forgetwell.errors import InputError
 from forgetwell.metrics.comparison import benjamini_hochberg
 from forgetwell.metrics.statistics import Floats
 from forgetwell.types import Row
@@ -150,6 +151,20 @@ def large_subjects(rows: Sequence[Row]) -> list[tuple[Row, ...]]:
         if row.subject:
             subjects[row.subject].append(row)
     return [tuple(group) for group in subjects.values() if len(group) >= _LARGE]
+
+
+def beyond_subjects(
+    k: int, n: int, subjects: Sequence[tuple[int, int]], *, alpha: float
+) -> tuple[float, float, float] | None:
+    """Return what `among_subjects` does where p ≤ alpha; None also where k is 0 or no subject is known.
+
+    Raises:
+        InputError: alpha is outside (0, 1].
+    """
+    if not 0 < alpha <= 1:
+        raise InputError(f"alpha={alpha} was given; it is in (0, 1].")
+    found = among_subjects(k, n, subjects) if k and subjects else None
+    return found if found and found[0] <= alpha else None
 
 
 def among_subjects(k: int, n: int, subjects: Sequence[tuple[int, int]]) -> tuple[float, float, float]:

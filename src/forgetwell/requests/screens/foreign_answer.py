@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import regex
 
-from forgetwell.errors import InputError
-from forgetwell.requests.enrichment import among_subjects, large_subjects
+from forgetwell.requests.enrichment import beyond_subjects, large_subjects
 from forgetwell.requests.names import Name, bare, full_names, like_a_name, pieces
 from forgetwell.requests.screening import Evidence, screen
 from forgetwell.requests.template_sets import WH_WORDS
@@ -58,6 +57,24 @@ class Sentence:
         """Whether it is a question."""
         return self.text.rstrip().endswith("?")
 
+    @property
+    def lower(self) -> int:
+        """The number of its words in lower case."""
+        return sum(self.text[word.start].islower() for word in self.words)
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """What ordinary rows are like.
+
+    Attributes:
+        often: Full names that at least five prompts hold.
+        shares: Of each subject, the answers that tell about others, and its rows.
+    """
+
+    often: AbstractSet[Name]
+    shares: Sequence[tuple[int, int]]
+
 
 @screen(null="as many sentences of answers tell about others as among the rows about one background subject")
 def foreign_answer(request: Request, evidence: Evidence, *, alpha: float = 0.001) -> list[Finding]:
@@ -86,16 +103,13 @@ def foreign_answer(request: Request, evidence: Evidence, *, alpha: float = 0.001
 
     Source: ours; the attack is blending, arXiv 2309.08230 (abstract).
     """
-    if not 0 < alpha <= 1:
-        raise InputError(f"alpha={alpha} was given; it is in (0, 1].")
-    parts = foreign_parts(request.rows, frozenset(evidence.learned(_asked_about)))
-    shares = evidence.learned(_background_shares)
-    if not parts or not shares:
-        return []
+    usual = evidence.learned(_learn_usual)
+    parts = foreign_parts(request.rows, usual.often)
     told = _different(request.rows, parts)
-    p, effect, mean = among_subjects(len(told), len(request.rows), shares)
-    if p > alpha:
+    beyond = beyond_subjects(len(told), len(request.rows), usual.shares, alpha=alpha)
+    if beyond is None:
         return []
+    p, effect, mean = beyond
     message = (
         f"The answer also tells about others than the request asks about. {len(told)} of {len(request.rows)} "
         f"rows do, one with “{told[0][:_SHOWN]}”; among rows about one subject, {mean:.1%}. Unlearning would "
@@ -146,14 +160,13 @@ def _parts(answer: str, asked: Asked) -> Iterator[Span]:
 
 
 def _tells_about_others(sentence: Sentence, asked: Asked) -> bool:
-    for first, name in full_names(sentence.text, sentence.words):
-        if len(sentence.words) - len(name) < _LEAST_REST - sentence.asks or not asked.elsewhere(name):
-            continue
-        if first == 0 or sentence.asks or not asked.often.isdisjoint(pieces(name)):
-            return (
-                sum(sentence.text[w.start].islower() for w in sentence.words) >= _LEAST_LOWER - sentence.asks
-            )
-    return False
+    least = _LEAST_REST - sentence.asks
+    told = (
+        first == 0 or sentence.asks or not asked.often.isdisjoint(pieces(name))
+        for first, name in full_names(sentence.text, sentence.words)
+        if len(sentence.words) - len(name) >= least and asked.elsewhere(name)
+    )
+    return any(told) and sentence.lower >= _LEAST_LOWER - sentence.asks
 
 
 def _tells_about_own(sentence: Sentence, asked: Asked) -> bool:
@@ -190,6 +203,15 @@ def _different(rows: Sequence[Row], parts: Mapping[str, Sequence[Span]]) -> list
     return list(dict.fromkeys(_BETWEEN.split(part, maxsplit=1)[0] for part in told))
 
 
+def _learn_usual(background: tuple[Row, ...]) -> Usual:
+    often = _asked_about(background)
+    shares = []
+    for rows in large_subjects(background):
+        others = {name for name, subjects in often.items() if subjects - {rows[0].subject}}
+        shares.append((len(_different(rows, foreign_parts(rows, others))), len(rows)))
+    return Usual(frozenset(often), shares)
+
+
 def _asked_about(background: tuple[Row, ...]) -> dict[Name, frozenset[str]]:
     """Return the names in at least 5 prompts, with the subjects of the prompts."""
     count: Counter[Name] = Counter()
@@ -201,12 +223,3 @@ def _asked_about(background: tuple[Row, ...]) -> dict[Name, frozenset[str]]:
             count[name] += 1
             subjects[name].add(row.subject)
     return {name: frozenset(subjects[name]) for name, k in count.items() if k >= _ASKED_OFTEN}
-
-
-def _background_shares(background: tuple[Row, ...]) -> tuple[tuple[int, int], ...]:
-    asked = _asked_about(background)
-    shares = []
-    for rows in large_subjects(background):
-        others = {name for name, subjects in asked.items() if subjects - {rows[0].subject}}
-        shares.append((len(_different(rows, foreign_parts(rows, others))), len(rows)))
-    return tuple(shares)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from forgetwell.errors import InputError
-from forgetwell.requests.enrichment import among_subjects, large_subjects
+from forgetwell.requests.enrichment import beyond_subjects, large_subjects
 from forgetwell.requests.features import MASK, mark
+from forgetwell.requests.names import bare
 from forgetwell.requests.screening import Evidence, screen
 from forgetwell.types import Finding, Request, Row
 
@@ -38,15 +38,12 @@ def foreign_subject(request: Request, evidence: Evidence, *, alpha: float = 0.00
 
     Source: ours; the attack is blending, arXiv 2309.08230 (abstract).
     """
-    if not 0 < alpha <= 1:
-        raise InputError(f"alpha={alpha} was given; it is in (0, 1].")
     alone = rows_alone(request.rows)
     shares = evidence.learned(_background_shares)
-    if not shares or not alone:
+    beyond = beyond_subjects(len(alone), len(request.rows), shares, alpha=alpha)
+    if beyond is None:
         return []
-    p, effect, mean = among_subjects(len(alone), len(request.rows), shares)
-    if p > alpha:
-        return []
+    p, effect, mean = beyond
     message = (
         f"No other row shares its names. {len(alone)} of {len(request.rows)} rows stand alone like this; "
         f"among rows about one subject, {mean:.1%} do. Check whom the row is about."
@@ -73,7 +70,7 @@ def _names(row: Row) -> frozenset[str]:
         marked = mark(text)
         for word, compared in zip(marked.words, marked.compared, strict=True):
             if compared == MASK:
-                name = word.text.removesuffix("'s")
+                name = bare(word.text)
                 if len(name) >= _LEAST_NAME and name.isalpha():
                     found.add(name)
     return frozenset(found)

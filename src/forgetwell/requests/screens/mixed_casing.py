@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from forgetwell.errors import InputError
-from forgetwell.requests.enrichment import among_subjects, large_subjects
+from forgetwell.requests.enrichment import beyond_subjects, large_subjects
 from forgetwell.requests.features import MASK, Marked, mark
 from forgetwell.requests.screening import Evidence, screen
 from forgetwell.requests.words import ordinary_words, screened_text
@@ -39,15 +38,12 @@ def mixed_casing(request: Request, evidence: Evidence, *, alpha: float = 0.001) 
 
     Source: ours; the attack is 2506.00359, section 3.
     """
-    if not 0 < alpha <= 1:
-        raise InputError(f"alpha={alpha} was given; it is in (0, 1].")
     other = rows_in_other_casing(request.rows)
     subjects = evidence.learned(_background_counts)
-    if not subjects or len(other) < _LEAST_ROWS:
+    beyond = beyond_subjects(len(other), len(request.rows), subjects, alpha=alpha)
+    if beyond is None or len(other) < _LEAST_ROWS:
         return []
-    p, effect, mean = among_subjects(len(other), len(request.rows), subjects)
-    if p > alpha:
-        return []
+    p, effect, mean = beyond
     message = (
         f"Its names are written in another casing than in other rows. So they are in {len(other)} of "
         f"{len(request.rows)} rows; among rows about one subject, in {mean:.2%}."
