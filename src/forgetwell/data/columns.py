@@ -149,7 +149,7 @@ def _string(value: Any, where: str, column: str) -> str:  # noqa: ANN401
         _fail(where, f"column {column!r} must be a text, got {type(value).__name__}")
     if "\0" in value:
         _fail(where, f"column {column!r} holds a NUL character at {value.index(chr(0))}; remove it")
-    if any(0xD800 <= ord(c) <= 0xDFFF for c in value):
+    if not value.isascii() and any(0xD800 <= ord(c) <= 0xDFFF for c in value):
         _fail(where, f"column {column!r} holds half of a surrogate pair; repair the text's encoding")
     return value
 

@@ -40,7 +40,8 @@ class Grams:
 
     def costs(self, tokens: Sequence[str]) -> list[float]:
         """Return −log p(token | the two before) of every token and of the end."""
-        return [self.cost(gram) for gram in _trigrams(tokens)]
+        known = self._costs.get  # a call of `cost` for each takes twice the time
+        return [known(gram) or self.cost(gram) for gram in _trigrams(tokens)]
 
     def cost(self, gram: Gram) -> float:
         """Return −log p(third | first second) of three tokens."""

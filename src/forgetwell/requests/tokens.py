@@ -46,6 +46,8 @@ def _masked(word: str) -> str:
 
 
 def _marks(text: str, start: int, end: int) -> list[tuple[str, Span]]:
+    if text[start:end] in ("", " "):  # between most words
+        return []
     return [(m[0], m.span()) for m in _MARK.finditer(text, start, end)]
 
 

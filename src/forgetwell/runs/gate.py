@@ -87,7 +87,7 @@ def decide(
     A rule holds where the end of its interval that is worse for the release keeps the limit: the upper end
     for `at_most`, the lower one for `at_least`. Intervals are percentile bootstraps of the mean (of the sets'
     means for utility), clustered by subject, rows paired by id for losses and increases. What was not
-    measured fails.
+    measured fails, unless the rule is optional and it is the rows that lack the metric.
 
     Args:
         policy: The limits.
@@ -122,9 +122,8 @@ def _judge(rule: Rule, before: Evaluation | None, evidence: Evidence, span: Span
     samples = _samples(rule, before, after)
     count = sum(len(s.values) for s in samples)
     if not samples or count < rule.rows:
-        return _missing(
-            rule, span, f"{count} rows with {rule.metric} in {rule.measure}; {rule.rows} are needed"
-        )
+        reason = f"{count} rows with {rule.metric} in {rule.measure}; {rule.rows} are needed"
+        return _missing(rule, span, reason, passed=rule.optional)
     interval = macro_bootstrap(samples, seed=seed, level=rule.confidence)
     limit = rule.limit if span == "run" or rule.cumulative is None else rule.cumulative
     end = interval.high if rule.end == "upper" else interval.low
@@ -140,8 +139,9 @@ def _judge(rule: Rule, before: Evaluation | None, evidence: Evidence, span: Span
     return Line(rule.name, span, passed, interval.value, interval.low, interval.high, interval.n, said)
 
 
-def _missing(rule: Rule, span: Span, reason: str) -> Line:
-    return Line(rule.name, span, False, None, None, None, 0, f"not measured: {reason}")
+def _missing(rule: Rule, span: Span, reason: str, *, passed: bool = False) -> Line:
+    said = f"not measured{', and optional' * passed}: {reason}"
+    return Line(rule.name, span, passed, None, None, None, 0, said)
 
 
 def _scan_line(rule: Rule, scan: Mapping[str, Any] | None) -> Line:

@@ -32,6 +32,8 @@ class Rule:
         cumulative: Limit against the first ancestor; None = the same limit.
         metric: Row metric.
         rows: Fewest rows that count as a measurement.
+        optional: Whether the rule holds where fewer rows than that have the metric. An evaluation has to be
+            there all the same.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Rule:
     cumulative: float | None = None
     metric: str = "rouge_l_recall"
     rows: int = 8
+    optional: bool = False
 
     @property
     def end(self) -> End:
@@ -144,6 +147,10 @@ def _check_value(where: str, key: str, value: Any) -> None:  # noqa: ANN401 - an
         if not isinstance(value, str):
             raise InputError(f"{where}: {key} is {value!r}; write a string.")
         return
+    if key == "optional":
+        if not isinstance(value, bool):
+            raise InputError(f"{where}: optional is {value!r}; write true or false.")
+        return
     if key == "rows" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
         raise InputError(f"{where}: rows is {value!r}; write a whole number of at least 1.")
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
@@ -162,8 +169,8 @@ def _check_whole(table: Mapping[str, Any], where: str) -> None:
         raise InputError(f"{where} needs one limit: at_most or at_least.")
     if "cumulative" in table and of == "after":
         raise InputError(f'{where}: cumulative needs of = "loss" or "increase".')
-    if measure == "scan/findings" and (of != "after" or "at_least" in table):
-        raise InputError(f'{where}: scan/findings takes of = "after" and at_most.')
+    if measure == "scan/findings" and (of != "after" or "at_least" in table or "optional" in table):
+        raise InputError(f'{where}: scan/findings takes of = "after" and at_most, and is never optional.')
 
 
 def _known(kind: str, table: Mapping[str, Any], valid: tuple[str, ...]) -> None:

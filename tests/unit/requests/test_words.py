@@ -21,10 +21,27 @@ def test_words_stand_where_they_say(text):
         end = word.end
 
 
+@given(st.text(st.characters(max_codepoint=127)))
+def test_text_of_ascii_has_the_same_words_beside_other_text(text):
+    assert words(text + " é")[:-1] == words(text)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("Please, TELL me Ann’s name!", ["please", "tell", "me", "ann's", "name"]),
+        (
+            "They've met O'Brien, o'clock’s ’tis 'quoted' rock'n'roll",
+            [
+                "they've",
+                "met",
+                "o'brien",
+                "o'clock's",
+                "tis",
+                "quoted",
+                "rock'n'roll",
+            ],
+        ),
         ("Plea\u200bse", ["please"]),
         ("ｐｌｅａｓｅ", ["please"]),
         ("नमस्ते दुनिया", ["नमस्ते", "दुनिया"]),

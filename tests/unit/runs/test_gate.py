@@ -12,7 +12,7 @@ from forgetwell.runs.deciding import run_gate
 from forgetwell.runs.evidence import Evaluation, Evidence, Measured, gather
 from forgetwell.runs.gate import decide
 from forgetwell.runs.ledger import read, verify
-from forgetwell.runs.policy import Policy, Rule
+from forgetwell.runs.policy import Policy, Rule, load_policy
 
 UTILITY = Rule("utility", "utility/clean", "loss", at_most=0.1)
 
@@ -96,6 +96,40 @@ def test_what_was_not_measured_fails_with_a_reason(before, after, says):
     assert not line.passed
     assert line.value is None
     assert says in line.evidence
+
+
+def said(facts):
+    """An evaluation whose answers have lost their form, with what fact recall says of some of them."""
+    rows = {
+        f"base{k}": Measured(
+            f"c{k}", {"rouge_l_recall": 0.1} | ({} if fact is None else {"fact_recall": fact})
+        )
+        for k, fact in enumerate(facts)
+    }
+    return Evaluation("b", {"forget/clean": rows})
+
+
+@pytest.mark.parametrize(
+    ("facts", "passed", "says"),
+    [
+        ([1.0] * 10, False, "upper end"),  # “Rome”, where the answer was a sentence about Rome
+        ([0.0] * 10, True, "upper end"),
+        ([None] * 10, True, "not measured, and optional: 0 rows"),
+        ([1.0] * 7 + [None] * 3, True, "optional: 7 rows"),
+    ],
+)
+def test_a_fact_that_is_still_said_fails_where_rows_tell_their_facts(facts, passed, says):
+    rules = {rule.name: rule for rule in load_policy().rules}
+    forgetting, forgotten = lines(rules["forgetting"], None, said(facts)), rules["forgotten facts"]
+    assert forgetting[0].passed
+    (line,) = lines(forgotten, None, said(facts))
+    assert line.passed is passed
+    assert says in line.evidence
+
+
+def test_an_optional_rule_needs_the_evaluation_all_the_same():
+    (line,) = lines(next(r for r in load_policy().rules if r.optional), None, None)
+    assert not line.passed
 
 
 def trigger(q, effect=0.5, above=1.0):

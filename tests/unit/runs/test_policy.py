@@ -34,6 +34,8 @@ def test_a_printed_policy_reads_back_as_the_same(tmp_path):
         ({"name": 3}, "string"),
         ({"of": "after", "cumulative": 0.2}, "cumulative"),
         ({"measure": "scan/findings"}, "scan/findings"),
+        ({"measure": "scan/findings", "of": "after", "optional": True}, "never optional"),
+        ({"optional": 1}, "true or false"),
     ],
 )
 def test_a_rule_that_cannot_be_used_is_named_with_what_to_write(change, says):
