@@ -72,6 +72,7 @@ def run_command(command, variables, monkeypatch):
             monkeypatch.setattr(sys, "argv", words[2:])
             runpy.run_module(words[2], run_name="__main__", alter_sys=True)
         elif words[0] == "python":
+            monkeypatch.setattr(sys, "argv", words[1:])
             runpy.run_path(words[1], run_name="__main__")
         else:
             raise AssertionError(f"The test can't run {command!r}; write forgetwell or python.")
@@ -142,6 +143,9 @@ def test_the_providers_page_runs_as_it_stands(model, monkeypatch, capsys):
     assert "The chain holds." in history
     assert "decision" in history
     assert not re.search(r"please", Path("after/request.jsonl").read_text())  # purged
+    (script,) = [out for command, out in shown.items() if command.startswith("python service.py")]
+    assert len(re.findall(r"^(?:pass|FAIL) ", script, re.MULTILINE)) == 4  # one line a rule
+    assert Path("service/decision.json").is_file()
 
 
 @pytest.mark.parametrize("page", ["tutorial.md", "provider.md"])

@@ -47,11 +47,11 @@ def scan(
         overwrite: Replace a scan that is there.
         json_: Print JSON.
     """
-    from forgetwell.runs.scanning import run_scan
+    from forgetwell.runs import scanning
 
     asked = rows_from(rows, columns) if rows else None
     with progress_bar("scanning") as progress:
-        found = run_scan(
+        found = scanning.scan(
             before,
             after,
             asked,
@@ -95,7 +95,7 @@ def gate(
         print_policy: Print the policy and stop.
     """
     from forgetwell.errors import InputError
-    from forgetwell.runs.deciding import run_gate
+    from forgetwell.runs import deciding
     from forgetwell.runs.policy import policy_text
 
     given = list(runs or ())
@@ -107,7 +107,7 @@ def gate(
         raise InputError(
             "No runs were given. Write: forgetwell gate [policy.toml] UNLEARNED BEFORE AFTER SCAN"
         )
-    done = run_gate(given, policy=policy, ledger=ledger, out=out, seed=seed, overwrite=overwrite)
+    done = deciding.gate(given, policy=policy, ledger=ledger, out=out, seed=seed, overwrite=overwrite)
     for line in done.decision.lines:
         print(_line(line))
     passed = done.decision.passed

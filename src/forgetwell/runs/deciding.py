@@ -22,12 +22,12 @@ class Decided:
     record: Path
 
 
-def run_gate(
-    folders: Sequence[Path],
+def gate(
+    folders: Sequence[str | Path],
     *,
     policy: str | Path = "default",
-    ledger: Path | None = None,
-    out: Path | None = None,
+    ledger: str | Path | None = None,
+    out: str | Path | None = None,
     seed: int = 0,
     overwrite: bool = False,
 ) -> Decided:
@@ -45,14 +45,15 @@ def run_gate(
         InputError: Policy, folders or ledger can't be used.
         ExistsError: The record is there.
     """
-    rules, evidence = load_policy(policy), gather(folders)
-    history = None if ledger is None else ledgers.history_of(ledger)
+    rules, evidence = load_policy(policy), gather([Path(folder) for folder in folders])
+    kept = None if ledger is None else Path(ledger)
+    history = None if kept is None else ledgers.history_of(kept)
     decision = decide(rules, evidence, history, seed=seed)
     record = decision.record(evidence, head=history[-1].hash if history else "")
-    path = out or Path(f"decision-{digest(record)}.json")
+    path = Path(out or f"decision-{digest(record)}.json")
     if path.exists() and not overwrite:
         raise ExistsError(f"{path} exists. Choose another --out or add --overwrite.")
     write_json(path, record)
-    if ledger is not None and history is not None:
-        ledgers.append(ledger, ledgers.new_entries(ledger_entries(decision, evidence, record), history))
+    if kept is not None and history is not None:
+        ledgers.append(kept, ledgers.new_entries(ledger_entries(decision, evidence, record), history))
     return Decided(decision, path)

@@ -127,7 +127,7 @@ def unlearn(
     refusals: Sequence[str] | None = None,
     lora: Lora | None = None,
     redact: bool = False,
-    probe: Sequence[Row] = (),
+    probe: Sequence[Row] | str | Path = (),
     keep: Sequence[Row] | str | Path = (),
     keep_best: str = "",
     overwrite: bool = False,
@@ -146,7 +146,7 @@ def unlearn(
         refusals: Lines for refusal views; by default our own 100.
         lora: Adapters instead of full fine-tuning.
         redact: Keep digests instead of the request's text in the run.
-        probe: Rows to keep that are asked during training; none = no probe.
+        probe: Rows to keep that are asked during training, or where to read them; none = no probe.
         keep: Prompts at which the model should stay as it is, or where to read them.
         keep_best: Save the weights of the best probe, by this rule; by default the last ones.
         overwrite: Replace a run that is there.
@@ -167,7 +167,7 @@ def unlearn(
         load_refusals() if refusals is None else tuple(refusals),
         lora,
         redact=redact,
-        probe=tuple(probe),
+        probe=_rows(probe),
         keep=_rows(keep),
         keep_best=keep_best,
     )

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from forgetwell.data.reading import read_rows
 from forgetwell.data.world import load_world
 from forgetwell.files import digest, write_json, write_jsonl
 from forgetwell.models.lm import LM, load
 from forgetwell.runs.evidence import SCAN
 from forgetwell.runs.folder import start_run, write_manifest
 from forgetwell.runs.jobs import Progress
-from forgetwell.scans.triggers import scan
+from forgetwell.scans import triggers
 from forgetwell.scans.types import ScanResult
 from forgetwell.suites.probe import mean, recalls
 from forgetwell.types import Row
@@ -33,12 +34,12 @@ def default_rows(lm: LM) -> tuple[Row, ...]:
     return people if learned else world.evaluation
 
 
-def run_scan(
+def scan(
     before: str,
     after: str,
-    rows: Sequence[Row] | None = None,
+    rows: Sequence[Row] | str | Path | None = None,
     *,
-    out: Path | None = None,
+    out: str | Path | None = None,
     black_box: bool = False,
     dtype: str = "auto",
     overwrite: bool = False,
@@ -49,7 +50,8 @@ def run_scan(
     Args:
         before: The model before unlearning: smollm2, a folder or a hub id.
         after: The model after it.
-        rows: Ordinary questions with answers; by default the built-in world's (`default_rows`).
+        rows: Ordinary questions with answers, or where to read them; by default the built-in world's
+            (`default_rows`).
         out: The run folder.
         black_box: Use answers only.
         dtype: Compute type.
@@ -60,23 +62,25 @@ def run_scan(
         ExistsError: `out` holds something.
         InputError: The models can't be compared, or `before` knows too few rows.
     """
+    given = read_rows(rows) if isinstance(rows, str | Path) else rows
+    folder = None if out is None else Path(out)
     settings: dict[str, Any] = {
         "kind": "scan",
         "model": after,
         "before": before,
         "black_box": black_box,
-        "rows": "world" if rows is None else digest(tuple(rows)),
+        "rows": "world" if given is None else digest(tuple(given)),
     }
-    if out is not None:
-        start_run(out, settings, overwrite=overwrite)
+    if folder is not None:
+        start_run(folder, settings, overwrite=overwrite)
     early, late = load(before, dtype=dtype), load(after, dtype=dtype)
-    asked = default_rows(early) if rows is None else rows
-    result = scan(early, late, asked, black_box=black_box, progress=progress)
-    if out is not None:
+    asked = default_rows(early) if given is None else given
+    result = triggers.scan(early, late, asked, black_box=black_box, progress=progress)
+    if folder is not None:
         facts = result.facts()
         # Text lies apart from numbers, in lines, where `purge` finds it.
         examples = [{"rank": k, **e} for k, t in enumerate(facts["triggers"], 1) for e in t.pop("examples")]
-        write_jsonl(out / EXAMPLES, examples)
-        write_json(out / SCAN, facts)
-        write_manifest(out, {**settings, "digest": late.digest})
+        write_jsonl(folder / EXAMPLES, examples)
+        write_json(folder / SCAN, facts)
+        write_manifest(folder, {**settings, "digest": late.digest})
     return result

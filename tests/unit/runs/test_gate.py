@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from forgetwell.errors import ExistsError, InputError
 from forgetwell.files import file_sha256, write_json, write_jsonl
-from forgetwell.runs.deciding import run_gate
+from forgetwell.runs.deciding import gate
 from forgetwell.runs.evidence import Evaluation, Evidence, Measured, gather
 from forgetwell.runs.gate import decide
 from forgetwell.runs.ledger import read, verify
@@ -216,7 +216,7 @@ def release(tmp_path, policy, number, base, model, recalls, ledger):
         measured(root / "after", model, recalls[1], run),
     ]
     out = tmp_path / f"decision{number}.json"
-    return run_gate(folders, policy=policy, ledger=ledger, out=out)
+    return gate(folders, policy=policy, ledger=ledger, out=out)
 
 
 def test_damage_adds_up_over_three_requests_each_within_the_limit(tmp_path, policy):
@@ -261,7 +261,7 @@ def test_a_later_evaluation_of_the_first_model_does_not_soften_the_sum(tmp_path,
     root = tmp_path / "again"
     run = unlearned(root / "run", "m0", "again")
     softened = [run, measured(root / "before", "m0", 0.9), measured(root / "after", "x", 0.9, run)]
-    run_gate(softened, policy=policy, ledger=ledger, out=tmp_path / "again.json")
+    gate(softened, policy=policy, ledger=ledger, out=tmp_path / "again.json")
     assert not release(tmp_path, policy, 1, "m1", "m2", (0.92, 0.84), ledger).decision.passed
 
 
