@@ -8,6 +8,7 @@ A plain script rather than a plugin, so that any generator that reads mkdocs.yml
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import json
 import pkgutil
@@ -121,12 +122,24 @@ def api_pages() -> None:
         write(f"api/{name}.md", f"# forgetwell.{name}\n\n{text}")
     write(
         "api/index.md",
-        "# Python API\n\n"
+        "# Python API\n\nThese names are those of `forgetwell` itself; every module has a page below.\n\n"
+        + "\n".join(public_names())
+        + "\n\n## Modules\n\n"
         + "\n".join(
             f"* [`forgetwell{'' if n == 'forgetwell' else '.' + n}`]({n}.md)" for n in ["forgetwell", *names]
         )
         + "\n",
     )
+
+
+def public_names() -> Iterator[str]:
+    """Give a line of each public name, with a link to what documents it."""
+    for name in sorted(forgetwell.__all__):
+        item = getattr(forgetwell, name)
+        _, package, *inside = item.__module__.split(".")
+        page = package if inside else "forgetwell"
+        summary = inspect.getdoc(item).partition("\n\n")[0].replace("\n", " ")
+        yield f"* [`{name}`]({page}.md#{item.__module__}.{name}): {summary}"
 
 
 def directive(module: str) -> str:
