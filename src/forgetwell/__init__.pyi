@@ -10,6 +10,7 @@ from .requests.screening import Evidence
 from .runs.deciding import gate
 from .runs.evaluation import evaluate
 from .runs.jobs import Job, unlearn
+from .runs.learning import learn
 from .runs.scanning import scan
 from .runs.screening import screen_request
 from .runs.tuning import Search, tune
@@ -28,6 +29,7 @@ __all__ = [
     "evaluate",
     "finetune",
     "gate",
+    "learn",
     "load",
     "read_request",
     "read_rows",

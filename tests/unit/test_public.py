@@ -13,8 +13,8 @@ def test_every_public_name_is_there(name):
 
 
 def test_the_names_of_the_commands_are_functions():
-    names = ("load", "read_request", "attack_request", "unlearn", "evaluate", "report", "scan", "gate")
-    assert all(callable(getattr(forgetwell, name)) for name in names)
+    names = ("load", "read_request", "attack_request", "learn", "unlearn", "evaluate", "report")
+    assert all(callable(getattr(forgetwell, name)) for name in (*names, "scan", "gate", "tune"))
 
 
 def test_type_checkers_and_python_see_the_same_names():

@@ -122,7 +122,7 @@ def learn(
 
     rows = rows_from(data, columns)
     if without:
-        rows = learning.without(rows, read_request(without))
+        rows = learning.rows_without(rows, read_request(without))
     job = make_job("learn", model, Request("", ()), rows, "gdr", training)
     job = learning.keeping(job, rows_from(keep, columns) if keep else ())
     with progress_bar("learning") as progress:

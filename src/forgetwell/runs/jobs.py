@@ -161,20 +161,21 @@ def unlearn(
         "unlearn",
         model,
         request if isinstance(request, Request) else read_request(request),
-        _rows(retain),
+        given_rows(retain),
         objective,
         config or TrainConfig(),
         load_refusals() if refusals is None else tuple(refusals),
         lora,
         redact=redact,
-        probe=_rows(probe),
-        keep=_rows(keep),
+        probe=given_rows(probe),
+        keep=given_rows(keep),
         keep_best=keep_best,
     )
     return run_job(job, Path(out), overwrite=overwrite, resume=resume, report_to=report_to)
 
 
-def _rows(given: Sequence[Row] | str | Path) -> tuple[Row, ...]:
+def given_rows(given: Sequence[Row] | str | Path) -> tuple[Row, ...]:
+    """Return rows that were given, or read them from where they were said to be."""
     return read_rows(given) if isinstance(given, str | Path) else tuple(given)
 
 

@@ -4,13 +4,57 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
+from forgetwell.data.reading import read_request
 from forgetwell.errors import InputError
-from forgetwell.runs.jobs import Job
+from forgetwell.methods.finetune import Lora
+from forgetwell.runs.jobs import Job, given_rows, run_job
+from forgetwell.training.config import TrainConfig
+from forgetwell.training.loop import Summary
 from forgetwell.types import Request, Row
 
 
-def without(rows: Sequence[Row], request: Request) -> tuple[Row, ...]:
+def learn(
+    model: str,
+    data: Sequence[Row] | str | Path,
+    *,
+    out: str | Path,
+    without: Request | str | Path | None = None,
+    keep: Sequence[Row] | str | Path = (),
+    config: TrainConfig | None = None,
+    lora: Lora | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    report_to: Sequence[str] = (),
+) -> Summary:
+    """Fine-tune a model on rows into the run folder `out`, as ``forgetwell learn`` does.
+
+    Args:
+        model: ``smollm2``, a folder (model, adapter or run) or a hub id.
+        data: Rows to learn, or where to read them.
+        out: The run folder.
+        without: A request whose rows are left out: the retrained reference.
+        keep: Prompts at which the model should stay as it is, or where to read them.
+        config: Training hyperparameters; by default `TrainConfig()`.
+        lora: Adapters instead of full fine-tuning.
+        overwrite: Replace a run that is there.
+        resume: Go on after an interruption.
+        report_to: Trackers that get the log as well, as ("tensorboard",).
+
+    Raises:
+        ExistsError: `out` holds something.
+        InputError: Rows or settings can't be used; nothing was written.
+    """
+    rows = given_rows(data)
+    if without is not None:
+        rows = rows_without(rows, without if isinstance(without, Request) else read_request(without))
+    job = Job("learn", model, Request("", ()), rows, "gdr", config or TrainConfig(), lora=lora)
+    kept = keeping(job, given_rows(keep))
+    return run_job(kept, Path(out), overwrite=overwrite, resume=resume, report_to=report_to)
+
+
+def rows_without(rows: Sequence[Row], request: Request) -> tuple[Row, ...]:
     """Return the rows that are not in a request (for a retrained reference model).
 
     A row that an attack rewrote counts as the row it was before.

@@ -1,0 +1,52 @@
+"""The functions of the package do what the commands of the same names do."""
+
+import sys
+
+import pytest
+from tests.tiny import tiny_lm
+from tests.toy import rows
+
+import forgetwell
+from forgetwell import Request, TrainConfig
+from forgetwell.cli import main
+from forgetwell.files import file_sha256
+
+CONFIG = TrainConfig(lr=1e-3, epochs=2, batch=2)
+FLAGS = ("--lr", "1e-3", "--epochs", "2", "--batch", "2")
+WEIGHTS = "model/model.safetensors"
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """A folder with a model, rows to forget and rows to keep, in which commands run."""
+    monkeypatch.chdir(tmp_path)
+    tiny_lm().save(tmp_path / "tiny")
+    forgetwell.write_rows(tmp_path / "request.jsonl", rows("f", 4))
+    forgetwell.write_rows(tmp_path / "retain.jsonl", rows("r", 4))
+    forgetwell.write_rows(tmp_path / "all.jsonl", (*rows("f", 4), *rows("r", 4)))
+    return tmp_path
+
+
+def command(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["forgetwell", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+
+
+def test_unlearn_is_the_command(files, monkeypatch):
+    request = ("--request", "request.jsonl", "--retain", "retain.jsonl", "--objective", "npo + gdr")
+    command(monkeypatch, "unlearn", "--model", "tiny", *request, "--out", "there", *FLAGS)
+    kept = rows("r", 4)
+    forgetwell.unlearn(
+        "tiny", "request.jsonl", kept, objective="npo + gdr", out="here", config=CONFIG, probe="retain.jsonl"
+    )
+    assert file_sha256(files / "here" / WEIGHTS) == file_sha256(files / "there" / WEIGHTS)
+
+
+@pytest.mark.parametrize("without", [None, "request.jsonl", Request("asked", rows("f", 4))])
+def test_learn_is_the_command(files, monkeypatch, without):
+    flags = () if without is None else ("--without", "request.jsonl")
+    command(monkeypatch, "learn", "--model", "tiny", "--data", "all.jsonl", "--out", "there", *FLAGS, *flags)
+    forgetwell.learn("tiny", "all.jsonl", out="here", without=without, config=CONFIG)
+    assert file_sha256(files / "here" / WEIGHTS) == file_sha256(files / "there" / WEIGHTS)
