@@ -1,34 +1,34 @@
 """The paper's claims as an experiment: what the attack takes, what `su` returns, and what a control returns.
 
 Every run of a comparison starts from one learned model, draws the same rows in the same order, and is probed
-at the same steps on the same questions. A run leaves ``curve.jsonl`` (one value a row and checkpoint) and a
-manifest; finished runs are reused, so that an interrupted experiment goes on.
+at the same steps on the same questions. A run leaves ``curve.jsonl`` (one value a row and checkpoint),
+``answers.jsonl`` (what the model said) and a manifest; finished runs are reused, so that an interrupted
+experiment goes on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from forgetwell.errors import InputError
 from forgetwell.experiments.benches import Bench, sampled_utility
+from forgetwell.experiments.probing import Probing, Questions
 from forgetwell.experiments.receiving import Received, receive
-from forgetwell.files import digest, read_json, read_jsonl, write_json, write_jsonl
+from forgetwell.files import digest
 from forgetwell.methods.finetune import Lora, finetune
 from forgetwell.methods.registry import Training, apply_method
 from forgetwell.models.lm import HFModel, load
 from forgetwell.runs.folder import read_manifest, start_run, write_manifest
 from forgetwell.runs.records import is_complete
 from forgetwell.runs.tracking import tracked
-from forgetwell.suites.probe import RECALL, answered, mean
+from forgetwell.suites.probe import RECALL
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.loop import Hooks, Summary
-from forgetwell.types import Request, Row
+from forgetwell.types import Request
 
-CURVE = "curve.jsonl"
 # Utility is asked from where forgetting begins: it is read between two probes, and recall may fall from there
 # to the lowest level within one of them.
 _BEGUN = 0.97
@@ -133,19 +133,19 @@ def run_claim(
     start_run(folder, settings, overwrite=folder.exists())
     lm = load(str(model))
     received = receive(bench, lm, attack=run.attack, repair=run.repair, screens=run.screens, seed=run.seed)
-    curve: list[dict[str, Any]] = []
     config = replace(setup.config, seed=run.seed, stop_at=f"{setup.left}<={setup.floor:g}")
     last = config.steps(-(-len(received.request.rows) // config.batch))
+    probing = Probing(_questions(bench, setup, run.seed), starts)
     with tracked(report_to, folder, settings) as log:
-        probe = _row_probe(bench, setup, run.seed, curve, last=last, starts=starts)
-        hooks = Hooks(log=log, probe=probe, progress=progress)
+        hooks = Hooks(
+            log=log,
+            probe=lambda lm, step: {setup.left: probing.at(lm, step, always=step == last)},
+            progress=progress,
+        )
         summary = _unlearn(lm, received, setup, run, Training(config, hooks), refusals)
     if run.then:
-        probe = _row_probe(bench, setup, run.seed, curve, last=last, after=summary.steps)
-        going_on = replace(config, stop_at="", probe_every=0)
-        hooks = Hooks(probe=probe, progress=progress)
-        finetune(lm, Request("", ()), bench.others, hooks, objective=run.then, config=going_on)
-    write_jsonl(folder / CURVE, curve)
+        _go_on(lm, bench, run, config, probing, after=summary.steps, progress=progress)
+    probing.write(folder)
     made = {"start": lm.digest, "received": dict(received.facts)}
     write_manifest(folder, {**settings, **asdict(summary), **made})
     return folder
@@ -191,69 +191,30 @@ def _unlearn(
     ).summary
 
 
-def _row_probe(
+def _go_on(
+    lm: HFModel,
     bench: Bench,
-    setup: Setup,
-    seed: int,
-    curve: list[dict[str, Any]],
+    run: Run,
+    config: TrainConfig,
+    probing: Probing,
     *,
-    last: int,
-    after: int = 0,
-    starts: Path | None = None,
-) -> Callable[[HFModel, int], Mapping[str, float]]:
-    """Return a probe that keeps every row's value in `curve`; utility also at the start and step `last`.
-
-    With `after`, the steps of unlearning, it measures what follows on them, and once.
-    """
-    splits = sampled_utility(bench, per_set=setup.per_set, seed=seed, trigger=setup.trigger)
-    ask = partial(_by_row, metric=setup.read_by, max_new_tokens=bench.max_new_tokens)
-
-    def measure(lm: HFModel, *, always: bool) -> dict[str, Any]:
-        left = ask(lm, {"forget": bench.asked})
-        below = mean(list(left["forget"].values())) <= (setup.utility_below or _BEGUN)
-        return {**left, "utility": ask(lm, splits)} if always or below else left
-
-    def measure_start(lm: HFModel) -> dict[str, Any]:
-        if starts is None:
-            return measure(lm, always=True)
-        asked = [lm.digest, str(lm.compute), bench.asked, splits, bench.max_new_tokens, setup.read_by]
-        path = starts / f"{digest(asked)}.json"
-        if not path.exists():
-            write_json(path, measure(lm, always=True))
-        kept: dict[str, Any] = read_json(path)
-        return kept
+    after: int,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Train on without a forget term, and measure once what follows on the `after` steps of unlearning."""
 
     def probe(lm: HFModel, step: int) -> dict[str, float]:
-        if after and not step:
-            return {}
-        measured = measure(lm, always=bool(after) or step == last) if step else measure_start(lm)
-        record = {"step": after + step, **measured}
-        curve.append({**record, "then": True} if after else record)
-        return {setup.left: mean(list(record["forget"].values()))}
+        return {"forget": probing.at(lm, after + step, always=True, then=True)} if step else {}
 
-    return probe
+    hooks = Hooks(probe=probe, progress=progress)
+    going_on = replace(config, stop_at="", probe_every=0)
+    finetune(lm, Request("", ()), bench.others, hooks, objective=run.then, config=going_on)
 
 
-def _by_row(
-    lm: HFModel, splits: Mapping[str, Sequence[Row]], *, metric: str, max_new_tokens: int
-) -> dict[str, dict[str, float]]:
-    """Return the metric of each row's greedy answer by split and id, of rows to which it applies."""
-    everything = [row for rows in splits.values() for row in rows]
-    values = iter(answered(lm, everything, metric, max_new_tokens=max_new_tokens))
-    found = {key: {row.id: next(values) for row in rows} for key, rows in splits.items()}
-    kept = {key: {i: round(v, 4) for i, v in rows.items() if v is not None} for key, rows in found.items()}
-    for key, rows in kept.items():
-        if not rows:
-            raise InputError(f"{metric} applies to no row of {key}: measure it by another metric.")
-    return kept
-
-
-def read_curve(folder: Path) -> list[dict[str, Any]]:
-    """Return a finished run's checkpoints: step, forget {id: recall}, utility {split: {id: recall}}.
-
-    A checkpoint with ``then`` comes after training went on without a forget term.
-    """
-    return read_jsonl(folder / CURVE)
+def _questions(bench: Bench, setup: Setup, seed: int) -> Questions:
+    splits = sampled_utility(bench, per_set=setup.per_set, seed=seed, trigger=setup.trigger)
+    below = setup.utility_below or _BEGUN
+    return Questions(bench.asked, splits, setup.read_by, bench.max_new_tokens, below)
 
 
 def _check_same(folder: Path, settings: Mapping[str, Any]) -> None:

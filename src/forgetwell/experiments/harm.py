@@ -19,8 +19,9 @@ from scipy.stats import spearmanr
 from forgetwell.calls import parse_call
 from forgetwell.errors import InputError
 from forgetwell.experiments.benches import BENCHES, Bench
-from forgetwell.experiments.claims import Run, read_curve, run_folder
+from forgetwell.experiments.claims import Run, run_folder
 from forgetwell.experiments.plan import Plan, cells, read_plan
+from forgetwell.experiments.probing import read_curve
 from forgetwell.experiments.tables import macro_utility
 from forgetwell.files import write_json, write_text
 from forgetwell.metrics.statistics import Floats, Interval

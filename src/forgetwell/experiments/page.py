@@ -10,8 +10,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from forgetwell.experiments.claims import read_curve, run_folder
+from forgetwell.experiments.claims import run_folder
 from forgetwell.experiments.plan import Comparison, Plan, cells
+from forgetwell.experiments.probing import read_curve
 from forgetwell.experiments.reading import END, Claim
 from forgetwell.experiments.tables import CELLS, CLAIMS, TABLE, Tables, grouped, macro_utility
 from forgetwell.experiments.tables import Cell as Reading

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from forgetwell.experiments.benches import Bench, sampled_utility
-from forgetwell.experiments.claims import Run, read_curve, run_folder
+from forgetwell.experiments.claims import Run, run_folder
+from forgetwell.experiments.probing import read_curve
 from forgetwell.metrics.matched import read_at
 from forgetwell.metrics.statistics import Floats, Interval, Paired, paired_means, quantile_interval
 from forgetwell.suites.probe import mean

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from forgetwell.experiments.benches import Bench
-from forgetwell.experiments.claims import Run, read_curve, run_folder
+from forgetwell.experiments.claims import Run, run_folder
 from forgetwell.experiments.plan import Comparison, Plan
+from forgetwell.experiments.probing import read_curve
 from forgetwell.experiments.reading import END, Claim, read_claims, read_place
 from forgetwell.files import write_json, write_jsonl, write_text
 from forgetwell.runs.records import is_complete

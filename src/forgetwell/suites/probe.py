@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from forgetwell.errors import InputError
 from forgetwell.metrics.registry import measure
@@ -17,6 +18,13 @@ from forgetwell.types import Record, Request, Row
 
 RECALL = "rouge_l_recall"
 PROBED = ("forget", "utility", "trigger")
+
+
+class Said(NamedTuple):
+    """A greedy answer, with a metric of it; None where the metric doesn't apply to the row."""
+
+    answer: str
+    value: float | None
 
 
 def make_probe(
@@ -106,14 +114,14 @@ def request_probe(
 
 def recalls(lm: LM, rows: Sequence[Row], *, max_new_tokens: int) -> list[float]:
     """Return the ROUGE-L recall of the model's greedy answer to each row; 0 … 1."""
-    return [value or 0.0 for value in answered(lm, rows, RECALL, max_new_tokens=max_new_tokens)]
+    return [said.value or 0.0 for said in answered(lm, rows, RECALL, max_new_tokens=max_new_tokens)]
 
 
-def answered(lm: LM, rows: Sequence[Row], metric: str, *, max_new_tokens: int) -> list[float | None]:
-    """Return a metric of the model's greedy answer to each row; None where it doesn't apply."""
+def answered(lm: LM, rows: Sequence[Row], metric: str, *, max_new_tokens: int) -> list[Said]:
+    """Return the model's greedy answer to each row, with a metric of it."""
     said = lm.generate(rows, max_new_tokens=max_new_tokens)
     records = [Record(row, generated=g) for row, g in zip(rows, said, strict=True)]
-    return measure(records, metric)
+    return [Said(g.text, value) for g, value in zip(said, measure(records, metric), strict=True)]
 
 
 def mean(values: Sequence[float]) -> float:

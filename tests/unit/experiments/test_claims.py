@@ -6,14 +6,18 @@ from tests.tiny import tiny_lm
 from tests.toy import rows
 
 from forgetwell.errors import InputError
-from forgetwell.experiments import claims
+from forgetwell.experiments import claims, probing
 from forgetwell.experiments.benches import Bench, sampled_utility, world_bench
-from forgetwell.experiments.claims import CURVE, Run, Setup, read_curve, run_claim, run_folder
+from forgetwell.experiments.claims import Run, Setup, run_claim, run_folder
+from forgetwell.experiments.probing import ANSWERS, CURVE, read_curve
 from forgetwell.experiments.reading import read_claims, read_place
 from forgetwell.experiments.tables import claims_table
-from forgetwell.files import write_json, write_jsonl
+from forgetwell.files import read_jsonl, write_json, write_jsonl
+from forgetwell.metrics.rouge import rouge_l_recall
 from forgetwell.runs.folder import MANIFEST, read_manifest
+from forgetwell.suites.probe import Said
 from forgetwell.training.config import TrainConfig
+from forgetwell.types import Generation
 
 BENCH = Bench(
     "toy", (), TrainConfig(), rows("f", 2), rows("r", 4), {"kept": rows("r", 4), "other": rows("o", 6)}, 4
@@ -42,6 +46,29 @@ def test_a_run_keeps_every_row_and_is_reused(tmp_path, monkeypatch):
         run_claim(BENCH, replace(SETUP, floor=0.9), run, tmp_path / "known", tmp_path, refusals=())
 
 
+@pytest.mark.parametrize("then", ["", "gdr"])
+def test_what_was_said_gives_the_curve(tmp_path, monkeypatch, then):
+    monkeypatch.setattr(claims, "load", lambda name: tiny_lm())
+    bench = replace(BENCH, others=rows("x", 2))
+    first, second = (replace(r, then=then) for r in runs_of(["attacked", "again"], [0]))
+    starts, known = tmp_path / "starts", tmp_path / "known"
+    folder, again = (
+        run_claim(bench, SETUP, run, known, tmp_path, refusals=(), starts=starts) for run in (first, second)
+    )
+    for name in (CURVE, ANSWERS):  # the second one read what the first one had said before the first step
+        assert (folder / name).read_bytes() == (again / name).read_bytes()
+    said = {(a["step"], a["split"], a["id"]): a["answer"] for a in read_jsonl(folder / ANSWERS)}
+    asked = {"forget": bench.asked, **sampled_utility(bench, per_set=2, seed=0)}
+    curve = read_curve(folder)
+    assert bool(curve[-1].get("then")) == bool(then)
+    assert len(said) == sum(len(c["forget"]) + sum(map(len, c["utility"].values())) for c in curve)
+    for checkpoint in curve:
+        for key, values in {"forget": checkpoint["forget"], **checkpoint["utility"]}.items():
+            for row in asked[key]:
+                value = rouge_l_recall(Generation(said[checkpoint["step"], key, row.id], 0, True), row)
+                assert values[row.id] == pytest.approx(value, abs=1e-4)
+
+
 def test_utility_can_be_left_to_where_a_run_stops(tmp_path, monkeypatch):
     monkeypatch.setattr(claims, "load", lambda name: tiny_lm())
     forgotten = iter([0.9, 0.8, 0.6, 0.2])
@@ -49,9 +76,9 @@ def test_utility_can_be_left_to_where_a_run_stops(tmp_path, monkeypatch):
 
     def answered(lm, questions, metric, **_):
         value = next(forgotten) if {r.id for r in questions} == asked else 1.0
-        return [value] * len(questions)
+        return [Said("", value)] * len(questions)
 
-    monkeypatch.setattr(claims, "answered", answered)
+    monkeypatch.setattr(probing, "answered", answered)
     (run,) = runs_of(["attacked"], [0])
     config = TrainConfig(epochs=5, batch=2, probe_every=1)
     setup = replace(SETUP, config=config, floor=0.3, utility_below=0.3)

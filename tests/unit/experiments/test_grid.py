@@ -5,10 +5,11 @@ from tests.tiny import tiny_lm
 from tests.toy import BENCH, bar, rows
 
 from forgetwell.errors import InputError, MissingError
-from forgetwell.experiments import claims, grid
-from forgetwell.experiments.claims import CURVE, Run, Setup
+from forgetwell.experiments import grid, probing
+from forgetwell.experiments.claims import Run, Setup
 from forgetwell.experiments.grid import planned, run_plan
 from forgetwell.experiments.plan import Comparison, Plan, cut
+from forgetwell.experiments.probing import CURVE
 from forgetwell.experiments.tables import CELLS, Cell, cells_table
 from forgetwell.files import read_jsonl, write_jsonl
 from forgetwell.runs.folder import LOCKS, held, read_manifest
@@ -118,13 +119,13 @@ def test_runs_of_other_plans_are_taken_over_whatever_their_part_there(tmp_path, 
 
 def test_what_is_measured_before_the_first_step_is_measured_once(tmp_path, plan, monkeypatch):
     asked = []
-    plain = claims.answered
+    plain = probing.answered
 
     def answered(lm, questions, metric, **options):
         asked.append(len(questions))
         return plain(lm, questions, metric, **options)
 
-    monkeypatch.setattr(claims, "answered", answered)
+    monkeypatch.setattr(probing, "answered", answered)
     run_plan(plan, tmp_path / "out", say=print, bar=bar)
     starts = list((tmp_path / "out" / "starts").glob("*.json"))
     assert len(starts) == 2  # one a seed: other questions

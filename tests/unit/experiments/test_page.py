@@ -4,9 +4,10 @@ import pytest
 from tests.toy import BENCH, rows
 
 from forgetwell.experiments.benches import sampled_utility
-from forgetwell.experiments.claims import CURVE, Run, Setup, run_folder
+from forgetwell.experiments.claims import Run, Setup, run_folder
 from forgetwell.experiments.page import PAGE, main_place, write_page
 from forgetwell.experiments.plan import Comparison, Plan
+from forgetwell.experiments.probing import CURVE
 from forgetwell.experiments.reading import Claim
 from forgetwell.experiments.tables import write_tables
 from forgetwell.files import write_json, write_jsonl

@@ -1,0 +1,128 @@
+"""What an experiment asks while a run goes on: every row's answer and its value, checkpoint by checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from forgetwell.errors import InputError
+from forgetwell.files import digest, read_json, read_jsonl, write_json, write_jsonl
+from forgetwell.models.lm import HFModel
+from forgetwell.suites.probe import Said, answered, mean
+from forgetwell.types import Row
+
+CURVE = "curve.jsonl"
+ANSWERS = "answers.jsonl"
+
+_Measured = dict[str, dict[str, Said]]  # split -> id
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What is asked at a checkpoint.
+
+    Attributes:
+        forget: Rows of the request.
+        utility: Rows to keep, by split key.
+        metric: Metric of a greedy answer.
+        max_new_tokens: Length at which every answer is cut.
+        utility_below: Forget value from which utility is asked.
+    """
+
+    forget: Sequence[Row]
+    utility: Mapping[str, Sequence[Row]]
+    metric: str
+    max_new_tokens: int
+    utility_below: float
+
+
+@dataclass
+class Probing:
+    """Asks a run's questions and keeps what was said.
+
+    Attributes:
+        questions: What is asked.
+        starts: Folder for what is measured before the first step, shared by runs that ask the same of the
+            same model; None = it is measured anew.
+        curve: A checkpoint's values, rows to which the metric does not apply left out.
+        answers: A line of each answer.
+    """
+
+    questions: Questions
+    starts: Path | None = None
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    answers: list[dict[str, Any]] = field(default_factory=list)
+
+    def at(self, lm: HFModel, step: int, *, always: bool = False, then: bool = False) -> float:
+        """Ask at a step; return the mean forget value.
+
+        Args:
+            lm: The model.
+            step: Steps done; before the first one utility is always asked.
+            always: Ask utility whatever is forgotten.
+            then: Whether training has gone on without a forget term.
+
+        Raises:
+            InputError: The metric applies to no row of a split.
+        """
+        forget, utility = self._start(lm) if not step else self._measure(lm, always=always)
+        values = {key: _values(rows, key, self.questions.metric) for key, rows in (forget | utility).items()}
+        left = values.pop("forget")
+        asked = {"utility": values} if values else {}
+        self.curve.append({"step": step, "forget": left, **asked, **({"then": True} if then else {})})
+        self.answers += [
+            {"step": step, "split": key, "id": row_id, "answer": said.answer}
+            for key, rows in (forget | utility).items()
+            for row_id, said in rows.items()
+        ]
+        return mean(list(left.values()))
+
+    def write(self, folder: Path) -> None:
+        """Write both into a run's folder."""
+        write_jsonl(folder / ANSWERS, self.answers)
+        write_jsonl(folder / CURVE, self.curve)
+
+    def _measure(self, lm: HFModel, *, always: bool) -> tuple[_Measured, _Measured]:
+        forget = _ask(lm, {"forget": self.questions.forget}, self.questions)
+        values = _values(forget["forget"], "forget", self.questions.metric)
+        below = mean(list(values.values())) <= self.questions.utility_below
+        return forget, _ask(lm, self.questions.utility, self.questions) if always or below else {}
+
+    def _start(self, lm: HFModel) -> tuple[_Measured, _Measured]:
+        asked = self.questions
+        parts = [asked.metric, asked.max_new_tokens, asked.forget, asked.utility]
+        path = self.starts / f"{digest([lm.digest, str(lm.compute), *parts])}.json" if self.starts else None
+        if path is None or not path.exists():
+            measured = self._measure(lm, always=True)
+            if path is not None:
+                write_json(path, measured)
+            return measured
+        forget, utility = ({k: _read(rows) for k, rows in part.items()} for part in read_json(path))
+        return forget, utility
+
+
+def read_curve(folder: Path) -> list[dict[str, Any]]:
+    """Return a finished run's checkpoints: step, forget {id: recall}, utility {split: {id: recall}}.
+
+    A checkpoint with ``then`` comes after training went on without a forget term.
+    """
+    return read_jsonl(folder / CURVE)
+
+
+def _ask(lm: HFModel, splits: Mapping[str, Sequence[Row]], asked: Questions) -> _Measured:
+    everything = [row for rows in splits.values() for row in rows]
+    said = iter(answered(lm, everything, asked.metric, max_new_tokens=asked.max_new_tokens))
+    return {key: {row.id: next(said) for row in rows} for key, rows in splits.items()}
+
+
+def _read(rows: Mapping[str, Sequence[Any]]) -> dict[str, Said]:
+    return {row_id: Said(*said) for row_id, said in rows.items()}
+
+
+def _values(rows: Mapping[str, Said], key: str, metric: str) -> dict[str, float]:
+    kept = {row_id: round(said.value, 4) for row_id, said in rows.items() if said.value is not None}
+    if not kept:
+        raise InputError(f"{metric} applies to no row of {key}: measure it by another metric.")
+    return kept
