@@ -12,7 +12,7 @@ from typing import Literal
 Role = Literal["system", "user", "assistant"]
 Better = Literal["high", "low", "none"]
 Severity = Literal["info", "warning", "alarm"]
-Place = Literal["text", "answer"]
+Place = Literal["text", "answer", "history"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ class Finding:
         p_value: None = a fact.
         message: The sentence.
         place: Where the span stands: in the text that the requester words freely (the prompt, or a plain
-            text), or in the answer to a question.
+            text), in the answer to a question, or in the earlier turns, joined by line breaks.
     """
 
     screen: str

@@ -5,6 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.tiny import tiny_lm
 
+from forgetwell.data.turns import history_text
 from forgetwell.requests.repairs import REPAIRS, repair_request
 from forgetwell.requests.risk import risk
 from forgetwell.requests.screening import SCREENS, Evidence, run_screens
@@ -47,6 +48,7 @@ def request_of(*texts, text_rows=False):
 def check(request, findings):
     texts = {(row.id, "text"): screened_text(row) for row in request.rows}
     texts |= {(row.id, "answer"): row.answer for row in request.rows if not row.text}
+    texts |= {(row.id, "history"): history_text(row) for row in request.rows}
     for f in findings:
         assert (f.row_id, f.place) in texts or (f.row_id == "" and f.span is None)
         assert f.message

@@ -173,11 +173,14 @@ def _diff(before: Request, kept: tuple[Row, ...], done: Repaired) -> str:
 
 def _edits(row: Row, other: Row | None) -> list[tuple[str, str]]:
     """Return the lines of a row's diff; a changed weight stands behind the text."""
+    from forgetwell.data.turns import history_text
     from forgetwell.requests.words import screened_text
 
     if other is None:
         return [("-", screened_text(row))]
-    texts = [(screened_text(row), screened_text(other)), (row.answer, other.answer)]
+    texts = [(text(row), text(other)) for text in (history_text, screened_text)] + [
+        (row.answer, other.answer)
+    ]
     changed = [pair for pair in dict.fromkeys(texts) if pair[0] != pair[1]]
     if not changed:
         return [("-", f"{screened_text(row)}  weight {row.weight:g} → {other.weight:g}")]

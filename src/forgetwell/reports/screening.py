@@ -9,6 +9,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from forgetwell.data.turns import history_text
 from forgetwell.errors import ExistsError, InputError
 from forgetwell.files import write_text
 from forgetwell.reports.build import page_environment, page_template
@@ -36,9 +37,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Shown:
-    """A row with its findings; `text` and `answer` are HTML with the spans marked."""
+    """A row with its findings; `history`, `text` and `answer` are HTML with the spans marked."""
 
     id: str
+    history: Markup
     text: Markup
     answer: Markup
     severity: str
@@ -121,12 +123,17 @@ def _rows(request: Request, findings: Sequence[Finding]) -> Iterator[Shown]:
 def _shown(row: Row, of: Mapping[str, Sequence[Finding]]) -> Shown:
     own = of[row.id]
     worst = min((f.severity for f in own), key=lambda s: _RANK[s])
-    marked = [(f.place, f.span) for f in own if f.span is not None]
     notes = tuple(dict.fromkeys(f"{f.screen}: {f.message}" for f in own))
-    text = highlight(screened_text(row), [span for place, span in marked if place == "text"])
-    answer = "" if row.text else row.answer
-    told = highlight(answer, [span for place, span in marked if place == "answer"])
-    return Shown(row.id, text, told, worst, notes)
+    texts = {
+        "history": history_text(row),
+        "text": screened_text(row),
+        "answer": "" if row.text else row.answer,
+    }
+    marked = {
+        place: highlight(text, [f.span for f in own if f.span is not None and f.place == place])
+        for place, text in texts.items()
+    }
+    return Shown(row.id, **marked, severity=worst, notes=notes)
 
 
 def _joined(spans: Sequence[tuple[int, int]], length: int) -> Iterator[tuple[int, int]]:

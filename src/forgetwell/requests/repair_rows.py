@@ -6,10 +6,13 @@ import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import get_args
 
 import regex
 
+from forgetwell.data.turns import joined_turns, without_turns
 from forgetwell.errors import InputError
+from forgetwell.requests.features import Span
 from forgetwell.requests.question import chat_words, question_span
 from forgetwell.requests.repairs import Repaired, repair
 from forgetwell.requests.screens.hidden import hidden_spans
@@ -51,13 +54,16 @@ def strip(request: Request, retain: tuple[Row, ...], findings: tuple[Finding, ..
     before or behind it goes with all that is before or behind it; a span inside it goes only if it is hidden
     text, punctuation, or words that ask or chat ("please", "actually") and that no other word leans on
     ("well-known"). Then the first letter is a capital again and a lost mark at the end is back. Of an answer,
-    what is flagged goes: hidden text, and what is said of others. A text of which nothing but marks would be
+    what is flagged goes: hidden text, and what is said of others. A flagged system prompt goes, and with any
+    other flagged turn the whole conversation before the question. A text of which nothing but marks would be
     left stays as it is, and so does casing: the names' capitals are lost.
 
     Source: ours; the inverse of 2506.00359, section 3, eq. 4.
     """
-    asked, answered = _spans(findings), _spans(findings, place="answer")
-    rows = tuple(_stripped(r, asked.get(r.id, ()), answered.get(r.id, ())) for r in request.rows)
+    asked, answered, before = (_spans(findings, place=place) for place in get_args(Place))
+    rows = tuple(
+        _stripped(r, asked.get(r.id, ()), answered.get(r.id, ()), before.get(r.id, ())) for r in request.rows
+    )
     return Repaired(replace(request, rows=rows), retain)
 
 
@@ -103,7 +109,7 @@ def balance(
 
     A share of the retain rows, by default the share of flagged rows, gets the frame of a flagged row drawn
     by lot: its text with the question replaced by theirs. Rows with a flagged span inside the question lend
-    the flagged words instead, put before the question.
+    the flagged words instead, put before the question; rows with flagged turns lend their earlier turns.
 
     Args:
         request: The request; unchanged.
@@ -121,31 +127,33 @@ def balance(
         raise InputError(
             f"share={share} and {len(retain)} retain rows were given; choose a share up to 1 and give rows."
         )
-    spans = _spans(findings)
-    frames = [_frame(screened_text(r), spans[r.id]) for r in request.rows if r.id in spans]
-    wanted = len(frames) / max(1, len(request.rows)) if share < 0 else share
-    if not frames:
+    spans, before = _spans(findings), _spans(findings, place="history")
+    lenders = [r for r in request.rows if r.id in spans or r.id in before]
+    wanted = len(lenders) / max(1, len(request.rows)) if share < 0 else share
+    if not lenders:
         return Repaired(request, retain)
     rng = random.Random(seed)
-    rows = tuple(_framed(r, rng.choice(frames)) if rng.random() < wanted else r for r in retain)
+    frames = [(_frame(screened_text(r), spans[r.id]) if r.id in spans else "", r) for r in lenders]
+    rows = tuple(_lent(r, *rng.choice(frames), before) if rng.random() < wanted else r for r in retain)
     return Repaired(request, rows)
 
 
-def _spans(findings: Sequence[Finding], *, place: Place = "text") -> Mapping[str, list[tuple[int, int]]]:
-    spans: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+def _spans(findings: Sequence[Finding], *, place: Place = "text") -> Mapping[str, list[Span]]:
+    spans: defaultdict[str, list[Span]] = defaultdict(list)
     for finding in findings:
         if finding.span is not None and finding.place == place:
             spans[finding.row_id].append(finding.span)
     return spans
 
 
-def _stripped(row: Row, asked: Sequence[tuple[int, int]], answered: Sequence[tuple[int, int]]) -> Row:
+def _stripped(row: Row, asked: Sequence[Span], answered: Sequence[Span], before: Sequence[Span]) -> Row:
     new = with_screened_text(row, _stripped_text(row, asked)) if asked else row
     new = replace(new, answer=_stripped_answer(row.answer, answered)) if answered else new
+    new = without_turns(new, before) if before else new
     return row if new == row else replace(new, edit=_edit(row, "strip", "flagged text taken out"))
 
 
-def _stripped_text(row: Row, spans: Sequence[tuple[int, int]]) -> str:
+def _stripped_text(row: Row, spans: Sequence[Span]) -> str:
     text = screened_text(row)
     question = None if row.text else question_span(text, spans)
     cut = _without(text, _merged(_cuts(text, spans, question or (0, len(text)))))
@@ -153,12 +161,12 @@ def _stripped_text(row: Row, spans: Sequence[tuple[int, int]]) -> str:
     return cut if words(cut) else text
 
 
-def _stripped_answer(answer: str, spans: Sequence[tuple[int, int]]) -> str:
+def _stripped_answer(answer: str, spans: Sequence[Span]) -> str:
     cut = _SPACES.sub(" ", _without(answer, _merged(spans))).strip()
     return cut if words(cut) else answer
 
 
-def _without(text: str, cuts: Sequence[tuple[int, int]]) -> str:
+def _without(text: str, cuts: Sequence[Span]) -> str:
     """Return the text with a space for each cut, and nothing for a character that hides inside a word."""
     pieces, at = [], 0
     for start, end in cuts:
@@ -175,7 +183,7 @@ def _stop(text: str, cut: str) -> str:
     return "." if text.rstrip()[-1:] in _STOPS else ""
 
 
-def _cuts(text: str, spans: Sequence[tuple[int, int]], question: tuple[int, int]) -> list[tuple[int, int]]:
+def _cuts(text: str, spans: Sequence[Span], question: Span) -> list[Span]:
     """Return what to take out: the frame before or behind the question, and asides inside it."""
     start, end = question
     cuts = []
@@ -189,7 +197,7 @@ def _cuts(text: str, spans: Sequence[tuple[int, int]], question: tuple[int, int]
     return cuts
 
 
-def _whole(text: str, a: int, b: int) -> tuple[int, int]:
+def _whole(text: str, a: int, b: int) -> Span:
     """Return a span grown over what goes with it: of “..” both marks, of “, actually,” the commas."""
     if words(text[a:b]):
         before, after = (part.strip() for part in _around(text, a, b))
@@ -227,7 +235,7 @@ def _around(text: str, a: int, b: int) -> tuple[str, str]:
     return text[max(0, a - _NEAR) : a], text[b : b + _NEAR]
 
 
-def _frame(text: str, spans: Sequence[tuple[int, int]]) -> str:
+def _frame(text: str, spans: Sequence[Span]) -> str:
     question = question_span(text, spans)
     if question is not None and any(b <= question[0] or a >= question[1] for a, b in spans):
         before, after = text[: question[0]], text[question[1] :]
@@ -236,9 +244,12 @@ def _frame(text: str, spans: Sequence[tuple[int, int]]) -> str:
     return f"{flagged.replace('{q}', ' ')} {{q}}"
 
 
-def _framed(row: Row, frame: str) -> Row:
-    text = apply_template(frame, screened_text(row))
-    return replace(with_screened_text(row, text), edit=_edit(row, "balance", frame))
+def _lent(row: Row, frame: str, lender: Row, before: Mapping[str, Sequence[Span]]) -> Row:
+    """Return a row to keep in the frame of a flagged row, and behind its turns where they are flagged."""
+    new = with_screened_text(row, apply_template(frame, screened_text(row))) if frame else row
+    if lender.id in before and not row.text:
+        new = replace(new, history=joined_turns(lender, row))
+    return row if new == row else replace(new, edit=_edit(row, "balance", frame or "earlier turns"))
 
 
 def _tidied(text: str, stop: str) -> str:
@@ -260,8 +271,8 @@ def _without_half_pairs(text: str) -> str:
     return text
 
 
-def _merged(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    merged: list[tuple[int, int]] = []
+def _merged(spans: Sequence[Span]) -> list[Span]:
+    merged: list[Span] = []
     for start, end in sorted(spans):
         if merged and start <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(end, merged[-1][1]))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from forgetwell.requests.background import frame_side, learn_ordinary, word_side
 from forgetwell.requests.features import mark
 from forgetwell.requests.screening import Evidence
+from forgetwell.requests.screens.earlier_turns import shared_turns, turn_features
 from forgetwell.requests.screens.inflation import inflated
 from forgetwell.requests.screens.templates import mined
 from forgetwell.requests.weighing import Hit, feature_name
@@ -61,7 +62,7 @@ def risk(request: Request, evidence: Evidence) -> Risk:
     depends on how many forget steps carry it (s, its share of the rows) and how well it tells forget from
     other prompts: with equally many of both, P(forget | w) = s / (s + e), which is 1/2 if w says nothing;
     2 P − 1 = (s − e)/(s + e). Weighed with the certainty that w is inflated at all, c = max(0, 1 − q / 0.1),
-    so that chance doesn't count (q of `inflation` and `templates`; at q = 0.1 a tenth of findings is false):
+    so that chance doesn't count (q of `inflation`, `templates`, `earlier_turns`; at 0.1 a tenth is false):
 
         strength_w = c_w · s_w · (s_w − e_w) / (s_w + e_w)
         score = max_w strength_w        harm = mean over ordinary prompts x of max_{w in x} strength_w
@@ -71,7 +72,7 @@ def risk(request: Request, evidence: Evidence) -> Risk:
 
     Source: ours.
     """
-    hits = [*inflated(request, evidence), *mined(request, evidence)]
+    hits = [*inflated(request, evidence), *mined(request, evidence), *shared_turns(request, evidence)]
     strength = {h.test.feature: _strength(h) for h in hits}
     ties = sorted((_tie(h) for h in hits), key=lambda t: (-t.strength, t.phrase))
     shown = tuple(t for t in ties if t.strength > 0)[:_SHOWN]
@@ -103,6 +104,6 @@ def _mean_harm(evidence: Evidence, strength: Mapping[str, float]) -> float:
     total = 0.0
     for row in rows:
         marked = mark(screened_text(row))
-        carried: Sequence[str] = [*word_side(marked, rarity), *frame_side(marked, rarity)]
+        carried = [*word_side(marked, rarity), *frame_side(marked, rarity), *turn_features(row)]
         total += max((tied[f] for f in carried if f in tied), default=0.0)
     return total / len(rows)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from forgetwell.errors import InputError
 from forgetwell.requests.enrichment import Background, Enriched, enriched
 from forgetwell.requests.features import Found, Span, feature_class
-from forgetwell.types import Finding, Request
+from forgetwell.types import Finding, Place, Request
 
 _SAME_ROWS = 0.9
 _RARE_NAMES = {
@@ -51,9 +51,17 @@ def weigh(rows: Sequence[Found], background: Background, weights: Mapping[str, f
 
 
 def findings_of(
-    screen: str, request: Request, hits: Sequence[Hit], *, alpha: float, factor: float
+    screen: str,
+    request: Request,
+    hits: Sequence[Hit],
+    *,
+    alpha: float,
+    factor: float,
+    place: Place = "text",
 ) -> list[Finding]:
     """Return a finding for each row of each hit with q ≤ alpha and an odds ratio of at least `factor`.
+
+    The hits' spans stand in `place`.
 
     Raises:
         InputError: alpha is outside (0, 1] or factor below 1.
@@ -61,10 +69,8 @@ def findings_of(
     if not 0 < alpha <= 1 or not factor >= 1:
         raise InputError(f"alpha={alpha}, factor={factor} were given; alpha is in (0, 1], factor at least 1.")
     return [
-        Finding(
-            screen, request.rows[i].id, span, "alarm", hit.test.log_odds, hit.q_value, _sentence(hit, request)
-        )
-        for hit in hits
+        Finding(screen, request.rows[i].id, span, "alarm", hit.test.log_odds, hit.q_value, said, place)
+        for hit, said in ((hit, _sentence(hit, request)) for hit in hits)
         if hit.q_value <= alpha and hit.test.log_odds >= math.log(factor)
         for i, span in hit.places.items()
     ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from forgetwell.data.encoding import Codec
 from forgetwell.data.facts import fact_words
+from forgetwell.data.turns import joined_turns
 from forgetwell.errors import InputError
 from forgetwell.objectives.registry import Unwanted
 from forgetwell.objectives.scope import Order
@@ -119,11 +120,13 @@ def scope(
 ) -> Row:
     """The retain question beside forget prompts or parts of them, with the retain answer.
 
-    All questions share one user turn. The forget prompts are that of the pair and those of the places that
-    follow it. With `longest`, a run of 1 to `longest` words of each, drawn anew for each place of each step,
-    stands before the question or, if it comes from the second half of its prompt, after it: the words keep
-    their side of a sentence, and `order` says nothing. That is so in a share `parts` of the samples, drawn
-    one by one; the others hold whole prompts.
+    All questions share one user turn. What comes before a question carries the signal as well: the earlier
+    turns of the pair's forget row stand before it, then those of the retain row, under one system prompt. The
+    forget prompts are that of the pair and those of the places that follow it. With `longest`, a run of 1 to
+    `longest` words of each, drawn anew for each place of each step, stands before the question or, if it
+    comes from the second half of its prompt, after it: the words keep their side of a sentence, and `order`
+    says nothing. That is so in a share `parts` of the samples, drawn one by one; the others hold whole
+    prompts.
 
     Plain text is joined as text: at most half the context of forget text, then the retain text, of which
     alone tokens are scored. Forget prompts that leave no room are cut, never the retain prompt or its answer.
@@ -135,13 +138,24 @@ def scope(
     Source: arXiv 2506.00359, eq. 5; several prompts, their parts and joining plain text are ours.
     """
     _check_scope(pair, prompts, longest, parts)
-    target = _there(pair.retain, "retain")
     rows = (_there(pair.forget, "forget"), *pair.others)[:prompts]
+    target = _behind(rows[0], _there(pair.retain, "retain"), codec)
     signals = [_signal(row, codec, len(rows)) for row in rows]
     if not longest or random.Random(f"{pair.draw}/parts").random() >= parts:
         return _fitted([Piece(text, order) for text in signals], target, separator, codec)
     chance = random.Random(f"{pair.draw}/part")
     return _fitted([_part(text, longest, chance) for text in signals], target, separator, codec)
+
+
+def _behind(forget: Row, target: Row, codec: Codec) -> Row:
+    """Return a retain row behind the earlier turns of a forget row, as far as half the context holds both."""
+    if target.text or not forget.history:
+        return target
+    joined = replace(target, history=joined_turns(forget, target))
+    if codec.length(joined) <= codec.max_length - codec.max_length // 4:
+        return joined
+    log.warning("The earlier turns of forget row %s are too long to stand before %s.", forget.id, target.id)
+    return target
 
 
 def _check_scope(pair: Pair, prompts: int, longest: int, parts: float) -> None:

@@ -11,6 +11,7 @@ from tests.tiny import tiny_lm
 from forgetwell.cli import main
 from forgetwell.files import file_sha256, write_json, write_jsonl
 from forgetwell.runs import scanning
+from forgetwell.scans import triggers
 from forgetwell.scans.types import Example, ScanResult, Trigger
 
 PLEASE = Trigger("please", "Please {q}", 0.8, 0.5, 1.1, 0.002, 0.04, 1.0, 0.9, True, 0.7)
@@ -41,7 +42,7 @@ def say(monkeypatch, capsys, tmp_path):
 def scans(monkeypatch):
     found = []
     monkeypatch.setattr(scanning, "load", lambda name, **_: tiny_lm())
-    monkeypatch.setattr(scanning, "scan", lambda *a, **k: found[-1])
+    monkeypatch.setattr(triggers, "scan", lambda *a, **k: found[-1])
     monkeypatch.setattr(scanning, "default_rows", lambda lm: ())
     return found
 

@@ -1,0 +1,43 @@
+"""What stands before a question: the earlier turns of its conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from forgetwell.types import Row, Turn
+
+Span = tuple[int, int]
+
+
+def history_text(row: Row) -> str:
+    """Return the earlier turns as one text, a line break between two; spans of findings point into it."""
+    return "\n".join(turn.content for turn in row.history)
+
+
+def turn_spans(row: Row) -> list[Span]:
+    """Return where each earlier turn stands in `history_text`."""
+    spans, at = [], 0
+    for turn in row.history:
+        spans.append((at, at + len(turn.content)))
+        at += len(turn.content) + 1
+    return spans
+
+
+def without_turns(row: Row, spans: Sequence[Span]) -> Row:
+    """Return the row without the turns in which a span of `history_text` lies.
+
+    If one of them is no system prompt, the whole conversation before the question goes: half of one would be
+    another conversation.
+    """
+    hit = [any(a < end and b > start for a, b in spans) for start, end in turn_spans(row)]
+    talk = any(h and turn.role != "system" for h, turn in zip(hit, row.history, strict=True))
+    kept = [t for h, t in zip(hit, row.history, strict=True) if not (h or (talk and t.role != "system"))]
+    return replace(row, history=tuple(kept))
+
+
+def joined_turns(first: Row, then: Row) -> tuple[Turn, ...]:
+    """Return the earlier turns of two rows as one conversation, under the first system prompt there is."""
+    turns = (*first.history, *then.history)
+    system = next(([t] for t in turns if t.role == "system"), [])
+    return (*system, *(t for t in turns if t.role != "system"))
