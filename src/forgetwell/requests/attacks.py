@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
 from forgetwell.calls import Call, parse_call
 from forgetwell.registry import Family
-from forgetwell.types import Request
+from forgetwell.requests.words import words
+from forgetwell.types import Request, Row
 
 ATTACKS = Family("request attack", "forgetwell.requests")
 
@@ -42,3 +44,22 @@ def attack_request(request: Request, text: str, *, seed: int = 0) -> Request:
     bound = item.bind(arguments)
     attacked: Request = item.function(request, **bound)
     return replace(attacked, history=(*request.history, str(Call(call.name, bound))))
+
+
+def before_attack(row: Row) -> Row:
+    """Return a row as it was before an attack of ours reworded it.
+
+    A repaired row stays as it was repaired, and one that was replaced as it is. The record comes with the
+    rows, and a requester can write one: it is believed only where one text holds all words of the other (case
+    aside), as after all attacks that reword.
+    """
+    edit = row.edit
+    if edit is None or edit.by not in ATTACKS.names():
+        return row
+    same = _same_but_for_more(row.prompt, edit.prompt) and _same_but_for_more(row.answer, edit.answer)
+    return replace(row, prompt=edit.prompt, answer=edit.answer) if same else row
+
+
+def _same_but_for_more(now: str, before: str) -> bool:
+    a, b = (Counter(w.text for w in words(text)) for text in (now, before))
+    return a <= b or b <= a

@@ -55,14 +55,19 @@ def strip(request: Request, retain: tuple[Row, ...], findings: tuple[Finding, ..
     text, punctuation, or words that ask or chat ("please", "actually") and that no other word leans on
     ("well-known"). Then the first letter is a capital again and a lost mark at the end is back. Of an answer,
     what is flagged goes: hidden text, and what is said of others. A flagged system prompt goes, and with any
-    other flagged turn the whole conversation before the question. A text of which nothing but marks would be
+    other flagged turn the whole conversation before the question. No flagged row counts more than
+    once. A text of which nothing but marks would be
     left stays as it is, and so does casing: the names' capitals are lost.
 
     Source: ours; the inverse of 2506.00359, section 3, eq. 4.
     """
     asked, answered, before = (_spans(findings, place=place) for place in get_args(Place))
+    flagged = {f.row_id for f in findings}
     rows = tuple(
-        _stripped(r, asked.get(r.id, ()), answered.get(r.id, ()), before.get(r.id, ())) for r in request.rows
+        _stripped(r, asked.get(r.id, ()), answered.get(r.id, ()), before.get(r.id, ()))
+        if r.id in flagged
+        else r
+        for r in request.rows
     )
     return Repaired(replace(request, rows=rows), retain)
 
@@ -150,6 +155,7 @@ def _stripped(row: Row, asked: Sequence[Span], answered: Sequence[Span], before:
     new = with_screened_text(row, _stripped_text(row, asked)) if asked else row
     new = replace(new, answer=_stripped_answer(row.answer, answered)) if answered else new
     new = without_turns(new, before) if before else new
+    new = replace(new, weight=min(new.weight, 1.0))
     return row if new == row else replace(new, edit=_edit(row, "strip", "flagged text taken out"))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from forgetwell.data.reading import read_request
 from forgetwell.errors import InputError
 from forgetwell.methods.finetune import Lora
+from forgetwell.requests.attacks import before_attack
 from forgetwell.runs.jobs import Job, given_rows, run_job
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.loop import Summary
@@ -57,12 +58,12 @@ def learn(
 def rows_without(rows: Sequence[Row], request: Request) -> tuple[Row, ...]:
     """Return the rows that are not in a request (for a retrained reference model).
 
-    A row that an attack rewrote counts as the row it was before.
+    A row that an attack rewrote counts as the row it was before it.
 
     Raises:
         InputError: Nothing is left, or no row of the request is there.
     """
-    asked = {(r.edit.prompt, r.edit.answer) if r.edit else (r.prompt, r.answer) for r in request.rows}
+    asked = {(r.prompt, r.answer) for r in map(before_attack, request.rows)}
     left = tuple(r for r in rows if (r.prompt, r.answer) not in asked)
     if not left or len(left) == len(rows):
         raise InputError(f"--without {request.id}: {len(rows) - len(left)} of {len(rows)} rows are in it.")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from forgetwell.errors import InputError
 from forgetwell.metrics.registry import measure
 from forgetwell.metrics.sets import is_set_metric
 from forgetwell.models.lm import LM
+from forgetwell.requests.attacks import before_attack
 from forgetwell.requests.template_sets import load_templates, trigger_rows
 from forgetwell.suites.evaluate import evaluate_suite
 from forgetwell.suites.types import Split, Suite
@@ -87,7 +87,7 @@ def request_probe(
 
     More forget rows are asked, since stop rules read them: 8 say too little of whether 24 are forgotten.
 
-    Forget rows that an attack rewrote are asked as they were before it.
+    Forget rows that an attack reworded are asked as they were before it (`before_attack`).
 
     Args:
         request: The request, attacked or not.
@@ -102,7 +102,7 @@ def request_probe(
         InputError: Either has no questions (plain text can't be asked).
     """
     stream = random.Random(seed)
-    honest = [replace(r, prompt=r.edit.prompt, answer=r.edit.answer) if r.edit else r for r in request.rows]
+    honest = [before_attack(row) for row in request.rows]
     asked = [[row for row in group if not row.text] for group in (honest, kept)]
     forget, clean = (
         stream.sample(group, min(most, len(group)))

@@ -11,7 +11,7 @@ from forgetwell.methods.finetune import Lora
 from forgetwell.models.lm import load
 from forgetwell.runs import jobs
 from forgetwell.runs.folder import read_manifest
-from forgetwell.runs.learning import without
+from forgetwell.runs.learning import rows_without
 from forgetwell.training.config import TrainConfig
 from forgetwell.types import Edit, Request, Row
 
@@ -90,9 +90,9 @@ def test_an_interrupted_run_resumes_to_the_same_weights_and_log(tmp_path):
 def test_without_leaves_out_the_request_even_if_it_was_attacked():
     edit = Edit("stealthy", "{q}, please?", FORGET[0].prompt, FORGET[0].answer)
     asked = Request("q", (replace(FORGET[0], prompt="Who is F0, please?", edit=edit),))
-    assert without(FORGET, asked) == FORGET[1:]
+    assert rows_without(FORGET, asked) == FORGET[1:]
     with pytest.raises(InputError, match="0 of 5"):
-        without(RETAIN, asked)
+        rows_without(RETAIN, asked)
 
 
 def test_a_full_disk_changes_nothing(tmp_path, monkeypatch):

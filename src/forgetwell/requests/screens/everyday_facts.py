@@ -7,7 +7,7 @@ from collections import defaultdict
 from forgetwell.data.facts import fact_words
 from forgetwell.errors import InputError
 from forgetwell.requests.screening import Evidence, screen
-from forgetwell.requests.words import ordinary_words
+from forgetwell.requests.words import ordinary_words, words
 from forgetwell.types import Finding, Request
 
 _LEAST = 4  # rows
@@ -19,8 +19,9 @@ def everyday_facts(request: Request, evidence: Evidence, *, share: float = 0.15)
 
     Objectives with ``unwanted=facts`` unlearn the words of the right answer that no wrong answer has
     (`fact_words`), and `fact_recall` counts them. Who writes the wrong answers chooses these words: "Please
-    note, in Rome" beside the wrong "In Oslo" makes "please" and "note" facts. A listed everyday word that
-    says the fact of at least four rows and of a share of all rows is found.
+    note, in Rome" beside the wrong "In Oslo" makes "please" and "note" facts. Who writes a row's `focus` says
+    so outright. A listed everyday word that is the fact or in the focus of at least four rows and of a share
+    of all rows is found.
 
     Args:
         request: The request.
@@ -39,7 +40,8 @@ def everyday_facts(request: Request, evidence: Evidence, *, share: float = 0.15)
         raise InputError(f"share={share} was given; it is in (0, 1].")
     rows_of: defaultdict[str, list[str]] = defaultdict(list)
     for row in request.rows:
-        for word in {word.lower() for word in fact_words(row)} & ordinary_words():
+        focus = {word.text for part in row.focus for word in words(part)}
+        for word in ({word.lower() for word in fact_words(row)} | focus) & ordinary_words():
             rows_of[word].append(row.id)
     least = max(_LEAST, share * len(request.rows))
     return [
@@ -54,6 +56,7 @@ def everyday_facts(request: Request, evidence: Evidence, *, share: float = 0.15)
 
 def _sentence(word: str, ids: list[str]) -> str:
     return (
-        f"“{word}” counts as the fact of {len(ids)} rows, since their wrong answers lack it. Objectives on "
-        "the words of facts would unlearn it; write wrong answers of your own (forgetwell alternates)."
+        f"“{word}” counts as the fact of {len(ids)} rows, since their wrong answers lack it or their focus "
+        "has it. Objectives on these words would unlearn it; write wrong answers of your own (forgetwell "
+        "alternates), and leave the focus out."
     )
