@@ -184,7 +184,7 @@ def _edits(row: Row, other: Row | None) -> list[tuple[str, str]]:
     changed = [pair for pair in dict.fromkeys(texts) if pair[0] != pair[1]]
     if not changed:
         return [("-", f"{screened_text(row)}  weight {row.weight:g} → {other.weight:g}")]
-    return [line for old, new in changed for line in (("-", old), ("+", new))]
+    return [line for old, new in changed for line in (("-", old or "(nothing)"), ("+", new or "(nothing)"))]
 
 
 def _check_outputs(page: Path | None, ledger: Path | None, overwrite: bool) -> None:
