@@ -136,5 +136,10 @@ class TestRepair:
 def test_hidden_turns_of_a_conversation_are_read():
     row = Row("a", "Who?", "Ann", history=(Turn("user", "see \u202ethis"),), wrong=("\u200bBob",))
     found = run_screens(Request("r", (row,)), Evidence(BACKGROUND), ["hidden"])
-    assert {f.message.split(" holds")[0] for f in found} == {"The history", "The list of wrong answers"}
-    assert all(f.span is None for f in found)
+    told = {f.message.split(" holds")[0]: (f.place, f.span) for f in found}
+    assert told == {
+        "The conversation before it": ("history", (4, 5)),
+        "The list of wrong answers": ("text", None),
+    }
+    fixed = repair_request(Request("r", (row,)), (), found, "strip").request
+    assert fixed.rows[0].history == ()

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import regex
 
+from forgetwell.data.turns import history_text
 from forgetwell.requests.screening import Evidence, screen
 from forgetwell.requests.words import words
-from forgetwell.types import Finding, Request, Row
+from forgetwell.types import Finding, Place, Request, Row
 
 _JOINERS = frozenset("\u200c\u200d")
 _JOINING = regex.compile(
@@ -54,14 +55,14 @@ def hidden(request: Request, evidence: Evidence) -> list[Finding]:
     Invisible, control and bidirectional characters (joiners inside scripts and emoji that need them are
     left alone), letters of two look-alike scripts in one word, letters in mathematical style, chat-template
     tokens, base64, hexadecimal, percent and escape sequences that hold readable text. All of a row is read:
-    prompt, answer, history, questions, paraphrases and wrong answers.
+    prompt, answer, earlier turns, questions, paraphrases and wrong answers.
 
     Args:
         request: The request.
         evidence: Not used.
 
     Returns:
-        One alarm for each run of one kind; its span is in prompt or answer, or None elsewhere in the row;
+        One alarm for each run of one kind; its span is in prompt, answer or earlier turns, or None elsewhere;
         statistic = its length in characters.
 
     Source: ours; rules after Unicode Technical Standards 39 and 55.
@@ -78,27 +79,25 @@ def hidden_spans(text: str) -> list[Hidden]:
 
 
 def _row_findings(row: Row) -> Iterator[Finding]:
-    for place, text in _texts(row):
+    for name, text, place in _texts(row):
         for item in hidden_spans(text):
-            inside = place == "answer" or (place == "prompt" and not row.text)
-            span = (item.start, item.end) if inside else None
-            message = f"The {place} holds {item.what} at {item.start}–{item.end}."
-            yield Finding(
-                "hidden", row.id, span, "alarm", float(item.end - item.start), None, message,
-                "answer" if place == "answer" and not row.text else "text",
-            )  # fmt: skip
+            message = f"The {name} holds {item.what} at {item.start}–{item.end}."
+            span = (item.start, item.end) if place else None
+            size = float(item.end - item.start)
+            yield Finding("hidden", row.id, span, "alarm", size, None, message, place or "text")
 
 
-def _texts(row: Row) -> Iterator[tuple[str, str]]:
-    yield "prompt", row.prompt
-    yield "answer", row.answer
-    for place, texts in (
-        ("history", [t.content for t in row.history]),
+def _texts(row: Row) -> Iterator[tuple[str, str, Place | None]]:
+    """Give every text of a row with its name, and its place where findings can point into it."""
+    yield "prompt", row.prompt, None if row.text else "text"
+    yield "answer", row.answer, "text" if row.text else "answer"
+    yield "conversation before it", history_text(row), "history"
+    for name, texts in (
         ("list of questions", row.questions),
         ("list of paraphrases", row.paraphrases),
         ("list of wrong answers", row.wrong),
     ):
-        yield from ((place, text) for text in texts)
+        yield from ((name, text, None) for text in texts)
 
 
 def _characters(text: str) -> Iterator[Hidden]:
