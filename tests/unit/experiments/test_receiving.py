@@ -65,7 +65,7 @@ def test_trigger_questions_are_worded_as_the_request_was(name):
     assert [r.id for r in asked] == [f"{r.id}#{k}" for r in rows for k in range(per_row)]
     assert 1 <= per_row <= 4
     assert all(
-        r.prompt != row.prompt
+        (r.prompt, r.history) != (row.prompt, row.history)
         for row, k in zip(rows, (0, per_row, 2 * per_row), strict=True)
         for r in asked[k : k + per_row]
     )
