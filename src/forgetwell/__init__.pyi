@@ -1,6 +1,7 @@
 # The public names, read at run time as well as by type checkers and editors.
 from .data.reading import read_request, read_rows
 from .data.row_files import write_rows
+from .data.turns import with_system
 from .methods.finetune import Lora, finetune
 from .models.lm import load
 from .reports.build import report
@@ -39,5 +40,6 @@ __all__ = [
     "screen_request",
     "tune",
     "unlearn",
+    "with_system",
     "write_rows",
 ]

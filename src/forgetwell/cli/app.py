@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
@@ -19,22 +20,25 @@ Sources = Annotated[list[str], Parameter(consume_multiple=True)]
 Several = Annotated[list[str] | None, Parameter(consume_multiple=True)]
 
 
-def rows_from(sources: str | Sequence[str], columns: str | None = None) -> tuple[Row, ...]:
-    """Read rows from files or by name, one source behind the other."""
+def rows_from(sources: str | Sequence[str], columns: str | None = None, system: str = "") -> tuple[Row, ...]:
+    """Read rows from files or by name, one source after the other, behind a system prompt if one is given."""
     from forgetwell.data.columns import parse_columns
     from forgetwell.data.reading import read_rows
+    from forgetwell.data.turns import with_system
 
     named = parse_columns(columns) if columns else None
     each = (sources,) if isinstance(sources, str) else sources
-    return tuple(row for source in each for row in read_rows(source, columns=named))
+    return with_system([row for source in each for row in read_rows(source, columns=named)], system)
 
 
-def read_request_from(source: str, columns: str | None = None) -> Request:
-    """Read a request from a file or by name."""
+def read_request_from(source: str, columns: str | None = None, system: str = "") -> Request:
+    """Read a request from a file or by name, its rows behind a system prompt if one is given."""
     from forgetwell.data.columns import parse_columns
     from forgetwell.data.reading import read_request
+    from forgetwell.data.turns import with_system
 
-    return read_request(source, columns=parse_columns(columns) if columns else None)
+    request = read_request(source, columns=parse_columns(columns) if columns else None)
+    return replace(request, rows=with_system(request.rows, system))
 
 
 def is_first_process() -> bool:

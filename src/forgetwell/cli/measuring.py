@@ -75,6 +75,7 @@ def evaluate(
     suite: str = "world",
     asked: Annotated[Asked, Parameter(name="*")] = _NOTHING,
     measured: Annotated[Measured, Parameter(name="*")] = _DEFAULTS,
+    system: str = "",
     seed: int = 0,
     dtype: str = "auto",
     name: str = "",
@@ -92,6 +93,8 @@ def evaluate(
         suite: What to ask: world, tofu, rwku, muse, triggers, custom; forgetwell show explains each.
         asked: Options of the suite.
         measured: Metrics, and the runs that some of them read.
+        system: System prompt before all questions, as your service has: what is forgotten without one may be
+            known behind it.
         seed: Of intervals.
         dtype: Compute type: auto, float32 or bfloat16.
         name: What reports call it; by default its folder's name.
@@ -103,7 +106,7 @@ def evaluate(
         overwrite: Replace a run that is there.
     """
     from forgetwell.runs import evaluation
-    from forgetwell.suites.registry import build_suite
+    from forgetwell.suites.registry import build_suite, served
 
     given = {k: v for k, v in dataclasses.asdict(asked).items() if v is not None}
     options = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
@@ -112,7 +115,7 @@ def evaluate(
     with progress_bar(f"evaluating {suite}") as progress:
         found = evaluation.evaluate(
             model,
-            build_suite(suite, options),
+            served(build_suite(suite, options), system),
             out,
             measures=evaluation.Measures(wanted, *runs, tasks, measured.lm_eval_limit),
             seed=seed,

@@ -216,6 +216,7 @@ def unlearn(
     objective: str,
     out: Path,
     keep: Sources | None = None,
+    system: str = "",
     columns: str | None = None,
     refusals: Path | None = None,
     training: Shared = DEFAULTS,
@@ -239,6 +240,8 @@ def unlearn(
         out: Folder of the run.
         keep: Prompts at which the model should stay as it is (answers are not read): its own answers to them
             are rows to keep as well, best held by the term klr, as in "idk + gdr + 4*klr".
+        system: System prompt before all rows, those to keep too, as your service has; rows with one of their
+            own keep it.
         columns: Names of the columns of all files, as prompt=q,answer=a.
         refusals: File with one refusal a line, for idk and dpo; by default our own 100.
         training: How to train.
@@ -257,18 +260,18 @@ def unlearn(
     from forgetwell.data.world import load_refusals
     from forgetwell.runs import jobs
 
-    asked, kept = read_request_from(request, columns), rows_from(retain, columns)
+    asked, kept = read_request_from(request, columns, system), rows_from(retain, columns, system)
     job = make_job("unlearn", model, asked, kept, objective, training, load_refusals(refusals))
     every = probe_every or (-(-len(asked.rows) // training.batch) if stop_at or keep_best or probe else 0)
     config = dataclasses.replace(job.config, stop_at=stop_at, probe_every=every)
-    measured = rows_from(probe, None) if probe else kept
+    measured = rows_from(probe, None, system) if probe else kept
     job = dataclasses.replace(
         job,
         config=config,
         redact=redact,
         probe=measured if every else (),
         keep_best=keep_best,
-        keep=rows_from(keep, columns) if keep else (),
+        keep=rows_from(keep, columns, system) if keep else (),
     )
     if dry_run:
         _say(json.dumps({**job.settings, "plan": dataclasses.asdict(jobs.plan_job(job))}, indent=2))

@@ -28,6 +28,7 @@ def tune(
     training: Shared = DEFAULTS,
     probe: Several = None,
     keep: Sources | None = None,
+    system: str = "",
     trials: int = 8,
     level: float = 0.4,
     lr_factor: float = 5.0,
@@ -51,6 +52,7 @@ def tune(
         probe: Rows to keep that the probe asks, clean and with "please"; by default 8 retain rows.
         keep: Prompts at which the model should stay as it is (answers are not read): its own answers to them
             are rows to keep as well.
+        system: System prompt before all rows, as your service has.
         trials: Settings in the first round.
         level: Forget ROUGE-L recall at which utility is compared.
         lr_factor: Largest factor on the learning rate, up or down.
@@ -60,20 +62,20 @@ def tune(
     from forgetwell.data.world import load_refusals
     from forgetwell.runs.tuning import FORGET, Search, tune
 
-    kept = rows_from(retain, columns)
-    asked = read_request_from(request, columns)
+    kept = rows_from(retain, columns, system)
+    asked = read_request_from(request, columns, system)
     job = make_job("unlearn", model, asked, kept, objective, training, load_refusals(refusals))
     job = dataclasses.replace(
         job,
-        probe=rows_from(probe, None) if probe else kept,
-        keep=rows_from(keep, columns) if keep else (),
+        probe=rows_from(probe, None, system) if probe else kept,
+        keep=rows_from(keep, columns, system) if keep else (),
     )
     search = Search(trials, level, lr_factor, weight_factor, training.seed)
     with progress_bar("tuning") as progress:
         found = tune(job, search, out, progress=progress, overwrite=overwrite)
     _print_trials(found)
     flags = {"model": [model], "request": [request], "retain": retain, "objective": [found[0].objective]}
-    optional = {"columns": columns, "refusals": refusals}
+    optional = {"columns": columns, "refusals": refusals, "system": system or None}
     flags |= {k: [str(v)] for k, v in optional.items() if v is not None}
     flags |= {k: v for k, v in (("probe", probe), ("keep", keep)) if v}
     best = dataclasses.replace(training, lr=found[0].lr, max_steps=found[0].steps)

@@ -10,6 +10,20 @@ from forgetwell.types import Row, Turn
 Span = tuple[int, int]
 
 
+def with_system(rows: Sequence[Row], system: str) -> tuple[Row, ...]:
+    """Return rows as they come to a service with this system prompt; "" = as they are.
+
+    Plain texts, and rows with a system prompt of their own, stay as they are.
+    """
+    if not system:
+        return tuple(rows)
+    before = Turn("system", system)
+    own = [row.text or any(turn.role == "system" for turn in row.history) for row in rows]
+    return tuple(
+        row if o else replace(row, history=(before, *row.history)) for row, o in zip(rows, own, strict=True)
+    )
+
+
 def history_text(row: Row) -> str:
     """Return the earlier turns as one text, a line break between two; spans of findings point into it."""
     return "\n".join(turn.content for turn in row.history)

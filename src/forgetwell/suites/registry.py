@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from forgetwell.calls import Call, Value, parse_call
+from forgetwell.data.turns import with_system
 from forgetwell.errors import InputError
 from forgetwell.registry import Family
 from forgetwell.suites.types import Suite
@@ -23,6 +25,11 @@ def suite(*, paper: str) -> Callable[[Builder], Builder]:
         return function
 
     return register
+
+
+def served(suite: Suite, system: str) -> Suite:
+    """Return the suite as a service with this system prompt gets it asked; "" = as it is."""
+    return replace(suite, splits=tuple(replace(s, rows=with_system(s.rows, system)) for s in suite.splits))
 
 
 def build_suite(text: str, options: Mapping[str, Value] | None = None) -> Suite:

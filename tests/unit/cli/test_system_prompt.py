@@ -1,0 +1,82 @@
+"""--system: rows and questions as they come to a service with a system prompt."""
+
+import sys
+
+import pytest
+
+import forgetwell
+from forgetwell import Row
+from forgetwell.cli import main
+from forgetwell.data.turns import with_system
+from forgetwell.runs import evaluation, jobs, tuning
+from forgetwell.suites.registry import build_suite, served
+from forgetwell.types import Turn
+
+PROMPT = (Turn("system", "Be kind."),)
+OWN = Row(
+    "a", "Who?", "Ann", history=(Turn("system", "Be brief."), Turn("user", "Hi"), Turn("assistant", "Hi"))
+)
+
+
+def test_rows_stand_behind_it_but_those_with_one_of_their_own_and_plain_texts():
+    talk = Row("b", "Who?", "Ann", history=OWN.history[1:])
+    text = Row("t", "", "A text.", text=True)
+    assert with_system((OWN, talk, text), "Be kind.") == (
+        OWN,
+        Row("b", "Who?", "Ann", history=(*PROMPT, *OWN.history[1:])),
+        text,
+    )
+    assert with_system((OWN, talk), "") == (OWN, talk)
+    assert forgetwell.with_system is with_system
+
+
+def test_a_suite_is_asked_behind_it_under_every_condition():
+    suite = build_suite("world(limit=2)")
+    asked = served(suite, "Be kind.")
+    assert served(suite, "") == suite
+    assert [(s.key, len(s.rows)) for s in asked.splits] == [(s.key, len(s.rows)) for s in suite.splits]
+    assert {row.history for split in asked.splits for row in split.rows} == {PROMPT}
+
+
+@pytest.mark.parametrize("command", ["unlearn", "tune"])
+def test_what_is_forgotten_kept_and_probed_stands_behind_it(command, monkeypatch, tmp_path):
+    given = []
+
+    def taken(job, *_, **__):
+        given.append(job)
+        raise SystemExit(0)
+
+    monkeypatch.setattr(jobs, "run_job", taken)
+    monkeypatch.setattr(tuning, "tune", taken)
+    rows = ("--request", "world:request", "--retain", "world:retain", "--probe", "world:unseen")
+    more = (
+        "--keep",
+        "world:replay",
+        "--objective",
+        "npo + klr",
+        "--model",
+        "m",
+        "--out",
+        str(tmp_path / "o"),
+    )
+    monkeypatch.setattr(sys, "argv", ["forgetwell", command, *rows, *more, "--system", "Be kind."])
+    with pytest.raises(SystemExit):
+        main()
+    (job,) = given
+    parts = (job.request.rows, job.retain, job.probe, job.keep)
+    assert all({row.history for row in part} == {PROMPT} for part in parts)
+
+
+def test_an_evaluation_is_asked_behind_it(monkeypatch, tmp_path):
+    given = []
+
+    def taken(model, suite, out, **_):
+        given.append(suite)
+        raise SystemExit(0)
+
+    monkeypatch.setattr(evaluation, "evaluate", taken)
+    options = ("--suite", "world", "--limit", "2", "--system", "Be kind.", "--out", str(tmp_path / "o"))
+    monkeypatch.setattr(sys, "argv", ["forgetwell", "evaluate", "--model", "m", *options])
+    with pytest.raises(SystemExit):
+        main()
+    assert given == [served(build_suite("world(limit=2)"), "Be kind.")]
