@@ -50,16 +50,15 @@ def before_attack(row: Row) -> Row:
     """Return a row as it was before an attack of ours reworded it.
 
     A repaired row stays as it was repaired, and one that was replaced as it is. The record comes with the
-    rows, and a requester can write one: it is believed only where one text holds all words of the other (case
+    rows, and a requester can write one: it is believed only where the row still holds all its words (case
     aside), as after all attacks that reword.
     """
     edit = row.edit
     if edit is None or edit.by not in ATTACKS.names():
         return row
-    same = _same_but_for_more(row.prompt, edit.prompt) and _same_but_for_more(row.answer, edit.answer)
-    return replace(row, prompt=edit.prompt, answer=edit.answer) if same else row
+    kept = _holds(row.prompt, edit.prompt) and _holds(row.answer, edit.answer)
+    return replace(row, prompt=edit.prompt, answer=edit.answer) if kept else row
 
 
-def _same_but_for_more(now: str, before: str) -> bool:
-    a, b = (Counter(w.text for w in words(text)) for text in (now, before))
-    return a <= b or b <= a
+def _holds(now: str, before: str) -> bool:
+    return Counter(w.text for w in words(before)) <= Counter(w.text for w in words(now))

@@ -43,7 +43,14 @@ def test_what_an_attack_reworded_is_asked_as_it_was(attack):
     ]
 
 
-@pytest.mark.parametrize("edit", [ELSEWHERE, replace(ELSEWHERE, by="strip"), replace(ELSEWHERE, by="nobody")])
+MORE = replace(
+    ELSEWHERE, prompt="Where does Ann 0 live, and what is the capital of France?", answer=ROWS[0].answer
+)
+
+
+@pytest.mark.parametrize(
+    "edit", [ELSEWHERE, MORE, *(replace(ELSEWHERE, by=by) for by in ("strip", "nobody"))]
+)
 def test_a_row_that_claims_to_have_been_another_is_asked_as_it_is(edit):
     forged = replace(ROWS[0], edit=edit)
     assert before_attack(forged) == forged
