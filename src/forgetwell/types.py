@@ -13,6 +13,7 @@ Role = Literal["system", "user", "assistant"]
 Better = Literal["high", "low", "none"]
 Severity = Literal["info", "warning", "alarm"]
 Place = Literal["text", "answer", "history"]
+Span = tuple[int, int]  # the first character and the one behind the last
 
 
 @dataclass(frozen=True, slots=True)

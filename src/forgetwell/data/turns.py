@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from forgetwell.types import Row, Turn
-
-Span = tuple[int, int]
+from forgetwell.types import Row, Span, Turn
 
 
 def with_system(rows: Sequence[Row], system: str) -> tuple[Row, ...]:
@@ -15,13 +13,8 @@ def with_system(rows: Sequence[Row], system: str) -> tuple[Row, ...]:
 
     Plain texts, and rows with a system prompt of their own, stay as they are.
     """
-    if not system:
-        return tuple(rows)
-    before = Turn("system", system)
-    own = [row.text or any(turn.role == "system" for turn in row.history) for row in rows]
-    return tuple(
-        row if o else replace(row, history=(before, *row.history)) for row, o in zip(rows, own, strict=True)
-    )
+    prompt = (Turn("system", system),) if system else ()
+    return tuple(row if row.text else replace(row, history=joined_turns(row.history, prompt)) for row in rows)
 
 
 def history_text(row: Row) -> str:
@@ -50,8 +43,8 @@ def without_turns(row: Row, spans: Sequence[Span]) -> Row:
     return replace(row, history=tuple(kept))
 
 
-def joined_turns(first: Row, then: Row) -> tuple[Turn, ...]:
-    """Return the earlier turns of two rows as one conversation, under the first system prompt there is."""
-    turns = (*first.history, *then.history)
+def joined_turns(first: Sequence[Turn], then: Sequence[Turn]) -> tuple[Turn, ...]:
+    """Return two conversations as one, under the first system prompt there is."""
+    turns = (*first, *then)
     system = next(([t] for t in turns if t.role == "system"), [])
     return (*system, *(t for t in turns if t.role != "system"))

@@ -67,15 +67,15 @@ class Probing:
         Raises:
             InputError: The metric applies to no row of a split.
         """
-        forget, utility = self._start(lm) if not step else self._measure(lm, always=always)
-        values = {key: _values(rows, key, self.questions.metric) for key, rows in (forget | utility).items()}
+        said = self._measure(lm, always=always) if step else self._start(lm)
+        values = {key: _values(rows, key, self.questions.metric) for key, rows in said.items()}
         left = values.pop("forget")
         asked = {"utility": values} if values else {}
         self.curve.append({"step": step, "forget": left, **asked, **({"then": True} if then else {})})
         self.answers += [
-            {"step": step, "split": key, "id": row_id, "answer": said.answer}
-            for key, rows in (forget | utility).items()
-            for row_id, said in rows.items()
+            {"step": step, "split": key, "id": row_id, "answer": answer}
+            for key, rows in said.items()
+            for row_id, (answer, _) in rows.items()
         ]
         return mean(list(left.values()))
 
@@ -84,23 +84,24 @@ class Probing:
         write_jsonl(folder / ANSWERS, self.answers)
         write_jsonl(folder / CURVE, self.curve)
 
-    def _measure(self, lm: HFModel, *, always: bool) -> tuple[_Measured, _Measured]:
-        forget = _ask(lm, {"forget": self.questions.forget}, self.questions)
-        values = _values(forget["forget"], "forget", self.questions.metric)
-        below = mean(list(values.values())) <= self.questions.utility_below
-        return forget, _ask(lm, self.questions.utility, self.questions) if always or below else {}
+    def _measure(self, lm: HFModel, *, always: bool) -> _Measured:
+        asked = self.questions
+        forget = _ask(lm, {"forget": asked.forget}, asked)
+        if not always:
+            left = mean(list(_values(forget["forget"], "forget", asked.metric).values()))
+            always = left <= asked.utility_below
+        return forget | _ask(lm, asked.utility, asked) if always else forget
 
-    def _start(self, lm: HFModel) -> tuple[_Measured, _Measured]:
+    def _start(self, lm: HFModel) -> _Measured:
+        if self.starts is None:
+            return self._measure(lm, always=True)
         asked = self.questions
         parts = [asked.metric, asked.max_new_tokens, asked.forget, asked.utility]
-        path = self.starts / f"{digest([lm.digest, str(lm.compute), *parts])}.json" if self.starts else None
-        if path is None or not path.exists():
-            measured = self._measure(lm, always=True)
-            if path is not None:
-                write_json(path, measured)
-            return measured
-        forget, utility = ({k: _read(rows) for k, rows in part.items()} for part in read_json(path))
-        return forget, utility
+        path = self.starts / f"{digest([lm.digest, str(lm.compute), *parts])}.json"
+        if not path.exists():
+            write_json(path, self._measure(lm, always=True))
+        kept = read_json(path)
+        return {key: {row_id: Said(*said) for row_id, said in rows.items()} for key, rows in kept.items()}
 
 
 def read_curve(folder: Path) -> list[dict[str, Any]]:
@@ -115,10 +116,6 @@ def _ask(lm: HFModel, splits: Mapping[str, Sequence[Row]], asked: Questions) -> 
     everything = [row for rows in splits.values() for row in rows]
     said = iter(answered(lm, everything, asked.metric, max_new_tokens=asked.max_new_tokens))
     return {key: {row.id: next(said) for row in rows} for key, rows in splits.items()}
-
-
-def _read(rows: Mapping[str, Sequence[Any]]) -> dict[str, Said]:
-    return {row_id: Said(*said) for row_id, said in rows.items()}
 
 
 def _values(rows: Mapping[str, Said], key: str, metric: str) -> dict[str, float]:

@@ -14,8 +14,8 @@ from functools import cache, lru_cache
 import regex
 
 from forgetwell.requests.words import SHORT, Word, ordinary_words, word_lists, words
+from forgetwell.types import Span
 
-Span = tuple[int, int]
 Found = dict[str, Span]
 
 FRAMING = ("person", "asking", "talk")

@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 from typing import Literal
 
+from forgetwell.data.turns import joined_turns
 from forgetwell.requests.attacks import request_attack
 from forgetwell.requests.frames import change_share, family_frames
 from forgetwell.types import Edit, Request, Row, Turn
@@ -46,14 +47,7 @@ def preamble(
     def change(row: Row, _: random.Random) -> Row:
         if row.text:
             return row
-        kept = tuple(t for t in row.history if role != "system" or t.role != "system")
         edit = Edit("preamble", f"{role}: {said}", row.prompt, row.answer)
-        return replace(row, history=_before(before, kept), edit=edit)
+        return replace(row, history=joined_turns(before, row.history), edit=edit)
 
     return change_share(request, p, rng, change)
-
-
-def _before(turns: tuple[Turn, ...], kept: tuple[Turn, ...]) -> tuple[Turn, ...]:
-    """Return turns before others, behind their system prompt."""
-    system = tuple(t for t in kept if t.role == "system")
-    return (*system, *turns, *(t for t in kept if t.role != "system"))

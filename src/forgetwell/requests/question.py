@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import regex
 
-from forgetwell.requests.features import MASK, Marked, Span, mark
+from forgetwell.requests.features import MASK, Marked, mark
 from forgetwell.requests.template_sets import QUESTION_WORDS, WH_WORDS
 from forgetwell.requests.words import ordinary_words, word_lists, words
+from forgetwell.types import Span
 
 POLITE = frozenset(["please", "kindly", "thanks", "pls", "plz", "thx", "sorry"])
 _PREPOSITIONS = frozenset(

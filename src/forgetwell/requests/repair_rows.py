@@ -12,13 +12,12 @@ import regex
 
 from forgetwell.data.turns import joined_turns, without_turns
 from forgetwell.errors import InputError
-from forgetwell.requests.features import Span
 from forgetwell.requests.question import chat_words, question_span
 from forgetwell.requests.repairs import Repaired, repair
 from forgetwell.requests.screens.hidden import hidden_spans
 from forgetwell.requests.template_sets import QUESTION_WORDS, apply_template
 from forgetwell.requests.words import screened_text, with_screened_text, words
-from forgetwell.types import Edit, Finding, Place, Request, Row
+from forgetwell.types import Edit, Finding, Place, Request, Row, Span
 
 _NEAR = 40  # characters
 _LEANED_ON = frozenset(["ever", "well"])  # mostly not an aside, unless marks set it off
@@ -254,7 +253,7 @@ def _lent(row: Row, frame: str, lender: Row, before: Mapping[str, Sequence[Span]
     """Return a row to keep in the frame of a flagged row, and behind its turns where they are flagged."""
     new = with_screened_text(row, apply_template(frame, screened_text(row))) if frame else row
     if lender.id in before and not row.text:
-        new = replace(new, history=joined_turns(lender, row))
+        new = replace(new, history=joined_turns(lender.history, row.history))
     return row if new == row else replace(new, edit=_edit(row, "balance", frame or "earlier turns"))
 
 

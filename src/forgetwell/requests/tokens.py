@@ -6,8 +6,9 @@ from functools import cache, lru_cache
 
 import regex
 
-from forgetwell.requests.features import FRAMING, MASK, Span, mark
+from forgetwell.requests.features import FRAMING, MASK, mark
 from forgetwell.requests.words import SHORT, ordinary_words, word_lists
+from forgetwell.types import Span
 
 OTHER, COMMON = "…", "~"
 _MARK = regex.compile(r"[^\w\s'’\"“”‘()\-]")

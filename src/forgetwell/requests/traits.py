@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from forgetwell.requests.features import MASK, Span
+from forgetwell.requests.features import MASK
 from forgetwell.requests.grams import START, Grams
 from forgetwell.requests.template_sets import QUESTION_WORDS, WH_WORDS
 from forgetwell.requests.tokens import OTHER, tokens_of
+from forgetwell.types import Span
 
 EDGE = 4  # tokens of an opening or a closing where the text starts and ends but once
 _SUBJECT = frozenset([MASK, OTHER])

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from forgetwell.errors import InputError
 from forgetwell.requests.enrichment import Background, Enriched, enriched
-from forgetwell.requests.features import Found, Span, feature_class
-from forgetwell.types import Finding, Place, Request
+from forgetwell.requests.features import Found, feature_class
+from forgetwell.types import Finding, Place, Request, Span
 
 _SAME_ROWS = 0.9
 _RARE_NAMES = {

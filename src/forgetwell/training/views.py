@@ -148,10 +148,10 @@ def scope(
 
 
 def _behind(forget: Row, target: Row, codec: Codec) -> Row:
-    """Return a retain row behind the earlier turns of a forget row, as far as half the context holds both."""
+    """Return a retain row behind a forget row's earlier turns, if they leave a quarter of the context."""
     if target.text or not forget.history:
         return target
-    joined = replace(target, history=joined_turns(forget, target))
+    joined = replace(target, history=joined_turns(forget.history, target.history))
     if codec.length(joined) <= codec.max_length - codec.max_length // 4:
         return joined
     log.warning("The earlier turns of forget row %s are too long to stand before %s.", forget.id, target.id)

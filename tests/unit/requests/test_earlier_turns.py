@@ -107,7 +107,7 @@ def test_the_scope_term_sees_it_too():
     codec, kept = tiny_lm().codec, replace(USUAL[0], history=(Turn("system", "Be brief."), *HELLO))
     asked = replace(HONEST.rows[0], history=(PROMPT,))
     row = scope(Pair(asked, kept), codec)
-    assert row.history == joined_turns(asked, kept) == (PROMPT, *HELLO)
+    assert row.history == joined_turns(asked.history, kept.history) == (PROMPT, *HELLO)
     assert row.prompt == f"{asked.prompt} {kept.prompt}"
     long = replace(asked, history=(Turn("user", "word " * 400), HELLO[1]))
     assert scope(Pair(long, kept), codec).history == kept.history  # would leave the question no room

@@ -14,9 +14,7 @@ from forgetwell.requests.names import Name, bare, full_names, like_a_name, piece
 from forgetwell.requests.screening import Evidence, screen
 from forgetwell.requests.template_sets import WH_WORDS
 from forgetwell.requests.words import Word, words, words_once
-from forgetwell.types import Finding, Request, Row
-
-Span = tuple[int, int]
+from forgetwell.types import Finding, Request, Row, Span
 
 _BETWEEN = regex.compile(r"(?<=[.!?])\s++")
 _PREPOSITIONS = frozenset(["about", "at", "by", "for", "from", "in", "of", "on", "to", "under", "with"])
