@@ -6,7 +6,6 @@ import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import get_args
 
 import regex
 
@@ -60,7 +59,8 @@ def strip(request: Request, retain: tuple[Row, ...], findings: tuple[Finding, ..
 
     Source: ours; the inverse of 2506.00359, section 3, eq. 4.
     """
-    asked, answered, before = (_spans(findings, place=place) for place in get_args(Place))
+    asked, answered = _spans(findings), _spans(findings, place="answer")
+    before = _spans(findings, place="history")
     flagged = {f.row_id for f in findings}
     rows = tuple(
         _stripped(r, asked.get(r.id, ()), answered.get(r.id, ()), before.get(r.id, ()))
