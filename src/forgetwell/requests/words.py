@@ -26,9 +26,10 @@ ENGLISH = ("function", "person", "asking", "talk", "common")
 _SPACELESS = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
 _LETTER = rf"(?:(?!{_SPACELESS})[\p{{L}}\p{{N}}])"
 _INSIDE = r"[\p{M}\p{Cf}]"
-# Possessive quantifiers: no text, however long, makes the matcher go back.
+# Possessive quantifiers: no text, however long, makes the matcher go back. Where two are nested, `regex`
+# keeps an apostrophe that no letter follows: hence the look ahead.
 _LETTERS = rf"(?:{_LETTER}{_INSIDE}*+)++"
-_WORD = regex.compile(rf"{_SPACELESS}{_INSIDE}*+|{_LETTERS}(?:['’]{_LETTERS})*+")
+_WORD = regex.compile(rf"{_SPACELESS}{_INSIDE}*+|{_LETTERS}(?:['’](?={_LETTER}){_LETTERS})*+")
 # The same for ASCII in lower case, in a third of the time.
 _ASCII_WORD = re.compile(r"[a-z0-9]++(?:'[a-z0-9]++)*+")
 

@@ -42,6 +42,7 @@ def test_text_of_ascii_has_the_same_words_beside_other_text(text):
                 "rock'n'roll",
             ],
         ),
+        ("0': the authors' é", ["0", "the", "authors", "é"]),
         ("Plea\u200bse", ["please"]),
         ("ｐｌｅａｓｅ", ["please"]),
         ("नमस्ते दुनिया", ["नमस्ते", "दुनिया"]),
