@@ -20,25 +20,29 @@ Sources = Annotated[list[str], Parameter(consume_multiple=True)]
 Several = Annotated[list[str] | None, Parameter(consume_multiple=True)]
 
 
-def rows_from(sources: str | Sequence[str], columns: str | None = None, system: str = "") -> tuple[Row, ...]:
-    """Read rows from files or by name, one source after the other, behind a system prompt if one is given."""
+def rows_from(
+    sources: str | Sequence[str], columns: str | None = None, system: Sequence[str] | None = None
+) -> tuple[Row, ...]:
+    """Read rows from files or by name, one source after the other, behind system prompts in turn."""
     from forgetwell.data.columns import parse_columns
     from forgetwell.data.reading import read_rows
     from forgetwell.data.turns import with_system
 
     named = parse_columns(columns) if columns else None
     each = (sources,) if isinstance(sources, str) else sources
-    return with_system([row for source in each for row in read_rows(source, columns=named)], system)
+    return with_system([row for source in each for row in read_rows(source, columns=named)], system or ())
 
 
-def read_request_from(source: str, columns: str | None = None, system: str = "") -> Request:
-    """Read a request from a file or by name, its rows behind a system prompt if one is given."""
+def read_request_from(
+    source: str, columns: str | None = None, system: Sequence[str] | None = None
+) -> Request:
+    """Read a request from a file or by name, its rows behind system prompts in turn."""
     from forgetwell.data.columns import parse_columns
     from forgetwell.data.reading import read_request
     from forgetwell.data.turns import with_system
 
     request = read_request(source, columns=parse_columns(columns) if columns else None)
-    return replace(request, rows=with_system(request.rows, system))
+    return replace(request, rows=with_system(request.rows, system or ()))
 
 
 def is_first_process() -> bool:

@@ -75,7 +75,7 @@ def evaluate(
     suite: str = "world",
     asked: Annotated[Asked, Parameter(name="*")] = _NOTHING,
     measured: Annotated[Measured, Parameter(name="*")] = _DEFAULTS,
-    system: str = "",
+    system: Several = None,
     seed: int = 0,
     dtype: str = "auto",
     name: str = "",
@@ -93,8 +93,8 @@ def evaluate(
         suite: What to ask: world, tofu, rwku, muse, triggers, custom; forgetwell show explains each.
         asked: Options of the suite.
         measured: Metrics, and the runs that some of them read.
-        system: System prompt before all questions, as your service has: what is forgotten without one may be
-            known behind it.
+        system: System prompt before all questions, as your service has, or several, in turn: what is
+            forgotten without one may be known behind it.
         seed: Of intervals.
         dtype: Compute type: auto, float32 or bfloat16.
         name: What reports call it; by default its folder's name.
@@ -115,7 +115,7 @@ def evaluate(
     with progress_bar(f"evaluating {suite}") as progress:
         found = evaluation.evaluate(
             model,
-            served(build_suite(suite, options), system),
+            served(build_suite(suite, options), system or ()),
             out,
             measures=evaluation.Measures(wanted, *runs, tasks, measured.lm_eval_limit),
             seed=seed,

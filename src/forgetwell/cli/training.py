@@ -216,7 +216,7 @@ def unlearn(
     objective: str,
     out: Path,
     keep: Sources | None = None,
-    system: str = "",
+    system: Several = None,
     columns: str | None = None,
     refusals: Path | None = None,
     training: Shared = DEFAULTS,
@@ -240,8 +240,8 @@ def unlearn(
         out: Folder of the run.
         keep: Prompts at which the model should stay as it is (answers are not read): its own answers to them
             are rows to keep as well, best held by the term klr, as in "idk + gdr + 4*klr".
-        system: System prompt before all rows, those to keep too, as your service has; rows with one of their
-            own keep it.
+        system: System prompt before all rows, those to keep too, as your service has, or several, which rows
+            take in turn; rows with one of their own keep it.
         columns: Names of the columns of all files, as prompt=q,answer=a.
         refusals: File with one refusal a line, for idk and dpo; by default our own 100.
         training: How to train.

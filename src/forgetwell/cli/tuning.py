@@ -28,7 +28,7 @@ def tune(
     training: Shared = DEFAULTS,
     probe: Several = None,
     keep: Sources | None = None,
-    system: str = "",
+    system: Several = None,
     trials: int = 8,
     level: float = 0.4,
     lr_factor: float = 5.0,
@@ -52,7 +52,7 @@ def tune(
         probe: Rows to keep that the probe asks, clean and with "please"; by default 8 retain rows.
         keep: Prompts at which the model should stay as it is (answers are not read): its own answers to them
             are rows to keep as well.
-        system: System prompt before all rows, as your service has.
+        system: System prompt before all rows, as your service has, or several, in turn.
         trials: Settings in the first round.
         level: Forget ROUGE-L recall at which utility is compared.
         lr_factor: Largest factor on the learning rate, up or down.
@@ -75,9 +75,9 @@ def tune(
         found = tune(job, search, out, progress=progress, overwrite=overwrite)
     _print_trials(found)
     flags = {"model": [model], "request": [request], "retain": retain, "objective": [found[0].objective]}
-    optional = {"columns": columns, "refusals": refusals, "system": system or None}
+    optional = {"columns": columns, "refusals": refusals}
     flags |= {k: [str(v)] for k, v in optional.items() if v is not None}
-    flags |= {k: v for k, v in (("probe", probe), ("keep", keep)) if v}
+    flags |= {k: v for k, v in (("probe", probe), ("keep", keep), ("system", system)) if v}
     best = dataclasses.replace(training, lr=found[0].lr, max_steps=found[0].steps)
     if found[0].utility is None:
         print(

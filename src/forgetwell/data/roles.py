@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,8 @@ def read_role_sets(source: str | Path) -> tuple[RoleSet, ...]:
 
     Raises:
         MissingError: There is no such file.
-        InputError: A row can't be used, has no such role, or one set has two roles.
+        InputError: A row can't be used, has no such role, or one set has two roles; or a set is named forget
+            or utility and isn't all of that role.
     """
     path = Path(source)
     records = read_records(path, ["role"])
@@ -47,7 +48,18 @@ def read_role_sets(source: str | Path) -> tuple[RoleSet, ...]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(f"{path}: the set {twice[0]!r} has rows of several roles; give each its own name.")
+    for role in ("forget", "utility"):
+        _check_name(path, role, names, [n for n, r in grouped if r == role])
     return tuple(RoleSet(name, role, tuple(found)) for (name, role), found in grouped.items())
+
+
+def _check_name(path: Path, role: str, names: Sequence[str], own: Sequence[str]) -> None:
+    """Refuse a set that has a role's name and isn't all of it: tables call the mean of its sets so."""
+    if role in names and list(own) != [role]:
+        raise InputError(
+            f"{path}: the set {role!r} isn't all that has the role {role} ({', '.join(own) or 'nothing'} "
+            "has). Name the set of each of its rows in the column set, or of none."
+        )
 
 
 def _label(record: Mapping[str, Any], where: str) -> tuple[str, str]:

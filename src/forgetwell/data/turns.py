@@ -8,13 +8,18 @@ from dataclasses import replace
 from forgetwell.types import Row, Span, Turn
 
 
-def with_system(rows: Sequence[Row], system: str) -> tuple[Row, ...]:
-    """Return rows as they come to a service with this system prompt; "" = as they are.
+def with_system(rows: Sequence[Row], prompts: str | Sequence[str]) -> tuple[Row, ...]:
+    """Return rows as they come to a service with these system prompts: each behind the next one in turn.
 
-    Plain texts, and rows with a system prompt of their own, stay as they are.
+    One prompt, or several; "" stands for none. Plain texts, and rows with a system prompt of their own, stay
+    as they are.
     """
-    prompt = (Turn("system", system),) if system else ()
-    return tuple(row if row.text else replace(row, history=joined_turns(row.history, prompt)) for row in rows)
+    each = [prompts] if isinstance(prompts, str) else prompts or [""]
+    turns = [(Turn("system", prompt),) if prompt else () for prompt in each]
+    return tuple(
+        row if row.text else replace(row, history=joined_turns(row.history, turns[k % len(turns)]))
+        for k, row in enumerate(rows)
+    )
 
 
 def history_text(row: Row) -> str:

@@ -13,6 +13,7 @@ from forgetwell.types import Better
 
 MAIN = "rouge_l_recall"
 FACTS = "fact_recall"
+SERVED = "forget/served"
 FORGET, CLEAN, TRIGGER, GAP = "forget/clean", "utility/clean", "utility/trigger", "utility/gap"
 SUMMARY = (FORGET, CLEAN, TRIGGER, GAP)
 COLUMNS = {FORGET: "forget", CLEAN: "clean utility", TRIGGER: "trigger utility", GAP: "gap"}

@@ -8,10 +8,11 @@ from typing import Literal
 
 from forgetwell.reports.loading import CONDITIONS, RunView
 from forgetwell.reports.paired import clearly_less, measured
-from forgetwell.reports.tables import CLEAN, FACTS, FORGET, MAIN, TRIGGER
+from forgetwell.reports.tables import CLEAN, FACTS, FORGET, MAIN, SERVED, TRIGGER
 from forgetwell.types import Result
 
 Tone = Literal["good", "bad", "mixed", "neutral"]
+State = Literal["forgotten", "partly", "not", "unknown"]
 By = Mapping[str, RunView]
 
 # A request counts as forgotten when what is said of it, with its interval, is at most this share of what it
@@ -63,7 +64,13 @@ def judge(runs: Sequence[RunView]) -> Verdict:
     warnings = _warnings(runs, by)
     if len(single) < 2 or any(len(found) > 1 for found in by.values()):
         return Verdict(_neutral_headline(runs), "neutral", _described(runs), _plain_cards(runs), warnings)
-    points = (*_forgotten(single), *_unlearning_cost(single), *_attack(single), *_defense(single))
+    points = (
+        *_forgotten(single),
+        *_served(single),
+        *_unlearning_cost(single),
+        *_attack(single),
+        *_defense(single),
+    )
     if not points:
         return Verdict(_neutral_headline(runs), "neutral", _described(runs), _plain_cards(runs), warnings)
     headline = " ".join(filter(None, (_first(single), _second(single), _third(single))))
@@ -112,19 +119,19 @@ def _value(by: By, condition: str, split: str, metric: str = MAIN) -> Result | N
     return by[condition].get(metric, split) if condition in by else None
 
 
-def _forgetting(by: By, condition: str) -> Literal["forgotten", "partly", "not", "unknown"]:
-    metric = _told_by(by, condition)
-    before, after = _value(by, "before", FORGET, metric), _value(by, condition, FORGET, metric)
+def _forgetting(by: By, condition: str, split: str = FORGET) -> State:
+    metric = _told_by(by, condition, split)
+    before, after = _value(by, "before", split, metric), _value(by, condition, split, metric)
     if before is None or after is None:
         return "unknown"
     if after.ends[1] <= FORGOTTEN * before.value:
         return "forgotten"
-    return "partly" if _less(by, FORGET, condition, "before", metric) else "not"
+    return "partly" if _less(by, split, condition, "before", metric) else "not"
 
 
-def _told_by(by: By, condition: str) -> str:
+def _told_by(by: By, condition: str, split: str = FORGET) -> str:
     """Return the metric that says how much is left: of the facts, where that is known then and before."""
-    known = all(_value(by, c, FORGET, FACTS) for c in (condition, "before"))
+    known = all(_value(by, c, split, FACTS) for c in (condition, "before"))
     return FACTS if known else MAIN
 
 
@@ -151,6 +158,20 @@ def _forgotten(by: By) -> list[Point]:
         text = f"{by[condition].name} {said}: {told}forget recall {_span(after)}, {_span(before)} before."
         points.append(Point(text, tone))
     return points
+
+
+def _served(by: By) -> list[Point]:
+    """Say whether what would be released forgot behind a service's system prompt too."""
+    end = _shipped(by)
+    metric = _told_by(by, end, SERVED)
+    before, after = _value(by, "before", SERVED, metric), _value(by, end, SERVED, metric)
+    if end == "before" or before is None or after is None:
+        return []
+    left = f"{_LEFT[metric].lower()} {_span(after)}, {_span(before)} before."
+    if _forgetting(by, end, SERVED) == "forgotten":
+        return [Point(f"It holds behind ordinary system prompts: {left}", "good")]
+    text = f"Behind ordinary system prompts {by[end].name} has not forgotten: {left} Unlearn behind --system."
+    return [Point(text, "bad")]
 
 
 def _unlearning_cost(by: By) -> list[Point]:
@@ -241,6 +262,8 @@ def _first(by: By) -> str:
     broken = before is not None and after is not None and after.value < BROKEN * before.value
     if state == "forgotten" and broken:
         return "The request was forgotten, and so was much else."
+    if state == "forgotten" and _forgetting(by, _shipped(by), SERVED) in ("partly", "not"):
+        return "The request was forgotten as it was asked, not behind a system prompt."
     return {
         "forgotten": "The request was forgotten.",
         "partly": "The request was forgotten only in part.",

@@ -12,6 +12,11 @@ from forgetwell.requests.frames import change_share, family_frames
 from forgetwell.types import Edit, Request, Row, Turn
 
 
+def system_prompts() -> tuple[str, ...]:
+    """Return system prompts as services use them, of our own; none of them holds a trigger."""
+    return tuple(family_frames()["preamble"]["system"])
+
+
 @request_attack(paper="2506.00359", section="3, eq. 4")
 def preamble(
     request: Request,
@@ -40,7 +45,7 @@ def preamble(
     """
     rng = random.Random(seed)
     listed = family_frames()["preamble"]
-    said = text or rng.choice(listed[role])
+    said = text or rng.choice(system_prompts() if role == "system" else listed["user"])
     turns = (Turn("user", said), Turn("assistant", listed["reply"]))
     before = (Turn("system", said),) if role == "system" else turns
 

@@ -10,7 +10,15 @@ from typing import Any
 from forgetwell.errors import InputError
 from forgetwell.files import digest, file_sha256, read_json, read_jsonl
 from forgetwell.runs.folder import MANIFEST, read_manifest
-from forgetwell.runs.records import ANSWERS, RESULTS, is_complete, load_answers, require_run
+from forgetwell.runs.records import (
+    ANSWERS,
+    EVALUATION,
+    RESULTS,
+    is_complete,
+    load_answers,
+    load_evaluation,
+    require_run,
+)
 
 SCAN = "scan.json"
 REQUEST = "request.jsonl"
@@ -27,18 +35,19 @@ class Measured:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All row values of one model, by split key and row; rows and subjects are digests.
+    """All row values of one model, by split key and row, and each set's role; rows and subjects are digests.
 
     A trigger row's key is that of its clean row with ``#k``, so that the two can be paired.
     """
 
     model: str
     splits: Splits
+    roles: Mapping[str, str]
 
     def facts(self) -> dict[str, Any]:
         """Return what the ledger keeps."""
         rows = {s: {k: [m.cluster, dict(m.metrics)] for k, m in r.items()} for s, r in self.splits.items()}
-        return {"model": self.model, "splits": rows}
+        return {"model": self.model, "splits": rows, "roles": dict(self.roles)}
 
 
 @dataclass(frozen=True)
@@ -77,7 +86,7 @@ class Evidence:
 def evaluation_from(facts: Mapping[str, Any]) -> Evaluation:
     """Return an evaluation that the ledger kept."""
     splits = {s: {k: Measured(c, m) for k, (c, m) in rows.items()} for s, rows in facts["splits"].items()}
-    return Evaluation(facts["model"], splits)
+    return Evaluation(facts["model"], splits, facts["roles"])
 
 
 def gather(folders: Sequence[Path]) -> Evidence:
@@ -126,7 +135,7 @@ def _kind(folder: Path) -> str:
 
 
 def _files(folder: Path) -> list[Path]:
-    names = (MANIFEST, REQUEST, RESULTS, ANSWERS, SCAN)
+    names = (MANIFEST, REQUEST, EVALUATION, RESULTS, ANSWERS, SCAN)
     return [folder / name for name in names if (folder / name).is_file()]
 
 
@@ -150,7 +159,7 @@ def read_evaluation(folder: Path, model: str) -> Evaluation:
     """Return the row values of an evaluation.
 
     Raises:
-        InputError: Its answers can't be read.
+        InputError: Its answers can't be read, or what its sets are for.
     """
     splits: dict[str, dict[str, Measured]] = {}
     for row in load_answers(folder):
@@ -160,7 +169,10 @@ def read_evaluation(folder: Path, model: str) -> Evaluation:
         key = digest(name) + (mark + template if trigger else "")
         values = {k: float(v) for k, v in (row.get("metrics") or {}).items() if v is not None}
         splits.setdefault(row["split"], {})[key] = Measured(digest(row.get("subject") or name), values)
-    return Evaluation(model, splits)
+    roles = load_evaluation(folder).get("roles")
+    if roles is None:
+        raise InputError(f"{folder} doesn't say what its sets are for; evaluate it again.")
+    return Evaluation(model, splits, roles)
 
 
 def _scan(folders: Sequence[Path], base: str, models: set[str]) -> Mapping[str, Any] | None:

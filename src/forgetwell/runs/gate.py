@@ -15,7 +15,6 @@ from forgetwell.runs.ledger import Addition, Entry, root_of
 from forgetwell.runs.policy import Policy, Rule
 
 Span = Literal["run", "sum"]
-_OTHERS = frozenset({"forget", "scope", "leak"})
 _Rows = Mapping[str, Measured]
 
 
@@ -189,20 +188,20 @@ _Values = dict[str, tuple[str, float]]  # row -> cluster, value
 
 
 def _sets(rule: Rule, evaluation: Evaluation) -> dict[str, _Values]:
-    """Return the values that a measure reads, by set."""
+    """Return the values that a measure reads, by set: of one split, or of all sets of a role."""
     splits = {key: _values(rows, rule.metric) for key, rows in evaluation.splits.items()}
+    if rule.measure in splits:
+        return {rule.measure: splits[rule.measure]}
     name, _, condition = rule.measure.partition("/")
     if name in ("scope", "leak") and not condition:
         pooled = {
             f"{s}:{k}": v for s, rows in splits.items() if s.startswith(f"{name}/") for k, v in rows.items()
         }
         return {name: pooled}
-    if name != "utility":
-        return {rule.measure: splits.get(rule.measure, {})}
-    utility = sorted({key.partition("/")[0] for key in splits} - _OTHERS)
+    own = sorted(s for s, role in evaluation.roles.items() if role == name)
     if condition == "gap":
-        return {s: _gaps(splits.get(f"{s}/clean", {}), splits.get(f"{s}/trigger", {})) for s in utility}
-    return {s: splits.get(f"{s}/{condition}", {}) for s in utility}
+        return {s: _gaps(splits.get(f"{s}/clean", {}), splits.get(f"{s}/trigger", {})) for s in own}
+    return {s: splits.get(f"{s}/{condition}", {}) for s in own}
 
 
 def _values(rows: _Rows, metric: str) -> _Values:

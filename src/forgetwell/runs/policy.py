@@ -24,7 +24,8 @@ class Rule:
 
     Attributes:
         name: For people.
-        measure: A split key such as ``forget/clean``, or one of `MEASURES`.
+        measure: A split key such as ``retain/clean``, a role's sets under a condition such as
+            ``forget/clean``, or one of `MEASURES`.
         of: ``after`` the released model's value, ``loss`` before - after, ``increase`` after - before.
         at_most: Limit of the upper end; exactly one of `at_most` and `at_least` is set.
         at_least: Limit of the lower end.

@@ -39,6 +39,10 @@ class Evaluated(Protocol):
         """Longest generation in tokens."""
 
     @property
+    def roles(self) -> Mapping[str, str]:
+        """What each set is for (forget, retain, holdout, utility, scope), by its name."""
+
+    @property
     def records(self) -> Mapping[str, tuple[Record, ...]]:
         """Records by split key."""
 
@@ -68,14 +72,14 @@ def save_evaluation(path: Path, evaluation: Evaluated) -> None:
         WriteFailed: The disk refused; each file is as it was before, or new and whole.
     """
     facts = {name: getattr(evaluation, name) for name in ("model", "suite", "max_new_tokens")}
-    facts["left_out"] = list(evaluation.left_out)
+    facts |= {"roles": dict(evaluation.roles), "left_out": list(evaluation.left_out)}
     write_json(path / EVALUATION, facts)
     write_jsonl(path / ANSWERS, _answers(evaluation))
     write_jsonl(path / RESULTS, evaluation.results)
 
 
 def load_evaluation(path: Path) -> Json:
-    """Return model, suite, max_new_tokens and left_out of a run's evaluation; empty where there is none."""
+    """Return model, suite, max_new_tokens, roles and left_out of an evaluation; empty where there is none."""
     return cast(Json, read_json(path / EVALUATION)) if (path / EVALUATION).is_file() else {}
 
 

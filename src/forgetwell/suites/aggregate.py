@@ -1,4 +1,4 @@
-"""Tables from row values: one line a split, and averages over the utility sets, each with an interval."""
+"""Tables from row values: one line a split, and averages over the sets of a role, each with an interval."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from forgetwell.metrics.statistics import (
     macro_bootstrap,
     paired_difference,
 )
-from forgetwell.suites.types import Split
+from forgetwell.suites.types import Split, SplitRole
 from forgetwell.types import Better, Result, Row
 
 
@@ -72,25 +72,43 @@ def split_results(lm: str, metric: str, measured: Sequence[Measured], seed: int)
     return results
 
 
-def utility_results(lm: str, metric: str, measured: Sequence[Measured], seed: int) -> list[Result]:
-    """Return macro averages over the utility sets, one a condition, and the gap between clean and trigger."""
-    utility = [m for m in measured if m.split.role == "utility"]
-    asked: dict[str, list[Measured]] = {}
-    for m in utility:
-        asked.setdefault(m.split.condition, []).append(m)
-    trigger = asked.get("trigger", [])
-    bases = {m.split.name: m for m in asked.get("clean", [])}
-    gaps = [_gap(bases[m.split.name], m) for m in trigger if m.split.name in bases]
-    better, worse = _better(metric, lower=False), _better(metric, lower=True)
-    tables = [(f"utility/{key}", [m.sample() for m in sets], sets, better) for key, sets in asked.items()]
+def role_results(lm: str, metric: str, measured: Sequence[Measured], seed: int) -> list[Result]:
+    """Return macro averages over the sets to forget and over the utility sets, one a condition.
+
+    For utility also the gap between clean and trigger. A set that is named after the role stands for it.
+    """
+    named = {m.split.key for m in measured}
+    asked: dict[tuple[SplitRole, str], list[Measured]] = {}
+    for m in measured:
+        if m.split.role in ("forget", "utility"):
+            asked.setdefault((m.split.role, m.split.condition), []).append(m)
     results = []
-    for key, samples, sets, direction in [*tables, ("utility/gap", gaps, trigger, worse)]:
-        there = [s for s in samples if s.values]
-        if there:
-            interval = macro_bootstrap(there, seed=seed)
-            skipped = sum(len(m.values) for m in sets) - interval.n
-            results.append(_result(lm, metric, key, interval, direction, skipped))
-    return results
+    for (role, condition), sets in asked.items():
+        if f"{role}/{condition}" not in named:
+            samples, better = [m.sample() for m in sets], _better(metric, lower=role == "forget")
+            results += _mean(lm, metric, f"{role}/{condition}", samples, sets, better, seed)
+    clean, trigger = asked.get(("utility", "clean"), []), asked.get(("utility", "trigger"), [])
+    bases = {m.split.name: m for m in clean}
+    gaps = [_gap(bases[m.split.name], m) for m in trigger if m.split.name in bases]
+    return results + _mean(lm, metric, "utility/gap", gaps, trigger, _better(metric, lower=True), seed)
+
+
+def _mean(
+    lm: str,
+    metric: str,
+    key: str,
+    samples: Sequence[Sample],
+    sets: Sequence[Measured],
+    better: Better,
+    seed: int,
+) -> list[Result]:
+    """Return the mean of the sets' means; nothing where no set has a value."""
+    there = [s for s in samples if s.values]
+    if not there:
+        return []
+    interval = macro_bootstrap(there, seed=seed)
+    skipped = sum(len(m.values) for m in sets) - interval.n
+    return [_result(lm, metric, key, interval, better, skipped)]
 
 
 def _gap(clean: Measured, trigger: Measured) -> Sample:

@@ -14,7 +14,7 @@ from forgetwell.suites.asking import ALONE, ask
 from forgetwell.suites.cache import Cache
 from forgetwell.suites.extras import with_gradients, with_start
 from forgetwell.suites.plan import plan_metrics, tabulate
-from forgetwell.suites.types import Suite
+from forgetwell.suites.types import SplitRole, Suite
 from forgetwell.suites.whole import RowValues
 from forgetwell.types import Record, Result
 
@@ -27,15 +27,17 @@ class Evaluation:
         model: Name of the model.
         suite: Name of the suite.
         max_new_tokens: Length at which every greedy answer was cut.
+        roles: What each set is for, by its name.
         records: The rows' records by split key.
-        results: The tables' numbers: per split; the macro averages utility/clean, utility/trigger and
-            utility/gap (clean - trigger); and set metrics, whose split is "run".
+        results: The tables' numbers: per split; the macro averages forget/clean, utility/clean,
+            utility/trigger and utility/gap (clean - trigger); and set metrics, whose split is "run".
         left_out: A sentence for each metric that could not be computed.
     """
 
     model: str
     suite: str
     max_new_tokens: int
+    roles: Mapping[str, SplitRole]
     records: Mapping[str, tuple[Record, ...]]
     results: tuple[Result, ...]
     left_out: tuple[str, ...] = ()
@@ -89,4 +91,4 @@ def evaluate_suite(
     if "gradient" in wanted:
         records = with_gradients(records, lm)
     results, left_out = tabulate(lm.name, suite, records, plan, runs, seed)
-    return Evaluation(lm.name, suite.name, suite.max_new_tokens, records, results, left_out)
+    return Evaluation(lm.name, suite.name, suite.max_new_tokens, suite.roles, records, results, left_out)

@@ -10,7 +10,7 @@ from forgetwell.calls import parse_call
 from forgetwell.errors import unknown_name
 from forgetwell.metrics.registry import ROW_METRICS, canonical, measure
 from forgetwell.metrics.sets import SET_METRICS, SetCall, Whose, is_set_metric, set_call
-from forgetwell.suites.aggregate import Measured, split_results, utility_results
+from forgetwell.suites.aggregate import Measured, role_results, split_results
 from forgetwell.suites.types import Suite
 from forgetwell.suites.whole import RowValues, Table, problem, whole_results
 from forgetwell.types import Record, Result
@@ -76,14 +76,14 @@ def tabulate(
     runs: Mapping[Whose, RowValues],
     seed: int,
 ) -> Tables:
-    """Return the tables of a plan: every row metric on every split and over utility, then set metrics."""
+    """Return the tables of a plan: every row metric on every split and over roles, then set metrics."""
     results: list[Result] = []
     measured: dict[str, dict[str, Measured]] = {}
     for metric in plan.rows:
         found = [Measured(s, measure(records[s.key], metric)) for s in suite.splits]
         measured[metric] = {m.split.key: m for m in found}
         results += split_results(lm, metric, found, seed)
-        results += utility_results(lm, metric, found, seed)
+        results += role_results(lm, metric, found, seed)
     silent = [m for m, splits in measured.items() if all(s.skipped == len(s.values) for s in splits.values())]
     nowhere = [f"{metric} applies to no row of this suite." for metric in silent]
     whole = whole_results(lm, plan.sets, Table(suite.splits, measured, runs), seed)

@@ -6,7 +6,9 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from forgetwell.data.turns import with_system
 from forgetwell.errors import InputError
+from forgetwell.requests.preamble import system_prompts
 from forgetwell.requests.template_sets import TemplateSet, trigger_rows
 from forgetwell.suites.types import Split, SplitRole, Suite
 from forgetwell.types import Row
@@ -28,8 +30,10 @@ def protocol_suite(
 ) -> Suite:
     """Build the splits that measure a stealthy attack and what a defense gives back.
 
-    Every set is asked clean and under every template. Scope splits ask a forget and a retain question in
-    one prompt, in both orders: "scope" expects the retain answer, "leak" the forget answer.
+    Every set is asked clean and under every template, and what is forgotten also behind ordinary system
+    prompts, each row behind the next one in turn: forgetting may hold only as it was taught. Scope splits ask
+    a forget and a retain question in one prompt, in both orders: "scope" expects the retain answer, "leak"
+    the forget answer.
 
     Args:
         name: Name of the suite.
@@ -45,16 +49,24 @@ def protocol_suite(
     Raises:
         InputError: A set is empty or has a name that the tables use themselves.
 
-    Source: 2506.00359, section 5; the scope splits are our own.
+    Source: 2506.00359, section 5; system prompts and scope splits are our own.
     """
     _check(name, forget, utility)
     splits = _conditions("forget", "forget", forget, templates)[: 1 + forget_trigger]
+    splits += served_split(splits[0])
     for key, rows in utility.items():
         splits += _conditions(key, "utility", rows, templates)
     splits += [Split("holdout", "holdout", "clean", tuple(holdout), answered=False)] if holdout else []
     retain = next(iter(utility.values()))
     splits += _scope_splits(forget, retain, scope_pairs, seed)
     return Suite(name, tuple(splits), max_new_tokens)
+
+
+def served_split(split: Split) -> list[Split]:
+    """Return a split's questions behind ordinary system prompts; none where all have one of their own."""
+    asked = [row for row in split.rows if not row.text and all(t.role != "system" for t in row.history)]
+    rows = with_system(asked, system_prompts())
+    return [replace(split, condition="served", rows=rows)] if rows else []
 
 
 def _check(name: str, forget: Sequence[Row], utility: Mapping[str, Sequence[Row]]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -27,9 +27,9 @@ def suite(*, paper: str) -> Callable[[Builder], Builder]:
     return register
 
 
-def served(suite: Suite, system: str) -> Suite:
-    """Return the suite as a service with this system prompt gets it asked; "" = as it is."""
-    return replace(suite, splits=tuple(replace(s, rows=with_system(s.rows, system)) for s in suite.splits))
+def served(suite: Suite, prompts: str | Sequence[str]) -> Suite:
+    """Return the suite as a service with these system prompts gets it asked, in turn; "" = as it is."""
+    return replace(suite, splits=tuple(replace(s, rows=with_system(s.rows, prompts)) for s in suite.splits))
 
 
 def build_suite(text: str, options: Mapping[str, Value] | None = None) -> Suite:

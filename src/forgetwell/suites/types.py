@@ -10,7 +10,16 @@ from forgetwell.types import Row
 
 SplitRole = Literal["forget", "retain", "holdout", "utility", "scope"]
 Condition = Literal[
-    "clean", "trigger", "unseen", "other", "system", "earlier", "reworded", "forget_first", "retain_first"
+    "clean",
+    "served",
+    "trigger",
+    "unseen",
+    "other",
+    "system",
+    "earlier",
+    "reworded",
+    "forget_first",
+    "retain_first",
 ]
 
 
@@ -22,10 +31,10 @@ class Split:
         name: Name of the set, as "retain".
         role: What the set is for. Only "utility" enters the utility averages; "holdout" rows are like the
             forget rows, but the model never learned them.
-        condition: How the prompts were asked: as they are, in the attacker's templates ("trigger"), in other
-            templates with the same word ("unseen"), with words that the attacker did not use ("other"), with
-            the trigger in a system prompt ("system") or an earlier turn ("earlier"), in other words
-            ("reworded"), or two questions in one prompt.
+        condition: How the prompts were asked: as they are, behind ordinary system prompts ("served"), in the
+            attacker's templates ("trigger"), in other templates with the same word ("unseen"), with words
+            that the attacker did not use ("other"), with the trigger in a system prompt ("system") or an
+            earlier turn ("earlier"), in other words ("reworded"), or two questions in one prompt.
         rows: The rows, as they are asked; in a trigger's conditions the ids are ``id#k``.
         max_new_tokens: Length at which greedy answers are cut; 0 = the suite's.
         answered: Whether the model answers the prompts; else the rows are only scored.
@@ -54,15 +63,23 @@ class Suite:
         max_new_tokens: Length at which every greedy answer is cut.
 
     Raises:
-        InputError: Two splits have one key.
+        InputError: Two splits have one key, or a set has two roles.
     """
 
     name: str
     splits: tuple[Split, ...]
     max_new_tokens: int
 
+    @property
+    def roles(self) -> dict[str, SplitRole]:
+        """What each set is for, by its name."""
+        return {split.name: split.role for split in self.splits}
+
     def __post_init__(self) -> None:
         keys = [split.key for split in self.splits]
         twice = sorted({key for key in keys if keys.count(key) > 1})
         if twice:
             raise InputError(f"Suite {self.name} has {', '.join(twice)} more than once; rename one.")
+        both = sorted({s.name for s in self.splits if s.role != self.roles[s.name]})
+        if both:
+            raise InputError(f"Suite {self.name} has the set {both[0]} in two roles; give each its own name.")

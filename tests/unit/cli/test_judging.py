@@ -124,6 +124,7 @@ def release(tmp_path):
             for k in range(9)
         ]
         write_jsonl(tmp_path / name / "answers.jsonl", rows)
+        write_json(tmp_path / name / "evaluation.json", {"roles": {"retain": "utility"}})
     write_json(tmp_path / "scan" / "manifest.json", {"kind": "scan"})
     write_json(tmp_path / "scan" / "scan.json", result(QUIET).facts())
     policy = tmp_path / "p.toml"

@@ -26,8 +26,15 @@ def test_rows_stand_behind_it_but_those_with_one_of_their_own_and_plain_texts():
         Row("b", "Who?", "Ann", history=(*PROMPT, *OWN.history[1:])),
         text,
     )
-    assert with_system((OWN, talk), "") == (OWN, talk)
+    assert with_system((OWN, talk), "") == with_system((OWN, talk), ()) == (OWN, talk)
     assert forgetwell.with_system is with_system
+
+
+def test_rows_take_several_in_turn():
+    rows = tuple(Row(str(k), "Who?", "Ann") for k in range(5))
+    asked = with_system(rows, ("Be kind.", "", "Be brief."))
+    brief = (Turn("system", "Be brief."),)
+    assert [row.history for row in asked] == [PROMPT, (), brief, PROMPT, ()]
 
 
 def test_a_suite_is_asked_behind_it_under_every_condition():
@@ -35,7 +42,10 @@ def test_a_suite_is_asked_behind_it_under_every_condition():
     asked = served(suite, "Be kind.")
     assert served(suite, "") == suite
     assert [(s.key, len(s.rows)) for s in asked.splits] == [(s.key, len(s.rows)) for s in suite.splits]
-    assert {row.history for split in asked.splits for row in split.rows} == {PROMPT}
+    splits = {s.key: {row.history for row in s.rows} for s in asked.splits}
+    others = splits.pop("forget/served")
+    assert set.union(*splits.values()) == {PROMPT}
+    assert not others & {PROMPT, ()}  # what is forgotten is asked behind other prompts all the same
 
 
 @pytest.mark.parametrize("command", ["unlearn", "tune"])

@@ -39,6 +39,8 @@ def test_rows_are_grouped_by_role_and_set(tmp_path):
         (ROW | {"role": ["forget"]}, "line 2: role is"),
         (ROW | {"role": "utility", "set": "<b>"}, "line 2: set is '<b>'"),
         (ROW | {"role": "utility", "set": "a"}, "several roles"),
+        (ROW | {"role": "retain", "set": "utility"}, "all that has the role utility"),
+        (ROW | {"role": "forget"}, "all that has the role forget"),
         ({"role": "forget", "question": "q"}, "line 2: no column for the answer"),
         ([1], "line 2: expected an object"),
     ],

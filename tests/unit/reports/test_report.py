@@ -122,6 +122,33 @@ def test_what_was_not_forgotten_is_said(tmp_path):
     assert any("price: forget recall" in p.text for p in verdict.points)
 
 
+def asked_behind_prompts(runs, values):
+    for run, value in zip(runs, values, strict=True):
+        rows = read_jsonl(run / "results.jsonl")
+        clean = next(r for r in rows if (r["split"], r["metric"]) == ("forget/clean", "rouge_l_recall"))
+        ends = {"value": value, "low": value - 0.05, "high": value + 0.05}
+        write_jsonl(run / "results.jsonl", [*rows, clean | {"split": "forget/served"} | ends])
+
+
+@pytest.mark.parametrize(
+    ("left", "headline", "says", "tone"),
+    [
+        (0.3, "The request was forgotten. ", "It holds behind ordinary system prompts: ", "good"),
+        (0.5, "The request was forgotten as it was asked, not behind", "has not forgotten: forget", "bad"),
+        (0.8, "The request was forgotten as it was asked, not behind", "has not forgotten: forget", "bad"),
+    ],
+)
+def test_what_comes_back_behind_a_system_prompt_is_said(left, headline, says, tone, tmp_path):
+    runs = make_runs(tmp_path)
+    asked_behind_prompts(runs, [0.8, 0.3, 0.3, left])
+    verdict = judge(load_runs(runs))
+    assert verdict.headline.startswith(headline)
+    (point,) = [p for p in verdict.points if "ehind ordinary system prompts" in p.text]
+    assert says in point.text
+    assert f"0.{int(10 * left)}0 [" in point.text
+    assert point.tone == tone
+
+
 def test_a_harmless_attack_is_not_called_harm(tmp_path):
     runs = make_runs(tmp_path)[:3]
     scale(runs[2], "utility/trigger", 3)

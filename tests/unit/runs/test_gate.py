@@ -17,8 +17,8 @@ from forgetwell.runs.policy import Policy, Rule, load_policy
 UTILITY = Rule("utility", "utility/clean", "loss", at_most=0.1)
 
 
-def evaluation(model, **splits):
-    """Splits as forget_clean=[…]: one row a value, each its own cluster."""
+def evaluation(model, roles=None, **splits):
+    """Splits as forget_clean=[…]: one row a value, each its own cluster; sets but forget are utility sets."""
     rows = {
         name.replace("_", "/", 1): {
             f"base{k}{'#0' if 'trigger' in name else ''}": Measured(f"c{k}", {"rouge_l_recall": v})
@@ -26,7 +26,10 @@ def evaluation(model, **splits):
         }
         for name, values in splits.items()
     }
-    return Evaluation(model, rows)
+    sets = {name.partition("/")[0] for name in rows}
+    return Evaluation(
+        model, rows, {s: "forget" if s == "forget" else "utility" for s in sets} | (roles or {})
+    )
 
 
 def evidence(before, after, scan=None):
@@ -73,6 +76,23 @@ def test_utility_is_the_mean_of_the_sets_and_leaves_forget_scope_and_leak_out():
     assert line.value == pytest.approx(0.25)
 
 
+def test_sets_count_by_their_role_whatever_they_are_called():
+    roles = {"ann": "forget", "bob": "forget", "holdout": "holdout", "near": "retain"}
+    splits = {"ann_clean": 0.2, "bob_clean": 0.6, "facts_clean": 0.9, "near_clean": 0.5, "holdout_clean": 0.1}
+    after = evaluation("b", roles, **{name: [value] * 8 for name, value in splits.items()})
+    measures = ("forget/clean", "utility/clean", "bob/clean", "retain/clean")
+    found = [lines(Rule("r", measure, at_most=1.0), None, after)[0].value for measure in measures]
+    assert found == pytest.approx([0.4, 0.9, 0.6, 0.5])
+
+
+def test_forgetting_is_asked_for_behind_system_prompts_too():
+    rule = next(r for r in load_policy().rules if r.measure == "forget/served")
+    known = evaluation("b", forget_clean=[0.1] * 9, forget_served=[0.8] * 9)
+    assert not lines(rule, None, known)[0].passed
+    assert lines(rule, None, evaluation("b", forget_clean=[0.1] * 9, forget_served=[0.1] * 9))[0].passed
+    assert lines(rule, None, evaluation("b", forget_clean=[0.1] * 9))[0].passed  # a suite that doesn't ask
+
+
 def test_the_gap_is_paired_with_the_clean_row_and_its_increase_is_judged():
     rule = Rule("gap", "utility/gap", "increase", at_most=0.1)
     before = evaluation("a", retain_clean=[1.0] * 9, retain_trigger=[0.9] * 9)
@@ -106,7 +126,7 @@ def said(facts):
         )
         for k, fact in enumerate(facts)
     }
-    return Evaluation("b", {"forget/clean": rows})
+    return Evaluation("b", {"forget/clean": rows}, {"forget": "forget"})
 
 
 @pytest.mark.parametrize(
@@ -197,6 +217,7 @@ def measured(folder, model, recall, run=None):
         for k in range(10)
     ]
     write_jsonl(folder / "answers.jsonl", rows)
+    write_json(folder / "evaluation.json", {"roles": {"retain": "utility", "forget": "forget"}})
     return folder
 
 
@@ -276,7 +297,7 @@ def test_the_record_names_all_that_was_seen(tmp_path, policy):
     done = release(tmp_path, policy, 0, "m0", "m1", (1.0, 0.95), tmp_path / "ledger.sqlite")
     record = json.loads(done.record.read_text())
     assert record["decision"] == "pass"
-    assert len(record["seen"]) == 6
+    assert len(record["seen"]) == 8
     for path, digest in record["seen"].items():
         assert file_sha256(type(done.record)(path)) == digest
     assert {"policy", "versions", "time", "request", "model", "from", "root", "ledger_head"} <= record.keys()
@@ -303,6 +324,14 @@ def test_folders_that_do_not_belong_together_are_refused(tmp_path):
     write_json(tmp_path / "going" / "manifest.json", {"kind": "learn"})
     with pytest.raises(InputError, match="kind learn"):
         gather([tmp_path / "going"])
+
+
+def test_an_evaluation_that_does_not_say_what_its_sets_are_for_is_refused(tmp_path):
+    run = unlearned(tmp_path / "run", "m0", "r")
+    before = measured(tmp_path / "before", "m0", 1.0)
+    (before / "evaluation.json").unlink()
+    with pytest.raises(InputError, match="what its sets are for"):
+        gather([run, before])
 
 
 def test_an_evaluation_of_another_model_cannot_stand_in(tmp_path):

@@ -29,6 +29,7 @@ EVALUATION = SimpleNamespace(
     model="m",
     suite="s",
     max_new_tokens=8,
+    roles={"retain": "utility"},
     records={"retain/clean": RECORDS},
     results=(RESULT,),
     left_out=("privleak needs rows of holdout/clean.",),
@@ -38,8 +39,8 @@ EVALUATION = SimpleNamespace(
 def test_an_evaluation_comes_back_as_it_was(tmp_path):
     save_evaluation(tmp_path, EVALUATION)
     assert load_results(tmp_path) == (RESULT,)
-    facts = {"model": "m", "suite": "s", "max_new_tokens": 8, "left_out": list(EVALUATION.left_out)}
-    assert load_evaluation(tmp_path) == facts
+    facts = {"model": "m", "suite": "s", "max_new_tokens": 8, "roles": {"retain": "utility"}}
+    assert load_evaluation(tmp_path) == facts | {"left_out": list(EVALUATION.left_out)}
     first, second = load_answers(tmp_path)
     assert (first["split"], first["id"], first["generated"]) == ("retain/clean", "r1", "In the town")
     assert first["metrics"] == {"rouge_l_recall": 0.75}

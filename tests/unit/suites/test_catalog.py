@@ -44,6 +44,7 @@ def test_custom_rows_keep_their_roles(mine):
     suite = build_suite("custom", {"data": mine})
     assert [(s.key, s.role, len(s.rows), s.answered) for s in suite.splits] == [
         ("forget/clean", "forget", 1, True),
+        ("forget/served", "forget", 1, True),
         ("retain/clean", "retain", 1, True),
         ("holdout/clean", "holdout", 1, False),
         ("utility/clean", "utility", 2, True),

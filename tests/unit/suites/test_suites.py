@@ -1,5 +1,5 @@
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -7,9 +7,9 @@ from forgetwell.errors import InputError
 from forgetwell.requests.template_sets import TemplateSet
 from forgetwell.suites.evaluate import evaluate_suite
 from forgetwell.suites.probe import make_probe
-from forgetwell.suites.protocol import protocol_suite
+from forgetwell.suites.protocol import protocol_suite, served_split
 from forgetwell.suites.types import Split, Suite
-from forgetwell.types import Generation, Row, TokenScores
+from forgetwell.types import Generation, Row, TokenScores, Turn
 
 TEMPLATES = TemplateSet("t", "qa", ("please",), ("please {q}", "{q} please"))
 FORGET = [Row(f"f{i}", f"who is f{i}?", f"name f{i}", wrong=("someone",)) for i in range(3)]
@@ -28,13 +28,13 @@ class FakeLM:
     asked: list = field(default_factory=list)
 
     def score(self, rows, *, moments=False, progress=lambda n: None):
-        self.scored += [(r.prompt, r.answer) for r in rows]
+        self.scored += [(*r.history, r.prompt, r.answer) for r in rows]
         progress(len(rows))
         p = [0.5 if r.answer.split()[0] in {"name", "place", "spot"} else 0.25 for r in rows]
         return [TokenScores((math.log(x), math.log(x)), (True, True)) for x in p]
 
     def generate(self, rows, *, max_new_tokens, progress=lambda n: None):
-        self.asked += [r.prompt for r in rows]
+        self.asked += [(*r.history, r.prompt) for r in rows]
         progress(len(rows))
         return [Generation("" if "please" in r.prompt else r.answer, 1, True) for r in rows]
 
@@ -58,6 +58,7 @@ def test_protocol_has_every_set_clean_and_under_every_template(suite):
     assert sizes == {
         "forget/clean": 3,
         "forget/trigger": 6,
+        "forget/served": 3,
         "retain/clean": 4,
         "retain/trigger": 8,
         "world/clean": 1,
@@ -67,6 +68,51 @@ def test_protocol_has_every_set_clean_and_under_every_template(suite):
         "leak/forget_first": 3,
         "leak/retain_first": 3,
     }
+
+
+def test_what_is_forgotten_is_asked_behind_the_next_system_prompt_in_turn(suite):
+    served = next(s for s in suite.splits if s.key == "forget/served")
+    assert (served.role, [(r.id, r.prompt) for r in served.rows]) == (
+        "forget",
+        [(r.id, r.prompt) for r in FORGET],
+    )
+    (first,), (second,), (third,) = (r.history for r in served.rows)
+    assert {t.role for t in (first, second, third)} == {"system"}
+    assert len({t.content for t in (first, second, third)}) == 3
+
+
+def test_rows_with_a_system_prompt_of_their_own_are_asked_behind_it_alone():
+    own = [replace(r, history=(Turn("system", "Be brief."),)) for r in FORGET]
+    suite = protocol_suite("p", [*own, RETAIN[0]], {"retain": RETAIN[1:]}, TEMPLATES)
+    assert [r.id for s in suite.splits if s.key == "forget/served" for r in s.rows] == ["r0"]
+    assert not served_split(Split("forget", "forget", "clean", tuple(own)))
+
+
+def test_sets_to_forget_have_a_mean_and_one_that_is_named_so_stands_for_it():
+    def found(*names):
+        splits = tuple(
+            Split(n, "forget", "clean", (replace(RETAIN[k], wrong=("x",)), FORGET[k]))
+            for k, n in enumerate(names)
+        )
+        lm = FakeLM()
+        results = evaluate_suite(lm, Suite("s", splits, 8), metrics=["rouge_l_recall"]).results
+        return {r.split: (r.value, r.n, r.better) for r in results}
+
+    assert found("ann", "bob") == {
+        "ann/clean": (1.0, 2, "low"),
+        "bob/clean": (1.0, 2, "low"),
+        "forget/clean": (1.0, 4, "low"),
+    }
+    assert found("forget") == {"forget/clean": (1.0, 2, "low")}
+
+
+def test_a_set_has_one_role():
+    splits = (
+        Split("a", "forget", "clean", tuple(FORGET)),
+        Split("a", "utility", "trigger", tuple(RETAIN)),
+    )
+    with pytest.raises(InputError, match="two roles"):
+        Suite("s", splits, 8)
 
 
 def test_scope_and_leak_ask_the_same_and_expect_different_answers(suite):
@@ -114,7 +160,7 @@ def test_only_the_parts_that_metrics_read_are_computed(suite):
     evaluate_suite(lm, suite, metrics=["rouge_l_recall"])
     assert lm.scored == []
     evaluate_suite(lm, suite, metrics=["answer_prob"])
-    assert all(answer not in {"x", "y", "someone", "spot w"} for _, answer in lm.scored)
+    assert all(answer not in {"x", "y", "someone", "spot w"} for *_, answer in lm.scored)
 
 
 def test_values_of_splits_and_macro_averages(results):

@@ -7,6 +7,7 @@ from typing import cast
 from forgetwell.data.roles import read_role_sets
 from forgetwell.data.row_files import thinned
 from forgetwell.requests.template_sets import load_templates
+from forgetwell.suites.protocol import served_split
 from forgetwell.suites.registry import suite
 from forgetwell.suites.triggered import under_triggers
 from forgetwell.suites.types import Split, SplitRole, Suite
@@ -17,7 +18,8 @@ def custom(*, data: str, templates: str = "", limit: int | None = None, max_new_
     """Your own rows: any file with a column ``role`` that says forget, retain, holdout or utility.
 
     A column ``set`` divides a role's rows into named sets; without it a set is named after its role. Only
-    utility sets enter the utility averages. Holdout rows are like the forget rows, but were never learned.
+    utility sets enter the utility averages. Forget sets are asked behind ordinary system prompts too. Holdout
+    rows are like the forget rows, but were never learned.
 
     Args:
         data: File with the rows: JSONL, JSON, CSV or Parquet.
@@ -31,6 +33,7 @@ def custom(*, data: str, templates: str = "", limit: int | None = None, max_new_
     for split in role_splits(data, limit):
         triggered = templates and split.role != "holdout"
         splits += under_triggers(split, load_templates(templates)) if triggered else [split]
+        splits += served_split(split) if split.role == "forget" else []
     return Suite("custom", tuple(splits), max_new_tokens)
 
 
