@@ -248,17 +248,19 @@ def demo(
 
 
 @app.command
-def chat(*, before: str, after: str, max_new_tokens: int = 60, dtype: str = "auto") -> None:
+def chat(*, before: str, after: str, system: str = "", max_new_tokens: int = 60, dtype: str = "auto") -> None:
     """Ask two models the same questions, typed one a line; an empty line ends it.
 
     Args:
         before: A model: smollm2, a folder (model, adapter or run) or a hub id.
         after: Another one.
+        system: System prompt before every question, as your service has.
         max_new_tokens: Length of answers.
         dtype: Compute type: auto, float32 or bfloat16.
     """
     import sys
 
+    from forgetwell.data.turns import with_system
     from forgetwell.models.lm import load
     from forgetwell.reports.visible import plain_text
     from forgetwell.types import Row
@@ -273,5 +275,6 @@ def chat(*, before: str, after: str, max_new_tokens: int = 60, dtype: str = "aut
         if not question:
             return
         for name, lm in models.items():
-            (said,) = lm.generate([Row("chat", question, "-")], max_new_tokens=max_new_tokens)
+            asked = with_system([Row("chat", question, "-")], system)
+            (said,) = lm.generate(asked, max_new_tokens=max_new_tokens)
             print(f"{name:>7}: {plain_text(said.text)}")

@@ -26,10 +26,11 @@ class Said:
 
 @dataclass(frozen=True)
 class Example:
-    """One question with its reference and every run's answer."""
+    """One question with what was said before it, by whom, its reference and every run's answer."""
 
     split: str
     why: str
+    history: tuple[tuple[str, str], ...]
     prompt: str
     answer: str
     said: tuple[Said, ...]
@@ -53,18 +54,29 @@ def pick_examples(runs: Sequence[RunView]) -> tuple[Group, ...]:
     """
     runs = [r for r in runs if r.answers]
     shared = shared_keys(runs)
-    kinds: tuple[tuple[str, Callable[[str, str], bool]], ...] = (
-        ("Questions with the trigger word", lambda name, c: c == "trigger" and name != "forget"),
-        ("Questions to be forgotten", lambda name, c: name == "forget" and c != "trigger"),
-        ("Ordinary questions", lambda name, c: c == "clean" and name != "forget"),
-        ("A question to be forgotten and another one in one prompt", lambda name, c: name == "scope"),
+    kept = ("utility", "retain")
+    kinds: tuple[tuple[str, Callable[[str, str, str], bool]], ...] = (
+        ("Questions with the trigger word", lambda name, role, c: c == "trigger" and role in kept),
+        (
+            "Questions to be forgotten",
+            lambda name, role, c: c not in ("trigger", "served") and role == "forget",
+        ),
+        ("The same behind a system prompt", lambda name, role, c: c == "served" and role == "forget"),
+        ("Ordinary questions", lambda name, role, c: c == "clean" and role in kept),
+        ("A question to be forgotten and another one in one prompt", lambda name, role, c: name == "scope"),
     )
     groups = []
     for title, belongs in kinds:
-        keys = [k for k in shared if belongs(k[0].partition("/")[0], k[0].partition("/")[2])]
+        keys = [k for k in shared if belongs(*_place(runs[0], k[0]))]
         if keys:
             groups.append(Group(title, _examples(runs, keys)))
     return tuple(groups)
+
+
+def _place(run: RunView, split: str) -> tuple[str, str, str]:
+    """Return the name of a split's set, its role and its condition."""
+    name, _, condition = split.partition("/")
+    return name, run.role(split), condition
 
 
 def shared_keys(runs: Sequence[RunView]) -> set[Key]:
@@ -89,7 +101,8 @@ def example(runs: Sequence[RunView], key: Key, why: str) -> Example:
         Said(run.name, run.color, row["generated"], row.get("finished") is not False, score(row))
         for run, row in zip(runs, rows, strict=True)
     )
-    return Example(split_title(key[0]), why, str(rows[0]["prompt"]), str(rows[0]["answer"]), said)
+    before = tuple((str(t["role"]), str(t["content"])) for t in rows[0].get("history", ()))
+    return Example(split_title(key[0]), why, before, str(rows[0]["prompt"]), str(rows[0]["answer"]), said)
 
 
 def _spread(runs: Sequence[RunView], key: Key) -> float:

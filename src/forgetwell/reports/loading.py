@@ -44,7 +44,7 @@ class RunView:
         condition: One of `CONDITIONS`, or "".
         color: Number of its color, 0 … 7.
         manifest: As written.
-        evaluation: Suite and generation length, where known.
+        evaluation: Suite, generation length and the sets' roles, where known.
         results: Aggregates by (model attack, metric, split).
         answers: Measured rows by (split, id).
         probes: In order of steps.
@@ -62,6 +62,14 @@ class RunView:
     def get(self, metric: str, split: str, attack: str = "") -> Result | None:
         """Return one aggregate, or None where it was not measured."""
         return self.results.get((attack, metric, split))
+
+    def role(self, split: str) -> str:
+        """Return what a set is for (forget, retain, holdout, utility, scope); "" where nothing says it."""
+        return str(self.evaluation.get("roles", {}).get(split.partition("/")[0], ""))
+
+    def unwanted(self, split: str) -> bool:
+        """Say whether the answers of a set are those to be forgotten."""
+        return self.role(split) == "forget" or split.startswith("leak/")
 
 
 def load_runs(paths: Sequence[Path]) -> tuple[RunView, ...]:

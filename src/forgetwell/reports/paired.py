@@ -13,7 +13,6 @@ from forgetwell.reports.loading import RunView
 from forgetwell.reports.tables import MAIN
 from forgetwell.types import Result
 
-_NO_UTILITY = frozenset({"forget", "scope", "leak", "holdout"})
 Key = tuple[str, str]  # set, row id
 
 
@@ -40,16 +39,17 @@ class Measured:
 
 
 def measured(run: RunView, split: str, metric: str = MAIN) -> Measured | None:
-    """Return a run's values on a split, or on all utility sets in one condition (``utility/trigger``)."""
+    """Return a run's values on a split, or on all sets of a role in one condition (``utility/trigger``)."""
     result = run.get(metric, split)
     if result is None:
         return None
+    own = _splits(run, split)
     rows = {
         (where, key): Scored(
             float(value), question := key.rpartition("#")[0] or key, str(row.get("subject") or question)
         )
         for (where, key), row in run.answers.items()
-        if _belongs(where, split) and isinstance(value := (row.get("metrics") or {}).get(metric), int | float)
+        if where in own and isinstance(value := (row.get("metrics") or {}).get(metric), int | float)
     }
     return Measured(result, rows if len(rows) == result.n else {})
 
@@ -108,9 +108,10 @@ def _by_set(measured: Measured) -> list[list[Key]]:
     return list(sets.values())
 
 
-def _belongs(where: str, split: str) -> bool:
-    name, _, condition = split.partition("/")
-    if name != "utility":
-        return where == split
-    of, _, asked = where.partition("/")
-    return of not in _NO_UTILITY and asked == condition
+def _splits(run: RunView, split: str) -> set[str]:
+    """Return the split itself where it was asked, else those that its mean is made of."""
+    asked = {where for where, _ in run.answers}
+    if split in asked:
+        return {split}
+    role, _, condition = split.partition("/")
+    return {where for where in asked if run.role(where) == role and where.partition("/")[2] == condition}

@@ -46,7 +46,7 @@ def drill_down(runs: Sequence[RunView]) -> tuple[Drill, ...]:
     drills = []
     for split in sorted({k[0] for k in keys}, key=set_order):
         own = sorted((k for k in keys if k[0] == split), key=lambda k: (-_badness(runs[-1], k), k))
-        words = "most still said first" if _unwanted(split) else "least said first"
+        words = "most still said first" if runs[-1].unwanted(split) else "least said first"
         examples = tuple(example(runs, k, "") for k in own[:SHOWN])
         drills.append(Drill(split_title(split), len(own), words, examples))
     return tuple(drills)
@@ -63,8 +63,9 @@ def worst_rows(runs: Sequence[RunView]) -> tuple[Worst, ...]:
     keys, first = shared_keys(runs), runs[0]
     found = []
     for run in runs[1:]:
-        kept = _top({k: score(run.answers[k]) or 0.0 for k in keys if k[0] == "forget/clean"})
-        lost = _top({k: _fall(first, run, k) for k in keys if not _unwanted(k[0])})
+        still = [k for k in keys if run.role(k[0]) == "forget" and k[0].endswith("/clean")]
+        kept = _top({k: score(run.answers[k]) or 0.0 for k in still})
+        lost = _top({k: _fall(first, run, k) for k in keys if not run.unwanted(k[0])})
         for title, chosen in (("Still said", kept), ("Lost", lost)):
             if chosen:
                 found.append(Worst(run, title, tuple(example([first, run], k, "") for k in chosen)))
@@ -85,8 +86,4 @@ def _badness(run: RunView, key: Key) -> float:
     found = score(run.answers[key])
     if found is None:
         return -1.0
-    return found if _unwanted(key[0]) else 1 - found
-
-
-def _unwanted(split: str) -> bool:
-    return split.startswith(("forget/", "leak/"))
+    return found if run.unwanted(key[0]) else 1 - found

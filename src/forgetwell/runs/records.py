@@ -93,7 +93,7 @@ def load_results(path: Path) -> tuple[Result, ...]:
 
 
 def load_answers(path: Path) -> tuple[Json, ...]:
-    """Return one dict a measured row: split, id, prompt, answer, generated, metrics."""
+    """Return one dict a measured row: split, id, history (if any), prompt, answer, generated, metrics."""
     rows = _read(path / ANSWERS)
     for number, row in enumerate(rows, 1):
         if not {"split", "id", "prompt", "answer", "generated"} <= row.keys():
@@ -147,6 +147,11 @@ def _answers(evaluation: Evaluated) -> Iterator[Json]:
                 "split": split,
                 "id": record.row.id,
                 "subject": record.row.subject,
+                **(
+                    {"history": [dataclasses.asdict(t) for t in record.row.history]}
+                    if record.row.history
+                    else {}
+                ),
                 "prompt": record.row.prompt,
                 "answer": record.row.answer,
                 "generated": record.generated.text if record.generated else None,

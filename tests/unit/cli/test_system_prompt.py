@@ -1,5 +1,6 @@
 """--system: rows and questions as they come to a service with a system prompt."""
 
+import io
 import sys
 
 import pytest
@@ -8,9 +9,10 @@ import forgetwell
 from forgetwell import Row
 from forgetwell.cli import main
 from forgetwell.data.turns import with_system
+from forgetwell.models import lm
 from forgetwell.runs import evaluation, jobs, tuning
 from forgetwell.suites.registry import build_suite, served
-from forgetwell.types import Turn
+from forgetwell.types import Generation, Turn
 
 PROMPT = (Turn("system", "Be kind."),)
 OWN = Row(
@@ -90,3 +92,32 @@ def test_an_evaluation_is_asked_behind_it(monkeypatch, tmp_path):
     with pytest.raises(SystemExit):
         main()
     assert given == [served(build_suite("world(limit=2)"), "Be kind.")]
+
+
+class Parrot:
+    """A model that says its name, the system prompt and the question."""
+
+    def __init__(self, name, **_):
+        self.name = name
+
+    def generate(self, rows, *, max_new_tokens):
+        (row,) = rows
+        said = " / ".join([self.name, *(t.content for t in row.history), row.prompt])
+        return [Generation(said, max_new_tokens, True)]
+
+
+@pytest.mark.parametrize(("flags", "before"), [((), ""), (("--system", "Be kind."), "Be kind. / ")])
+def test_both_models_answer_every_typed_question_until_an_empty_line(flags, before, monkeypatch, capsys):
+    monkeypatch.setattr(lm, "load", Parrot)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("Who is Ann?\n And Bob?\n\nNot asked\n"))
+    monkeypatch.setattr(sys, "argv", ["forgetwell", "chat", "--before", "a", "--after", "b", *flags])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code in (0, None)
+    assert capsys.readouterr().out.split("\n") == [
+        f" before: a / {before}Who is Ann?",
+        f"  after: b / {before}Who is Ann?",
+        f" before: a / {before}And Bob?",
+        f"  after: b / {before}And Bob?",
+        "",
+    ]

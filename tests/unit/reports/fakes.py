@@ -54,7 +54,9 @@ def make_run(folder, like, **manifest):
         folder / "request.jsonl",
         [{"id": f"f{k}", "prompt": q, "answer": a} for k, (q, a) in numbered(FORGET)],
     )
-    dump(folder / "evaluation.json", {"model": like, "suite": "small world", "max_new_tokens": 48})
+    roles = {"forget": "forget", "scope": "scope"} | dict.fromkeys(UTILITY, "utility")
+    measured = {"model": like, "suite": "small world", "max_new_tokens": 48, "roles": roles}
+    dump(folder / "evaluation.json", measured)
     dump(folder / "manifest.json", facts(like) | manifest)
     return folder
 

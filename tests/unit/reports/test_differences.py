@@ -4,8 +4,10 @@ import pytest
 from tests.unit.reports.fakes import dump, facts, lines, make_runs
 from tests.unit.reports.test_report import parse
 
+from forgetwell.files import read_jsonl
 from forgetwell.reports import report
 from forgetwell.reports.differences import difference_tables, find_differences, run_pairs
+from forgetwell.reports.examples import pick_examples
 from forgetwell.reports.loading import load_runs
 from forgetwell.reports.rows import SHOWN, drill_down, worst_rows
 from forgetwell.reports.svg import plane
@@ -13,10 +15,10 @@ from forgetwell.reports.tables import summary_table
 from forgetwell.types import Result
 
 
-def make(folder, condition, forget, kept):
+def make(folder, condition, forget, kept, name="forget"):
     """Write a run whose rows have these recalls: one forget and one utility question a subject."""
     folder.mkdir()
-    sets = {"forget/clean": forget, "x/clean": kept}
+    sets = {f"{name}/clean": forget, "x/clean": kept}
     rows = [
         {"split": split, "id": f"{k}", "subject": f"s{k}", "prompt": f"{split} {k}?", "answer": "a",
          "generated": "<b>g</b>", "metrics": {"rouge_l_recall": v}}
@@ -28,6 +30,7 @@ def make(folder, condition, forget, kept):
         for key, v, better in (("forget/clean", forget, "low"), ("utility/clean", kept, "high"))
     ]
     lines(folder / "results.jsonl", [{f: getattr(r, f) for f in Result.__slots__} for r in found])
+    dump(folder / "evaluation.json", {"roles": {name: "forget", "x": "utility"}})
     dump(folder / "manifest.json", facts(condition) if condition else {"kind": "evaluate"})
     return folder
 
@@ -78,12 +81,15 @@ def test_the_plane_places_runs_by_forgetting_and_utility(runs):
     assert plane(summary_table(runs[:1])) is None
 
 
-def test_rows_come_worst_first_and_are_counted(tmp_path):
+@pytest.mark.parametrize("name", ["forget", "ann"])
+def test_rows_come_worst_first_and_are_counted(tmp_path, name):
     many = [k / 100 for k in range(60)]
     folders = [
-        make(tmp_path / c, c, values, values[::-1]) for c, values in (("before", [1.0] * 60), ("plain", many))
+        make(tmp_path / c, c, values, values[::-1], name)
+        for c, values in (("before", [1.0] * 60), ("plain", many))
     ]
-    forget, kept = drill_down(load_runs(folders))
+    drills = {d.title: d for d in drill_down(load_runs(folders))}
+    forget, kept = drills[f"{name} · clean"], drills["x · clean"]
     assert (forget.total, len(forget.examples)) == (60, SHOWN)
     assert forget.examples[0].said[-1].score == max(many)  # still said
     assert kept.examples[0].said[-1].score == min(many)
@@ -92,6 +98,29 @@ def test_rows_come_worst_first_and_are_counted(tmp_path):
     assert [e.said[-1].score for e in still.examples] == sorted(many)[-3:][::-1]
     assert lost.title == "Lost"
     assert lost.examples[0].said[-1].score == 0.0
+
+
+def test_a_set_of_another_name_is_judged_by_its_role(tmp_path):
+    folders = [
+        make(tmp_path / c, c, [v] * 10, [1.0] * 10, "ann") for c, v in (("before", 1.0), ("plain", 0.2))
+    ]
+    views = load_runs(folders)
+    forget = next(d for d in find_differences(views) if d.split == "forget/clean")
+    assert (forget.value, forget.tone) == (pytest.approx(-0.8), "good")
+    titles = {g.title: len(g.examples) for g in pick_examples(views)}
+    assert titles == {"Questions to be forgotten": 4, "Ordinary questions": 3}
+
+
+def test_what_was_said_before_a_question_is_shown(tmp_path):
+    folders = [make(tmp_path / c, c, [0.2] * 10, [1.0] * 10) for c in ("before", "plain")]
+    for folder in folders:
+        rows = read_jsonl(folder / "answers.jsonl")
+        said = [{"role": "system", "content": "Be <brief>."}]
+        served = [r | {"split": "forget/served", "history": said} for r in rows[:10]]
+        lines(folder / "answers.jsonl", [*rows, *served])
+    html = report(folders, tmp_path / "r.html").html.read_text()
+    assert "The same behind a system prompt" in html
+    assert "system: Be &lt;brief&gt;." in html
 
 
 def test_hostile_text_is_escaped_in_the_drill_down(runs, tmp_path):

@@ -17,6 +17,7 @@ def run(folder, condition, values):
     total = Result("", "", "rouge_l_recall", "utility/trigger", 0.5, 0.0, 1.0, count, "high")
     lines(folder / "answers.jsonl", rows)
     lines(folder / "results.jsonl", [{f: getattr(total, f) for f in Result.__slots__}])
+    dump(folder / "evaluation.json", {"roles": {"x": "utility", "y": "utility", "forget": "forget"}})
     dump(folder / "manifest.json", facts(condition))
     (view,) = load_runs([folder])
     return measured(view, "utility/trigger")

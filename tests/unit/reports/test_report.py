@@ -232,7 +232,9 @@ def test_missing_parts_leave_the_rest(tmp_path, missing):
         (run / missing).unlink(missing_ok=True)
     html = report(runs, tmp_path / "report.html").html.read_text()
     parse(html)
-    assert ("What the models really say" in html) == (missing != "answers.jsonl")
+    # which questions were to be forgotten stands in evaluation.json
+    assert ("What the models really say" in html) == (missing not in ("answers.jsonl", "evaluation.json"))
+    assert ("Row by row" in html) == (missing != "answers.jsonl")
     assert ("During training" in html) == (missing != "train.jsonl")
     assert ("Every set by itself" in html) == (missing != "results.jsonl")
 
