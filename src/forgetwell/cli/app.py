@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
@@ -20,29 +19,22 @@ Sources = Annotated[list[str], Parameter(consume_multiple=True)]
 Several = Annotated[list[str] | None, Parameter(consume_multiple=True)]
 
 
-def rows_from(
-    sources: str | Sequence[str], columns: str | None = None, system: Sequence[str] | None = None
-) -> tuple[Row, ...]:
-    """Read rows from files or by name, one source after the other, behind system prompts in turn."""
+def rows_from(sources: str | Sequence[str], columns: str | None = None) -> tuple[Row, ...]:
+    """Read rows from files or by name, one source after the other."""
     from forgetwell.data.columns import parse_columns
     from forgetwell.data.reading import read_rows
-    from forgetwell.data.turns import with_system
 
     named = parse_columns(columns) if columns else None
     each = (sources,) if isinstance(sources, str) else sources
-    return with_system([row for source in each for row in read_rows(source, columns=named)], system or ())
+    return tuple(row for source in each for row in read_rows(source, columns=named))
 
 
-def read_request_from(
-    source: str, columns: str | None = None, system: Sequence[str] | None = None
-) -> Request:
-    """Read a request from a file or by name, its rows behind system prompts in turn."""
+def read_request_from(source: str, columns: str | None = None) -> Request:
+    """Read a request from a file or by name."""
     from forgetwell.data.columns import parse_columns
     from forgetwell.data.reading import read_request
-    from forgetwell.data.turns import with_system
 
-    request = read_request(source, columns=parse_columns(columns) if columns else None)
-    return replace(request, rows=with_system(request.rows, system or ()))
+    return read_request(source, columns=parse_columns(columns) if columns else None)
 
 
 def is_first_process() -> bool:

@@ -106,7 +106,7 @@ def evaluate(
         overwrite: Replace a run that is there.
     """
     from forgetwell.runs import evaluation
-    from forgetwell.suites.registry import build_suite, served
+    from forgetwell.suites.registry import build_suite
 
     given = {k: v for k, v in dataclasses.asdict(asked).items() if v is not None}
     options = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
@@ -115,8 +115,9 @@ def evaluate(
     with progress_bar(f"evaluating {suite}") as progress:
         found = evaluation.evaluate(
             model,
-            served(build_suite(suite, options), system or ()),
+            build_suite(suite, options),
             out,
+            system=system or (),
             measures=evaluation.Measures(wanted, *runs, tasks, measured.lm_eval_limit),
             seed=seed,
             dtype=dtype,

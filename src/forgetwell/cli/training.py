@@ -260,19 +260,19 @@ def unlearn(
     from forgetwell.data.world import load_refusals
     from forgetwell.runs import jobs
 
-    asked, kept = read_request_from(request, columns, system), rows_from(retain, columns, system)
+    asked, kept = read_request_from(request, columns), rows_from(retain, columns)
     job = make_job("unlearn", model, asked, kept, objective, training, load_refusals(refusals))
     every = probe_every or (-(-len(asked.rows) // training.batch) if stop_at or keep_best or probe else 0)
     config = dataclasses.replace(job.config, stop_at=stop_at, probe_every=every)
-    measured = rows_from(probe, None, system) if probe else kept
+    measured = rows_from(probe) if probe else kept
     job = dataclasses.replace(
         job,
         config=config,
         redact=redact,
         probe=measured if every else (),
         keep_best=keep_best,
-        keep=rows_from(keep, columns, system) if keep else (),
-    )
+        keep=rows_from(keep, columns) if keep else (),
+    ).behind(system or ())
     if dry_run:
         _say(json.dumps({**job.settings, "plan": dataclasses.asdict(jobs.plan_job(job))}, indent=2))
         return

@@ -62,14 +62,13 @@ def tune(
     from forgetwell.data.world import load_refusals
     from forgetwell.runs.tuning import FORGET, Search, tune
 
-    kept = rows_from(retain, columns, system)
-    asked = read_request_from(request, columns, system)
+    asked, kept = read_request_from(request, columns), rows_from(retain, columns)
     job = make_job("unlearn", model, asked, kept, objective, training, load_refusals(refusals))
     job = dataclasses.replace(
         job,
-        probe=rows_from(probe, None, system) if probe else kept,
-        keep=rows_from(keep, columns, system) if keep else (),
-    )
+        probe=rows_from(probe) if probe else kept,
+        keep=rows_from(keep, columns) if keep else (),
+    ).behind(system or ())
     search = Search(trials, level, lr_factor, weight_factor, training.seed)
     with progress_bar("tuning") as progress:
         found = tune(job, search, out, progress=progress, overwrite=overwrite)

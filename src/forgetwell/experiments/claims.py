@@ -133,7 +133,8 @@ def run_claim(
     start_run(folder, settings, overwrite=folder.exists())
     lm = load(str(model))
     received = receive(bench, lm, attack=run.attack, repair=run.repair, screens=run.screens, seed=run.seed)
-    config = replace(setup.config, seed=run.seed, stop_at=f"{setup.left}<={setup.floor:g}")
+    floor = f"{setup.left}<={setup.floor:g}" if setup.config.probe_every else ""  # else read at its end alone
+    config = replace(setup.config, seed=run.seed, stop_at=floor)
     last = config.steps(-(-len(received.request.rows) // config.batch))
     probing = Probing(_questions(bench, setup, run.seed), starts)
     with tracked(report_to, folder, settings) as log:

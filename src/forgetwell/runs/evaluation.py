@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from forgetwell.runs.redaction import purge
 from forgetwell.suites.cache import Cache, open_cache
 from forgetwell.suites.evaluate import Evaluation, evaluate_suite
 from forgetwell.suites.plan import plan_metrics
-from forgetwell.suites.registry import build_suite
+from forgetwell.suites.registry import build_suite, served
 from forgetwell.suites.types import Suite
 from forgetwell.suites.whole import RowValues
 from forgetwell.types import Result
@@ -104,6 +104,7 @@ def evaluate(
     out: str | Path,
     *,
     measures: Measures = DEFAULT_MEASURES,
+    system: str | Sequence[str] = "",
     seed: int = 0,
     dtype: str = "auto",
     name: str = "",
@@ -123,6 +124,7 @@ def evaluate(
         suite: What to ask, or its name with options, as ``tofu(split=forget05)``.
         out: The folder.
         measures: Metrics, and the earlier runs that some of them read.
+        system: System prompt before all questions, as the service has, or several, in turn.
         seed: Of intervals.
         dtype: Compute type.
         name: What reports call it; by default its folder's name.
@@ -141,7 +143,7 @@ def evaluate(
         InputError: A metric needs rows that the suite hasn't, or what is to be resumed was begun with other
             settings.
     """
-    asked = build_suite(suite) if isinstance(suite, str) else suite
+    asked = served(build_suite(suite) if isinstance(suite, str) else suite, system)
     processes, out, runs = started_processes(), Path(out), measures.runs
     harness_results = _harness() if measures.tasks else None
     plan_metrics(measures.metrics, asked, runs)  # what can't be measured is said before a model loads

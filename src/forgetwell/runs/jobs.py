@@ -12,6 +12,7 @@ from forgetwell.calls import parse_call
 from forgetwell.data.chunking import chunk_texts
 from forgetwell.data.reading import read_request, read_rows
 from forgetwell.data.row_files import lean_rows
+from forgetwell.data.turns import with_system
 from forgetwell.data.world import load_refusals
 from forgetwell.errors import InputError
 from forgetwell.files import digest, write_jsonl
@@ -34,7 +35,7 @@ from forgetwell.training.memory import estimate_memory
 from forgetwell.training.parallel import asked_kind
 from forgetwell.training.rules import STEP_RULES
 from forgetwell.training.step import count, make_views, reads_logits, view_keys
-from forgetwell.training.stopping import parse_stop_rule
+from forgetwell.training.stopping import check_probed, parse_stop_rule
 from forgetwell.types import Request, Row
 
 Progress = Callable[[int, int], None]
@@ -103,6 +104,16 @@ class Job:
             **({"keep": {"rows": len(self.keep), "digest": digest(self.keep)}} if self.keep else {}),
         }
 
+    def behind(self, system: str | Sequence[str]) -> Job:
+        """Return the job with all its rows behind system prompts (`with_system`)."""
+        return replace(
+            self,
+            request=replace(self.request, rows=with_system(self.request.rows, system)),
+            retain=with_system(self.retain, system),
+            probe=with_system(self.probe, system),
+            keep=with_system(self.keep, system),
+        )
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -130,6 +141,7 @@ def unlearn(
     probe: Sequence[Row] | str | Path = (),
     keep: Sequence[Row] | str | Path = (),
     keep_best: str = "",
+    system: str | Sequence[str] = "",
     overwrite: bool = False,
     resume: bool = False,
     report_to: Sequence[str] = (),
@@ -149,6 +161,7 @@ def unlearn(
         probe: Rows to keep that are asked during training, or where to read them; none = no probe.
         keep: Prompts at which the model should stay as it is, or where to read them.
         keep_best: Save the weights of the best probe, by this rule; by default the last ones.
+        system: System prompt before all rows, as the service has, or several, which rows take in turn.
         overwrite: Replace a run that is there.
         resume: Go on after an interruption.
         report_to: Trackers that get the log as well, as ("tensorboard",).
@@ -170,7 +183,7 @@ def unlearn(
         probe=given_rows(probe),
         keep=given_rows(keep),
         keep_best=keep_best,
-    )
+    ).behind(system)
     return run_job(job, Path(out), overwrite=overwrite, resume=resume, report_to=report_to)
 
 
@@ -201,8 +214,8 @@ def run_job(
     """
     objective = parse_objective(job.objective)
     STEP_RULES.resolve(parse_call(job.config.step_rule))
-    if job.keep_best and not job.probe:
-        raise InputError(f"The rule {job.keep_best!r} needs a probe; give rows to keep that it can ask.")
+    check_probed(job.keep_best, probed=bool(job.probe))
+    check_probed(job.config.stop_at, probed=bool(job.probe) and job.config.probe_every > 0)
     check_trackers(report_to)
     metrics = _probe_metrics(job)
     _check_rows(job, objective)

@@ -29,7 +29,7 @@ from forgetwell.training.parallel import Parallel, full, parallel
 from forgetwell.training.reference import make_reference
 from forgetwell.training.rules import STEP_RULES, Descent, StepRule
 from forgetwell.training.step import make_views, read_layers, reference_keys
-from forgetwell.training.stopping import Probing, parse_stop_rule
+from forgetwell.training.stopping import Probing, check_probed, parse_stop_rule
 from forgetwell.training.terms import next_duals, only_updated, starting_duals, weights
 from forgetwell.types import Encoded
 
@@ -108,9 +108,10 @@ def train(
     best rule (``hooks.keep_best``) those of the best probe are, if one met its condition.
 
     Raises:
-        InputError: Rows are missing or too long, or a checkpoint does not fit.
+        InputError: Rows are missing or too long, a checkpoint does not fit, or a stop rule has no probe.
         Diverged: The very first step was not finite.
     """
+    check_probed(config.stop_at, probed=hooks.probe is not None and config.probe_every > 0)
     with only_updated(lm, objective):
         state = _prepare(lm, objective, draws, config, Best(hooks.keep_best) if hooks.keep_best else None)
         with running(state.parallel.lm, config):

@@ -51,6 +51,19 @@ def parse_stop_rule(text: str) -> StopRule:
     return StopRule(found[1], found[2] == "<=", float(found[3]))
 
 
+def check_probed(rule: str, *, probed: bool) -> None:
+    """Refuse a rule on a probe that is never asked.
+
+    Raises:
+        InputError: There is a rule, and no probe.
+    """
+    if rule and not probed:
+        raise InputError(
+            f"The rule {rule!r} needs a probe; give rows to keep that it can ask (probe) and every how many "
+            "steps it asks (probe_every)."
+        )
+
+
 @dataclass
 class Probing:
     """When the model is measured: regularly, and at closer steps where a stop rule is about to be reached.

@@ -82,11 +82,11 @@ def test_what_is_forgotten_kept_and_probed_stands_behind_it(command, monkeypatch
 def test_an_evaluation_is_asked_behind_it(monkeypatch, tmp_path):
     given = []
 
-    def taken(model, suite, out, **_):
+    def taken(suite, *_, **__):
         given.append(suite)
         raise SystemExit(0)
 
-    monkeypatch.setattr(evaluation, "evaluate", taken)
+    monkeypatch.setattr(evaluation, "_load_for", taken)
     options = ("--suite", "world", "--limit", "2", "--system", "Be kind.", "--out", str(tmp_path / "o"))
     monkeypatch.setattr(sys, "argv", ["forgetwell", "evaluate", "--model", "m", *options])
     with pytest.raises(SystemExit):

@@ -50,9 +50,21 @@ def test_the_best_probes_weights_are_saved_and_the_step_is_noted(tmp_path):
     assert "keep_best" not in JOB.settings  # runs without the rule keep their digest
 
 
-def test_a_best_rule_without_a_probe_is_refused_before_anything_is_written(tmp_path):
-    with pytest.raises(InputError, match="probe"):
-        jobs.run_job(replace(JOB, keep_best="utility.rouge_l_recall"), tmp_path / "run", lm=tiny_lm())
+STOP = replace(JOB.config, stop_at="forget.rouge_l_recall<=0.3", probe_every=1)
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        replace(JOB, keep_best="utility.rouge_l_recall"),
+        replace(JOB, config=STOP),
+        replace(JOB, config=replace(STOP, probe_every=0), probe=RETAIN),
+    ],
+    ids=["best, no probe", "stop, no probe", "stop, never asked"],
+)
+def test_a_rule_without_a_probe_is_refused_before_anything_is_written(job, tmp_path):
+    with pytest.raises(InputError, match="needs a probe"):
+        jobs.run_job(job, tmp_path / "run", lm=tiny_lm())
     assert not (tmp_path / "run").exists()
 
 

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.training.test_training import CONFIG, run
 
+from forgetwell.errors import InputError
 from forgetwell.training.loop import Hooks
 from forgetwell.training.stopping import Probing, parse_stop_rule
 
@@ -45,6 +46,15 @@ def test_no_regular_probe_is_left_out(values, every):
     ended = steps[-1]
     assert set(range(0, ended + 1, every)) <= set(steps)
     assert values[ended] <= 0.3 or ended == len(values) - 1
+
+
+@pytest.mark.parametrize(
+    ("every", "probe"), [(1, None), (0, lambda lm, step: {"forget.x": 0.0})], ids=["no probe", "never asked"]
+)
+def test_a_rule_that_nothing_can_reach_is_refused(every, probe):
+    config = replace(CONFIG, probe_every=every, stop_at="forget.x<=0.3")
+    with pytest.raises(InputError, match="needs a probe"):
+        run("npo + gdr", config, hooks=Hooks(probe=probe))
 
 
 def test_a_resumed_run_probes_at_the_same_steps(tmp_path):
