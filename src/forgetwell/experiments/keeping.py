@@ -1,0 +1,57 @@
+"""From a plan's folder to ``results/``: numbers and ids, no weights, no texts and no paths of a machine.
+
+python -m forgetwell.experiments.keeping runs/facts results/2026-01-31-facts
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from pathlib import Path, PurePath
+
+from forgetwell.errors import ExistsError, InputError, MissingError
+from forgetwell.experiments.probing import CURVE
+from forgetwell.experiments.tables import CELLS, CLAIMS, TABLE
+from forgetwell.files import read_json, write_json
+from forgetwell.runs.folder import MANIFEST
+
+
+def keep_results(plan: Path, out: Path) -> tuple[str, ...]:
+    """Copy a plan's tables, and curve and manifest of each finished run; return the runs' names.
+
+    Files of a run are named after its comparison's values, condition and seed, as
+    ``npo-attacked-0.curve.jsonl``. Of the starting model's path the last part stays.
+
+    Raises:
+        MissingError: The plan has no tables: no run is done.
+        ExistsError: `out` holds something.
+        InputError: Two runs would get one name.
+    """
+    if not (plan / CELLS).is_file():
+        raise MissingError(f"{plan} holds no {CELLS}; give the folder in which forgetwell bench ran a plan.")
+    if out.exists() and any(out.iterdir()):
+        raise ExistsError(f"{out} holds something; choose another folder.")
+    runs = {run: _name(run) for run in sorted(m.parent for m in plan.glob(f"*/*/{MANIFEST}"))}
+    twice = sorted({n for n in runs.values() if list(runs.values()).count(n) > 1})
+    if twice:
+        raise InputError(f"Two runs of {plan} would be called {twice[0]}; name a variable's values apart.")
+    out.mkdir(parents=True, exist_ok=True)
+    for table in (CELLS, CLAIMS, TABLE):
+        shutil.copyfile(plan / table, out / table)
+    for run, name in runs.items():
+        shutil.copyfile(run / CURVE, out / f"{name}.{CURVE}")
+        manifest = read_json(run / MANIFEST)
+        write_json(out / f"{name}.{MANIFEST}", {**manifest, "model": PurePath(manifest["model"]).name})
+    return tuple(runs.values())
+
+
+def _name(run: Path) -> str:
+    """Return values, condition and seed of ``loss=tpo(unwanted=facts) p=0.3/plain-0`` in plain characters."""
+    values = (part.partition("=")[2] or part for part in run.parent.name.split(" "))
+    return re.sub(r"[^\w.]+", "-", f"{'-'.join(v.rstrip(')') for v in values)}-{run.name}")
+
+
+if __name__ == "__main__":
+    kept = keep_results(Path(sys.argv[1]), Path(sys.argv[2]))
+    print(f"{len(kept)} runs. Written: {sys.argv[2]}. Add a README.md with the command and the hardware.")
