@@ -122,7 +122,7 @@ def _judge(rule: Rule, before: Evaluation | None, evidence: Evidence, span: Span
     count = sum(len(s.values) for s in samples)
     if not samples or count < rule.rows:
         reason = f"{count} rows with {rule.metric} in {rule.measure}; {rule.rows} are needed"
-        return _missing(rule, span, reason, passed=rule.optional)
+        return _missing(rule, span, reason + _no_role(rule, after), passed=rule.optional)
     interval = macro_bootstrap(samples, seed=seed, level=rule.confidence)
     limit = rule.limit if span == "run" or rule.cumulative is None else rule.cumulative
     end = interval.high if rule.end == "upper" else interval.low
@@ -136,6 +136,13 @@ def _judge(rule: Rule, before: Evaluation | None, evidence: Evidence, span: Span
     level = f"{end:.3f} {sign} {limit:g} at {rule.confidence:.0%}"
     said = f"{rule.measure} {rule.metric}{what}: {rule.end} end {level}"
     return Line(rule.name, span, passed, interval.value, interval.low, interval.high, interval.n, said)
+
+
+def _no_role(rule: Rule, evaluation: Evaluation) -> str:
+    """Say that no set has the role that a measure names, where that is why nothing was measured."""
+    role = rule.measure.partition("/")[0]
+    lacking = role in ("forget", "utility") and role not in evaluation.roles.values()
+    return f" (no set of the evaluation has the role {role})" if lacking else ""
 
 
 def _missing(rule: Rule, span: Span, reason: str, *, passed: bool = False) -> Line:

@@ -109,6 +109,11 @@ def test_the_gap_is_paired_with_the_clean_row_and_its_increase_is_judged():
         (None, evaluation("b", retain_clean=[1.0] * 9), "before unlearning"),
         (evaluation("a", retain_clean=[1.0] * 9), evaluation("b", forget_clean=[1.0] * 9), "0 rows"),
         (evaluation("a", retain_clean=[1.0] * 9), evaluation("b", retain_clean=[1.0] * 7), "7 rows"),
+        (
+            evaluation("a", forget_clean=[1.0] * 9),
+            evaluation("b", forget_clean=[1.0] * 9),
+            "the role utility",
+        ),
     ],
 )
 def test_what_was_not_measured_fails_with_a_reason(before, after, says):
