@@ -11,10 +11,9 @@ import sys
 from pathlib import Path, PurePath
 
 from forgetwell.errors import ExistsError, InputError, MissingError
-from forgetwell.experiments.probing import CURVE
 from forgetwell.experiments.tables import CELLS, CLAIMS, TABLE
 from forgetwell.files import read_json, write_json
-from forgetwell.runs.folder import MANIFEST
+from forgetwell.runs.folder import CURVE, MANIFEST
 
 
 def keep_results(plan: Path, out: Path) -> tuple[str, ...]:

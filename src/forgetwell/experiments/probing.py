@@ -10,10 +10,10 @@ from typing import Any
 from forgetwell.errors import InputError
 from forgetwell.files import digest, read_json, read_jsonl, write_json, write_jsonl
 from forgetwell.models.lm import HFModel
+from forgetwell.runs.folder import CURVE
 from forgetwell.suites.probe import Said, answered, mean
 from forgetwell.types import Row
 
-CURVE = "curve.jsonl"
 ANSWERS = "answers.jsonl"
 
 _Measured = dict[str, dict[str, Said]]  # split -> id

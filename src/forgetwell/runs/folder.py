@@ -21,6 +21,7 @@ from forgetwell.files import digest, read_json, read_jsonl, write_json, write_js
 MANIFEST = "manifest.json"
 STARTED = "started.json"
 LOG = "train.jsonl"
+CURVE = "curve.jsonl"  # a plan's run: values of rows by their ids, checkpoint by checkpoint
 LOCKS = ".locks"  # beside runs that several processes may make
 KINDS = ("learn", "unlearn", "evaluate", "tune", "scan")
 

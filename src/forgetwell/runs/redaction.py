@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from forgetwell.files import write_text
-from forgetwell.runs.folder import LOG
+from forgetwell.runs.folder import CURVE, LOG
 from forgetwell.runs.records import RESULTS, require_run
 
 REPORT = "report.html"
@@ -64,7 +64,7 @@ def purge(path: Path) -> PurgeReport:
         if file.name in (LOG, RESULTS):
             continue
         before = file.read_text(encoding="utf-8", errors="surrogateescape")
-        after, count = _redacted_lines(before)
+        after, count = _redacted_lines(before, by_id=file.name == CURVE)
         if count:
             write_text(file, after)
             redacted.append(file.name)
@@ -75,8 +75,8 @@ def purge(path: Path) -> PurgeReport:
     return PurgeReport(tuple(redacted), tuple(sorted(f.name for f in leftovers)), texts)
 
 
-def _redacted_lines(text: str) -> tuple[str, int]:
-    """Redact a JSONL file; a line that can't be read is itself a text."""
+def _redacted_lines(text: str, *, by_id: bool) -> tuple[str, int]:
+    """Redact a JSONL file, in a curve the ids above values too; a line that can't be read is a text."""
     lines: list[str] = []
     count = 0
     for line in filter(str.strip, text.split("\n")):
@@ -84,10 +84,24 @@ def _redacted_lines(text: str) -> tuple[str, int]:
             old: Any = json.loads(line)
         except json.JSONDecodeError:
             old = {"unreadable": line}
-        new = _redacted(old, "")
+        new = _redacted_curve(old) if by_id and "step" in old else _redacted(old, "")
         count += _differing(old, new)
         lines.append(json.dumps(new) + "\n")  # ASCII: lone surrogates survive
     return "".join(lines), count
+
+
+def _redacted_curve(record: dict[str, Any]) -> dict[str, Any]:
+    """Redact the ids in ``{"step": …, "forget": {id: value}, "utility": {split: {id: value}}}``."""
+
+    def redacted(values: dict[str, Any]) -> dict[str, Any]:
+        return {_redacted(row_id, "id"): value for row_id, value in values.items()}
+
+    utility = {split: redacted(values) for split, values in record.get("utility", {}).items()}
+    return {
+        **record,
+        "forget": redacted(record["forget"]),
+        **({"utility": utility} if "utility" in record else {}),
+    }
 
 
 def _redacted(value: Any, key: str) -> Any:  # noqa: ANN401 - any JSON value
@@ -105,7 +119,7 @@ def _redacted(value: Any, key: str) -> Any:  # noqa: ANN401 - any JSON value
 
 def _differing(old: Any, new: Any) -> int:  # noqa: ANN401 - any JSON value
     if isinstance(old, dict):
-        return sum(_differing(old[k], new[k]) for k in old)
+        return sum((a != b) + _differing(old[a], new[b]) for a, b in zip(old, new, strict=True))
     if isinstance(old, list):
         return sum(_differing(a, b) for a, b in zip(old, new, strict=True))
     return int(old != new)

@@ -9,12 +9,12 @@ from forgetwell.errors import InputError
 from forgetwell.experiments import claims, probing
 from forgetwell.experiments.benches import Bench, sampled_utility, world_bench
 from forgetwell.experiments.claims import Run, Setup, run_claim, run_folder
-from forgetwell.experiments.probing import ANSWERS, CURVE, read_curve
+from forgetwell.experiments.probing import ANSWERS, read_curve
 from forgetwell.experiments.reading import read_claims, read_place
 from forgetwell.experiments.tables import claims_table
 from forgetwell.files import read_jsonl, write_json, write_jsonl
 from forgetwell.metrics.rouge import rouge_l_recall
-from forgetwell.runs.folder import MANIFEST, read_manifest
+from forgetwell.runs.folder import CURVE, MANIFEST, read_manifest
 from forgetwell.suites.probe import Said
 from forgetwell.training.config import TrainConfig
 from forgetwell.types import Generation

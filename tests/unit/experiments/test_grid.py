@@ -9,10 +9,9 @@ from forgetwell.experiments import grid, probing
 from forgetwell.experiments.claims import Run, Setup
 from forgetwell.experiments.grid import planned, run_plan
 from forgetwell.experiments.plan import Comparison, Plan, cut
-from forgetwell.experiments.probing import CURVE
 from forgetwell.experiments.tables import CELLS, Cell, cells_table
 from forgetwell.files import read_jsonl, write_jsonl
-from forgetwell.runs.folder import LOCKS, held, read_manifest
+from forgetwell.runs.folder import CURVE, LOCKS, held, read_manifest
 from forgetwell.runs.records import is_complete
 from forgetwell.training.config import TrainConfig
 

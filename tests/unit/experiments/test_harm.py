@@ -8,9 +8,8 @@ from forgetwell.experiments.benches import sampled_utility, world_bench
 from forgetwell.experiments.claims import run_folder
 from forgetwell.experiments.harm import Harmed, agreement_table, agreements, harm_table, read_harms
 from forgetwell.experiments.plan import cells, read_plan
-from forgetwell.experiments.probing import CURVE
 from forgetwell.files import read_json, write_json, write_jsonl
-from forgetwell.runs.folder import MANIFEST
+from forgetwell.runs.folder import CURVE, MANIFEST
 
 PLAN = """
 seeds = [0, 1]

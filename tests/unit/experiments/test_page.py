@@ -7,12 +7,11 @@ from forgetwell.experiments.benches import sampled_utility
 from forgetwell.experiments.claims import Run, Setup, run_folder
 from forgetwell.experiments.page import PAGE, main_place, write_page
 from forgetwell.experiments.plan import Comparison, Plan
-from forgetwell.experiments.probing import CURVE
 from forgetwell.experiments.reading import Claim
 from forgetwell.experiments.tables import write_tables
 from forgetwell.files import write_json, write_jsonl
 from forgetwell.metrics.statistics import Interval
-from forgetwell.runs.folder import MANIFEST
+from forgetwell.runs.folder import CURVE, MANIFEST
 
 SETUP = Setup(per_set=2)
 BENCHES = {"toy": replace(BENCH, utility={"kept": rows("r", 6), "other": rows("o", 6)})}

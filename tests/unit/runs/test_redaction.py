@@ -104,3 +104,18 @@ def test_rows_of_one_fact_can_still_be_matched_by_their_ids():
     assert ids[1:3] == [f"{base}#2", f"{base}~1#0"]
     assert "mira" not in "".join(ids)
     assert ids[3] != base
+
+
+def test_the_ids_of_a_curve_go_and_its_values_stay(run):
+    values = {"forget": {"mara-birthplace": 0.5}, "utility": {"retain/trigger": {"ann-job#1": 1.0}}}
+    write_jsonl(run / "curve.jsonl", [{"step": 0, "forget": {"mara-birthplace": 1.0}}, {"step": 6, **values}])
+    with (run / "curve.jsonl").open("a") as file:
+        file.write(f"{SECRET} cut off\n")
+    before = purge(run).texts
+    assert SECRET not in (run / "curve.jsonl").read_text()
+    first, second, _ = read_jsonl(run / "curve.jsonl")
+    key, asked = (f"sha256:{hashlib.sha256(name).hexdigest()}" for name in (b"mara-birthplace", b"ann-job"))
+    assert first == {"step": 0, "forget": {key: 1.0}}
+    assert second == {"step": 6, "forget": {key: 0.5}, "utility": {"retain/trigger": {f"{asked}#1": 1.0}}}
+    assert before == 13  # three ids and a damaged line more than without a curve
+    assert purge(run).texts == 0
