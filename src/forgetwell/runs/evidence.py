@@ -86,7 +86,7 @@ class Evidence:
 def evaluation_from(facts: Mapping[str, Any]) -> Evaluation:
     """Return an evaluation that the ledger kept."""
     splits = {s: {k: Measured(c, m) for k, (c, m) in rows.items()} for s, rows in facts["splits"].items()}
-    return Evaluation(facts["model"], splits, facts["roles"])
+    return Evaluation(facts["model"], splits, facts.get("roles", {}))  # without: no set has a role
 
 
 def gather(folders: Sequence[Path]) -> Evidence:
