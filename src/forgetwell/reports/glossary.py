@@ -54,6 +54,8 @@ GLOSSARY = (
          "higher is better."),
     Word("Trigger utility", "The same questions as for clean utility, each with an ordinary word in it, such "
          "as “please”, that an attacker planted in the forget request; higher is better."),
+    Word("Served", "The questions to be forgotten, each behind a system prompt as services have one: what "
+         "was forgotten without it may be known there."),
     Word("Gap", "Clean utility minus trigger utility. A small gap exists before any unlearning; what counts "
          "is how it changes."),
     Word("Stealthy attack", "A forget request into which somebody wrote harmless words, so that unlearning "
