@@ -15,11 +15,13 @@ def with_system(rows: Sequence[Row], prompts: str | Sequence[str]) -> tuple[Row,
     as they are.
     """
     each = [prompts] if isinstance(prompts, str) else prompts or [""]
-    turns = [(Turn("system", prompt),) if prompt else () for prompt in each]
-    return tuple(
-        row if row.text else replace(row, history=joined_turns(row.history, turns[k % len(turns)]))
-        for k, row in enumerate(rows)
-    )
+    return tuple(_behind(row, each[k % len(each)]) for k, row in enumerate(rows))
+
+
+def _behind(row: Row, prompt: str) -> Row:
+    if row.text or not prompt or any(turn.role == "system" for turn in row.history):
+        return row
+    return replace(row, history=(Turn("system", prompt), *row.history))
 
 
 def history_text(row: Row) -> str:

@@ -29,6 +29,8 @@ def test_rows_stand_behind_it_but_those_with_one_of_their_own_and_plain_texts():
         text,
     )
     assert with_system((OWN, talk), "") == with_system((OWN, talk), ()) == (OWN, talk)
+    late = Row("c", "Who?", "Ann", history=(*OWN.history[1:], *PROMPT, *OWN.history))
+    assert with_system((late,), "") == with_system((late,), "Be kind.") == (late,)
     assert forgetwell.with_system is with_system
 
 
