@@ -144,7 +144,7 @@ def test_the_providers_page_runs_as_it_stands(model, monkeypatch, capsys):
     assert "decision" in history
     assert not re.search(r"please", Path("after/request.jsonl").read_text())  # purged
     (script,) = [out for command, out in shown.items() if command.startswith("python service.py")]
-    assert len(re.findall(r"^(?:pass|FAIL) ", script, re.MULTILINE)) == 4  # one line a rule
+    assert len(re.findall(r"^(?:pass|FAIL) ", script, re.MULTILINE)) == 5  # one line a rule
     assert Path("service/decision.json").is_file()
 
 
