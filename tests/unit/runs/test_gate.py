@@ -7,12 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forgetwell.errors import ExistsError, InputError
-from forgetwell.files import file_sha256, write_json, write_jsonl
+from forgetwell.files import file_sha256, read_jsonl, write_json, write_jsonl
 from forgetwell.runs.deciding import gate
 from forgetwell.runs.evidence import Evaluation, Evidence, Measured, gather
 from forgetwell.runs.gate import decide
 from forgetwell.runs.ledger import read, verify
 from forgetwell.runs.policy import Policy, Rule, load_policy
+from forgetwell.runs.redaction import purge
 
 UTILITY = Rule("utility", "utility/clean", "loss", at_most=0.1)
 
@@ -289,6 +290,25 @@ def test_a_later_evaluation_of_the_first_model_does_not_soften_the_sum(tmp_path,
     softened = [run, measured(root / "before", "m0", 0.9), measured(root / "after", "x", 0.9, run)]
     gate(softened, policy=policy, ledger=ledger, out=tmp_path / "again.json")
     assert not release(tmp_path, policy, 1, "m1", "m2", (0.92, 0.84), ledger).decision.passed
+
+
+def test_an_evaluation_whose_text_is_purged_is_compared_row_by_row_all_the_same(tmp_path, policy):
+    policy.write_text(
+        policy.read_text() + '[[rule]]\nname = "gap"\nmeasure = "utility/gap"\nof = "increase"\nat_most = 1\n'
+    )
+    run = unlearned(tmp_path / "run", "m0", "r")
+    folders = [run, measured(tmp_path / "a", "m0", 1.0), measured(tmp_path / "b", "m1", 0.95, run)]
+    for folder in folders[1:]:
+        rows = read_jsonl(folder / "answers.jsonl")
+        triggered = [
+            r | {"split": "retain/trigger", "id": f"{r['id']}#2"} for r in rows if "retain" in r["split"]
+        ]
+        write_jsonl(folder / "answers.jsonl", [*rows, *triggered])
+    before = gate(folders, policy=policy, out=tmp_path / "d1.json").decision.lines
+    purge(tmp_path / "b")
+    assert "retain" not in read_jsonl(tmp_path / "b" / "answers.jsonl")[0]["id"]
+    assert gate(folders, policy=policy, out=tmp_path / "d2.json").decision.lines == before
+    assert all(line.n == 10 for line in before)
 
 
 def test_the_ledger_and_the_record_hold_no_text(tmp_path, policy):
