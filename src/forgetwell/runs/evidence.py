@@ -19,7 +19,7 @@ from forgetwell.runs.records import (
     load_evaluation,
     require_run,
 )
-from forgetwell.runs.redaction import redacted_id, redacted_text
+from forgetwell.runs.redaction import redact
 
 SCAN = "scan.json"
 REQUEST = "request.jsonl"
@@ -163,22 +163,17 @@ def read_evaluation(folder: Path, model: str) -> Evaluation:
         InputError: Its answers can't be read, or what its sets are for.
     """
     splits: dict[str, dict[str, Measured]] = {}
-    for row in load_answers(folder):
-        row_id = redacted_id(str(row["id"]))  # so that an evaluation before and one after a purge meet
-        base, mark, template = row_id.rpartition("#")
+    for row in redact(load_answers(folder)):  # so that rows of a purged evaluation and of another meet
+        base, mark, template = str(row["id"]).rpartition("#")
         trigger = str(row["split"]).endswith("/trigger")
-        name = base if trigger else row_id
+        name = base if trigger else str(row["id"])
         key = digest(name) + (mark + template if trigger else "")
         values = {k: float(v) for k, v in (row.get("metrics") or {}).items() if v is not None}
-        splits.setdefault(row["split"], {})[key] = Measured(digest(_subject(row) or name), values)
+        splits.setdefault(row["split"], {})[key] = Measured(digest(row.get("subject") or name), values)
     roles = load_evaluation(folder).get("roles")
     if roles is None:
         raise InputError(f"{folder} doesn't say what its sets are for; evaluate it again.")
     return Evaluation(model, splits, roles)
-
-
-def _subject(row: Mapping[str, Any]) -> str:
-    return redacted_text(str(row.get("subject") or ""))
 
 
 def _scan(folders: Sequence[Path], base: str, models: set[str]) -> Mapping[str, Any] | None:

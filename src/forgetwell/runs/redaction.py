@@ -47,16 +47,6 @@ def redact(records: Iterable[Any]) -> list[Any]:
     return [_redacted(record, "") for record in records]
 
 
-def redacted_id(row_id: str) -> str:
-    """Return an id as `redact` leaves it: of a row that is redacted and of one that isn't it is the same."""
-    return str(_redacted(row_id, "id"))
-
-
-def redacted_text(text: str) -> str:
-    """Return a text as `redact` leaves it."""
-    return str(_redacted(text, ""))
-
-
 def purge(path: Path) -> PurgeReport:
     """Replace all text and ids of request, findings and answers in a run by digests; numbers and model stay.
 
