@@ -42,6 +42,14 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def say_compute(dtype: str) -> None:
+    """Print once which type products were computed in, and why."""
+    from forgetwell.models.hardware import pick_dtype
+
+    if is_first_process():
+        print(f"Computed in {pick_dtype(dtype)}.")
+
+
 @contextmanager
 def progress_bar(what: str) -> Iterator[Progress]:
     """Show a bar on a terminal, nothing elsewhere or on further processes."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from forgetwell.cli.app import Several, app, is_first_process, progress_bar
+from forgetwell.cli.app import Several, app, is_first_process, progress_bar, say_compute
 
 if TYPE_CHECKING:
     from forgetwell.suites.evaluate import Evaluation
@@ -131,6 +131,7 @@ def evaluate(
         )
     if is_first_process():
         _print_results(found)
+        say_compute(dtype)
         print(f"Written: {out}")
 
 
@@ -236,7 +237,9 @@ def demo(
         main = {r.split: r.value for r in results if r.metric == "rouge_l_recall"}
         values = (main["forget/clean"], main["utility/clean"], main["utility/trigger"])
         print(f"{name:16}{values[0]:8.2f}{values[1]:8.2f}{values[2]:9.2f}")
-    print(f"\n{done.seconds:.0f} s. Open the report: {done.files.html}")
+    print()
+    say_compute("auto")
+    print(f"{done.seconds:.0f} s. Open the report: {done.files.html}")
     if full:
         from forgetwell.experiments.grid import run_plan
         from forgetwell.experiments.page import PAGE

@@ -17,6 +17,7 @@ from forgetwell.cli.app import (
     progress_bar,
     read_request_from,
     rows_from,
+    say_compute,
 )
 from forgetwell.errors import ExistsError, InputError
 
@@ -129,6 +130,7 @@ def learn(
         summary = jobs.run_job(
             job, out, progress=progress, resume=resume, overwrite=overwrite, report_to=report_to or ()
         )
+    say_compute(training.dtype)
     _say(f"{summary.steps} steps in {summary.seconds:.0f} s, {summary.stopped}. Run folder: {out}")
 
 
@@ -280,6 +282,7 @@ def unlearn(
         summary = jobs.run_job(
             job, out, progress=progress, resume=resume, overwrite=overwrite, report_to=report_to or ()
         )
+    say_compute(training.dtype)
     _say(f"{summary.steps} steps in {summary.seconds:.0f} s, {summary.stopped}. Run folder: {out}")
     if keep_best and summary.kept < summary.steps:
         _say(f"Saved are the weights of step {summary.kept}, the best by {keep_best}.")

@@ -10,6 +10,7 @@ from typing import Any
 from forgetwell.errors import InputError, MissingError
 from forgetwell.files import digest, file_sha256, sha256
 from forgetwell.metrics.sets import Whose
+from forgetwell.models.hardware import type_name
 from forgetwell.models.lm import HFModel, load
 from forgetwell.models.processes import started_processes
 from forgetwell.runs.folder import MANIFEST, is_run, start_run, started_with, versions, write_manifest
@@ -170,7 +171,7 @@ def evaluate(
         evaluation = replace(evaluation, results=(*evaluation.results, *found))
     if processes.first:
         labels = {k: v for k, v in (("name", name), ("condition", condition)) if v}
-        made = {"digest": lm.digest, "processes": processes.count}
+        made = {"digest": lm.digest, "compute": type_name(lm.compute), "processes": processes.count}
         _finish(out, evaluation, {**settings, **labels, **made}, redact)
     return evaluation
 

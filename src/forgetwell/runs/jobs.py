@@ -19,6 +19,7 @@ from forgetwell.files import digest, write_jsonl
 from forgetwell.methods.finetune import Lora, check_disjoint, check_facts, finetune, merged, with_lora
 from forgetwell.methods.own_answers import check_kept, own_answers
 from forgetwell.metrics.registry import ROW_METRICS
+from forgetwell.models.hardware import pick_dtype, type_name
 from forgetwell.models.lm import HFModel, load
 from forgetwell.models.processes import started_processes
 from forgetwell.models.saving import ModelCard
@@ -117,7 +118,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run would do: steps, per view of a step its rows and computed tokens, and its peak memory."""
+    """What a run would do: steps, per view of a step its rows and computed tokens, memory, compute type."""
 
     steps: int
     rows: dict[str, int]
@@ -125,6 +126,7 @@ class Plan:
     packed_tokens: int
     parameters: int
     memory_gb: float
+    compute: str
 
 
 def unlearn(
@@ -235,7 +237,8 @@ def run_job(
             lora=job.lora,
             resume=resume,
         )
-    facts = {**job.settings, "base_digest": lm.digest, **_ending(job, outcome.summary)}
+    made = {"base_digest": lm.digest, "compute": type_name(lm.compute)}
+    facts = {**job.settings, **made, **_ending(job, outcome.summary)}
     if processes.count > 1:
         facts["processes"] = {"count": processes.count, "kind": asked_kind()}
     processes.by_first(lambda: _finish(job, out, outcome.lm if save else None, facts))
@@ -287,7 +290,7 @@ def _hooks(
         probe=probe,
         keep_best=parse_best_rule(job.keep_best) if job.keep_best else None,
         checkpoint=out / CHECKPOINT,
-        key=digest([job.settings, lm.digest]),
+        key=digest([job.settings, lm.digest, type_name(lm.compute)]),
         progress=progress,
     )
 
@@ -367,6 +370,7 @@ def plan_job(job: Job) -> Plan:
         packed.ids.numel(),
         sum(p.numel() for p in lm.module.parameters()),
         round(memory.peak, 2),
+        str(pick_dtype(job.dtype, lm.device.type)),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from forgetwell.data.reading import read_rows
 from forgetwell.data.world import load_world
 from forgetwell.files import digest, write_json, write_jsonl
+from forgetwell.models.hardware import type_name
 from forgetwell.models.lm import LM, load
 from forgetwell.runs.evidence import SCAN
 from forgetwell.runs.folder import start_run, write_manifest
@@ -82,5 +83,5 @@ def scan(
         examples = [{"rank": k, **e} for k, t in enumerate(facts["triggers"], 1) for e in t.pop("examples")]
         write_jsonl(folder / EXAMPLES, examples)
         write_json(folder / SCAN, facts)
-        write_manifest(folder, {**settings, "digest": late.digest})
+        write_manifest(folder, {**settings, "digest": late.digest, "compute": type_name(late.compute)})
     return result
