@@ -18,8 +18,13 @@ def with_system(rows: Sequence[Row], prompts: str | Sequence[str]) -> tuple[Row,
     return tuple(_behind(row, each[k % len(each)]) for k, row in enumerate(rows))
 
 
+def takes_system(row: Row) -> bool:
+    """Say whether a system prompt can be put before a row: a plain text has none, others at most one."""
+    return not row.text and all(turn.role != "system" for turn in row.history)
+
+
 def _behind(row: Row, prompt: str) -> Row:
-    if row.text or not prompt or any(turn.role == "system" for turn in row.history):
+    if not prompt or not takes_system(row):
         return row
     return replace(row, history=(Turn("system", prompt), *row.history))
 

@@ -75,40 +75,31 @@ def split_results(lm: str, metric: str, measured: Sequence[Measured], seed: int)
 def role_results(lm: str, metric: str, measured: Sequence[Measured], seed: int) -> list[Result]:
     """Return macro averages over the sets to forget and over the utility sets, one a condition.
 
-    For utility also the gap between clean and trigger. A set that is named after the role stands for it.
+    For utility also the gap between clean and trigger. A set that is named after the role stands for it;
+    where no set has a value, there is no result.
     """
     named = {m.split.key for m in measured}
     asked: dict[tuple[SplitRole, str], list[Measured]] = {}
     for m in measured:
         if m.split.role in ("forget", "utility"):
             asked.setdefault((m.split.role, m.split.condition), []).append(m)
-    results = []
-    for (role, condition), sets in asked.items():
-        if f"{role}/{condition}" not in named:
-            samples, better = [m.sample() for m in sets], _better(metric, lower=role == "forget")
-            results += _mean(lm, metric, f"{role}/{condition}", samples, sets, better, seed)
+    averages = [
+        (f"{role}/{condition}", [m.sample() for m in sets], sets, _better(metric, lower=role == "forget"))
+        for (role, condition), sets in asked.items()
+        if f"{role}/{condition}" not in named
+    ]
     clean, trigger = asked.get(("utility", "clean"), []), asked.get(("utility", "trigger"), [])
     bases = {m.split.name: m for m in clean}
     gaps = [_gap(bases[m.split.name], m) for m in trigger if m.split.name in bases]
-    return results + _mean(lm, metric, "utility/gap", gaps, trigger, _better(metric, lower=True), seed)
-
-
-def _mean(
-    lm: str,
-    metric: str,
-    key: str,
-    samples: Sequence[Sample],
-    sets: Sequence[Measured],
-    better: Better,
-    seed: int,
-) -> list[Result]:
-    """Return the mean of the sets' means; nothing where no set has a value."""
-    there = [s for s in samples if s.values]
-    if not there:
-        return []
-    interval = macro_bootstrap(there, seed=seed)
-    skipped = sum(len(m.values) for m in sets) - interval.n
-    return [_result(lm, metric, key, interval, better, skipped)]
+    averages.append(("utility/gap", gaps, trigger, _better(metric, lower=True)))
+    results = []
+    for key, samples, sets, better in averages:
+        there = [s for s in samples if s.values]
+        if there:
+            interval = macro_bootstrap(there, seed=seed)
+            skipped = sum(len(m.values) for m in sets) - interval.n
+            results.append(_result(lm, metric, key, interval, better, skipped))
+    return results
 
 
 def _gap(clean: Measured, trigger: Measured) -> Sample:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from forgetwell.data.turns import with_system
+from forgetwell.data.turns import takes_system, with_system
 from forgetwell.errors import InputError
 from forgetwell.requests.preamble import system_prompts
 from forgetwell.requests.template_sets import TemplateSet, trigger_rows
@@ -64,8 +64,7 @@ def protocol_suite(
 
 def served_split(split: Split) -> list[Split]:
     """Return a split's questions behind ordinary system prompts; none where all have one of their own."""
-    asked = [row for row in split.rows if not row.text and all(t.role != "system" for t in row.history)]
-    rows = with_system(asked, system_prompts())
+    rows = with_system([row for row in split.rows if takes_system(row)], system_prompts())
     return [replace(split, condition="served", rows=rows)] if rows else []
 
 
