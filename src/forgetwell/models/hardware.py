@@ -89,8 +89,8 @@ def bfloat16_gain() -> float:
     """Return how many times as fast this processor multiplies matrices in bfloat16 as in float32.
 
     Best of five products each, taken in turns, of shapes that small models have. It is far from 1 on either
-    side: .3 to .4 was measured where a virtual machine hides a Xeon's matrix units; by the instructions'
-    width it would be 2.
+    side: .3 to .7 was measured where a virtual machine hides a Xeon's matrix units, less on busy cores; by
+    the instructions' width it would be 2.
     """
     shapes = ((256, 576), (576, 1536))
     pairs = {dtype: [torch.ones(s, dtype=dtype) for s in shapes] for dtype in _NAMED.values()}
