@@ -237,9 +237,7 @@ def demo(
         main = {r.split: r.value for r in results if r.metric == "rouge_l_recall"}
         values = (main["forget/clean"], main["utility/clean"], main["utility/trigger"])
         print(f"{name:16}{values[0]:8.2f}{values[1]:8.2f}{values[2]:9.2f}")
-    print()
-    say_compute("auto")
-    print(f"{done.seconds:.0f} s. Open the report: {done.files.html}")
+    print(f"\n{done.seconds:.0f} s. Open the report: {done.files.html}")
     if full:
         from forgetwell.experiments.grid import run_plan
         from forgetwell.experiments.page import PAGE

@@ -16,7 +16,7 @@ from forgetwell.reports.build import ReportFiles, report
 from forgetwell.requests.attacks import attack_request
 from forgetwell.requests.template_sets import load_templates
 from forgetwell.runs.evaluation import evaluate, evaluation_settings
-from forgetwell.runs.folder import LOCKS, held, is_done, is_run, started_with
+from forgetwell.runs.folder import LOCKS, held, is_done, is_run, read_manifest, started_with
 from forgetwell.runs.jobs import Job, Progress, run_job
 from forgetwell.runs.learning import keeping
 from forgetwell.runs.records import load_results
@@ -138,7 +138,8 @@ def train_stage(job: Job, out: Path, bar: Bar, say: Say) -> None:
         _clear(out)
         with bar(job.kind) as progress:
             summary = run_job(job, out, progress=progress, overwrite=True)
-    say(f"     {summary.steps} steps in {summary.seconds:.0f} s, {summary.stopped}: {out}")
+    compute = read_manifest(out)["compute"]
+    say(f"     {summary.steps} steps in {summary.seconds:.0f} s in {compute}, {summary.stopped}: {out}")
 
 
 def _evaluate(model: str, suite: Suite, out: Path, seed: int, bar: Bar, say: Say) -> None:

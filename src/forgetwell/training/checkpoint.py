@@ -75,8 +75,8 @@ def load_checkpoint(
         raise InputError(f"The checkpoint {path} can't be read ({error}); start anew.") from error
     if found != key:
         raise InputError(
-            f"The checkpoint {path} is from a run with other rows or settings; resume with the same "
-            "command, or start anew with --overwrite."
+            f"The checkpoint {path} is from a run with other rows or settings, or in another compute type "
+            "(--dtype); resume with the same command, or start anew with --overwrite."
         )
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:

@@ -3,6 +3,7 @@ import os
 from dataclasses import replace
 
 import pytest
+import torch
 from tests.tiny import tiny_lm
 
 from forgetwell.errors import ExistsError, InputError, UnknownName
@@ -29,6 +30,7 @@ def test_a_run_is_one_folder_with_all_that_made_it(tmp_path):
     assert manifest["objective"] == "npo + gdr"
     assert manifest["stopped"] == "finished"
     assert manifest["versions"]["torch"]
+    assert manifest["compute"] == "float32"
     steps = read_jsonl(out / "train.jsonl")
     assert [s["step"] for s in steps] == [1, 2, 3, 4]
     assert set(steps[0]["terms"]) == {"npo", "gdr"}
@@ -82,21 +84,29 @@ def test_nothing_is_overwritten_unasked(tmp_path):
     assert (mine / "thesis.txt").read_text() == "precious"
 
 
+def interrupt(done, steps):
+    if done == 3:
+        raise KeyboardInterrupt
+
+
 def test_an_interrupted_run_resumes_to_the_same_weights_and_log(tmp_path):
     job = replace(JOB, config=replace(JOB.config, checkpoint_every=2))
-
-    def stop(done, steps):
-        if done == 3:
-            raise KeyboardInterrupt
-
     jobs.run_job(job, tmp_path / "whole", lm=tiny_lm())
     with pytest.raises(KeyboardInterrupt):
-        jobs.run_job(job, tmp_path / "cut", lm=tiny_lm(), progress=stop)
+        jobs.run_job(job, tmp_path / "cut", lm=tiny_lm(), progress=interrupt)
     assert not (tmp_path / "cut" / "manifest.json").exists()
     jobs.run_job(job, tmp_path / "cut", lm=tiny_lm(), resume=True)
     assert [r["step"] for r in read_jsonl(tmp_path / "cut" / "train.jsonl")] == [1, 2, 3, 4]
     files = [tmp_path / name / "model" / "model.safetensors" for name in ("whole", "cut")]
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_run_is_not_gone_on_with_in_another_compute_type(tmp_path):
+    job = replace(JOB, config=replace(JOB.config, checkpoint_every=2))
+    with pytest.raises(KeyboardInterrupt):
+        jobs.run_job(job, tmp_path / "cut", lm=tiny_lm(), progress=interrupt)
+    with pytest.raises(InputError, match="--dtype"):
+        jobs.run_job(job, tmp_path / "cut", lm=replace(tiny_lm(), compute=torch.bfloat16), resume=True)
 
 
 def test_without_leaves_out_the_request_even_if_it_was_attacked():
