@@ -42,12 +42,17 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def say(text: str) -> None:
+    """Print once, however many processes work."""
+    if is_first_process():
+        print(text)
+
+
 def say_compute(dtype: str) -> None:
-    """Print once which type products were computed in, and why."""
+    """Say which type products were computed in, and why."""
     from forgetwell.models.hardware import pick_dtype
 
-    if is_first_process():
-        print(f"Computed in {pick_dtype(dtype)}.")
+    say(f"Computed in {pick_dtype(dtype)}.")
 
 
 @contextmanager

@@ -13,10 +13,10 @@ from forgetwell.cli.app import (
     Several,
     Sources,
     app,
-    is_first_process,
     progress_bar,
     read_request_from,
     rows_from,
+    say,
     say_compute,
 )
 from forgetwell.errors import ExistsError, InputError
@@ -131,7 +131,7 @@ def learn(
             job, out, progress=progress, resume=resume, overwrite=overwrite, report_to=report_to or ()
         )
     say_compute(training.dtype)
-    _say(f"{summary.steps} steps in {summary.seconds:.0f} s, {summary.stopped}. Run folder: {out}")
+    say(f"{summary.steps} steps in {summary.seconds:.0f} s, {summary.stopped}. Run folder: {out}")
 
 
 @app.command(name="attack-request")
@@ -276,22 +276,16 @@ def unlearn(
         keep=rows_from(keep, columns) if keep else (),
     ).behind(system or ())
     if dry_run:
-        _say(json.dumps({**job.settings, "plan": dataclasses.asdict(jobs.plan_job(job))}, indent=2))
+        say(json.dumps({**job.settings, "plan": dataclasses.asdict(jobs.plan_job(job))}, indent=2))
         return
     with progress_bar("unlearning") as progress:
         summary = jobs.run_job(
             job, out, progress=progress, resume=resume, overwrite=overwrite, report_to=report_to or ()
         )
     say_compute(training.dtype)
-    _say(f"{summary.steps} steps in {summary.seconds:.0f} s, {summary.stopped}. Run folder: {out}")
+    say(f"{summary.steps} steps in {summary.seconds:.0f} s, {summary.stopped}. Run folder: {out}")
     if keep_best and summary.kept < summary.steps:
-        _say(f"Saved are the weights of step {summary.kept}, the best by {keep_best}.")
-
-
-def _say(text: str) -> None:
-    """Print once, however many processes train."""
-    if is_first_process():
-        print(text)
+        say(f"Saved are the weights of step {summary.kept}, the best by {keep_best}.")
 
 
 def make_job(
