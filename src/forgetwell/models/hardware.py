@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 import time
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ import torch
 from forgetwell.errors import InputError
 
 _NAMED = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_CLOCK = time.perf_counter if sys.platform == "win32" else time.thread_time  # Windows counts that in 1/64 s
 
 
 @dataclass(frozen=True)
@@ -88,16 +90,17 @@ def _has(check: str) -> bool:
 def bfloat16_gain() -> float:
     """Return how many times as fast this processor multiplies matrices in bfloat16 as in float32.
 
-    Best of five products each, taken in turns, of shapes that small models have. It is far from 1 on either
-    side: .3 to .7 was measured where a virtual machine hides a Xeon's matrix units, less on busy cores; by
-    the instructions' width it would be 2.
+    Best of five products each, taken in turns, of shapes that small models have, by the processor time of
+    one thread: by the clock other work on the cores decides (.2 to 2 was measured there, where this gives
+    .5 to .7), and a run would be resumed in another type. It is far from 1 on either side: those .5 to .7
+    are of a virtual machine that hides a Xeon's matrix units; by the instructions' width it would be 2.
     """
     shapes = ((256, 576), (576, 1536))
     pairs = {dtype: [torch.ones(s, dtype=dtype) for s in shapes] for dtype in _NAMED.values()}
     best = dict.fromkeys(pairs, float("inf"))
     for _ in range(1 + 5):  # the first makes the kernels, and is slower
         for dtype, (left, right) in pairs.items():
-            start = time.perf_counter()
+            start = _CLOCK()
             left @ right
-            best[dtype] = min(best[dtype], time.perf_counter() - start)
+            best[dtype] = min(best[dtype], _CLOCK() - start)
     return best[torch.float32] / best[torch.bfloat16]
