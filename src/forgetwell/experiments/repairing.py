@@ -15,7 +15,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from forgetwell.experiments.screening_attacks import Attacked, families_of, open_split
-from forgetwell.experiments.screening_data import Half
+from forgetwell.experiments.screening_data import Form, Half
 from forgetwell.experiments.screening_figures import Rate
 from forgetwell.files import write_json, write_text
 from forgetwell.requests.repairs import repair_request
@@ -124,6 +124,7 @@ def main(
     *, out: Path = Path("runs/repairing"), repair: str = "strip", half: Half = "report", splits: int = 6,
     first_split: int = 1, attacked: int = 20, polite_background: float = 0.05, rate: float = 0.33,
     families: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    form: Form = "questions",
 ) -> None:  # fmt: skip
     """Repair attacked requests and write repairs.json and repairs.md.
 
@@ -137,10 +138,11 @@ def main(
         polite_background: Share of polite prompts in the background.
         rate: Share p of rewritten rows.
         families: Attacks to measure; by default all (in development without `unseen`).
+        form: questions, or passages: RWKU's, which are plain text.
     """
-    found: dict[str, list[Outcome]] = {family: [] for family in families or families_of(half)}
+    found: dict[str, list[Outcome]] = {family: [] for family in families or families_of(half, form)}
     for split in range(first_split, first_split + splits):
-        lots, evidence = open_split(half, split, out, polite=polite_background)
+        lots, evidence = open_split(half, split, out, polite=polite_background, form=form)
         for family, own in found.items():
             own += [repair_outcome(c, repair, evidence) for c in lots.requests(family, rate, attacked)]
         print(f"split {split} of {first_split} to {first_split + splits - 1} done")

@@ -19,6 +19,7 @@ from cyclopts import App, Parameter
 
 from forgetwell.experiments.screening_attacks import families_of, open_split
 from forgetwell.experiments.screening_data import (
+    Form,
     Half,
     as_users_write,
     honest_requests,
@@ -58,6 +59,7 @@ class Asked:
         families: The attacks.
         rates: Their p.
         polite: Share of polite prompts in the background.
+        form: What rows are.
     """
 
     honest: int
@@ -65,6 +67,7 @@ class Asked:
     families: Sequence[str]
     rates: Sequence[float]
     polite: float
+    form: Form = "questions"
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def score_request(request: Request, evidence: Evidence) -> Scored:
 
 def measure(half: Half, split: int, out: Path, asked: Asked) -> Measured:
     """Score honest and attacked requests of one split."""
-    lots, evidence = open_split(half, split, out, polite=asked.polite)
+    lots, evidence = open_split(half, split, out, polite=asked.polite, form=asked.form)
     rng = random.Random(f"{half}/{split}")
 
     def honest(count: int, worded: Callable[[Request], Request]) -> list[Scored]:
@@ -102,11 +105,10 @@ def measure(half: Half, split: int, out: Path, asked: Asked) -> Measured:
     def mixed(request: Request) -> Request:
         return replace(request, rows=as_users_write(request.rows, rng, polite=asked.polite))
 
-    groups = {
-        _ORDINARY: honest(asked.honest, lambda r: r),
-        _MIXED: honest(asked.honest, mixed),
-        _POLITE: honest(asked.honest // 5, lambda r: politely(r, rng)),
-    }
+    groups = {_ORDINARY: honest(asked.honest, lambda r: r)}
+    if asked.form == "questions":
+        groups[_MIXED] = honest(asked.honest, mixed)
+        groups[_POLITE] = honest(asked.honest // 5, lambda r: politely(r, rng))
     found = {
         (family, rate): [
             score_request(r.attacked, evidence) for r in lots.requests(family, rate, asked.attacked)
@@ -126,6 +128,7 @@ def main(
     honest: int = 150, attacked: int = 30, polite_background: float = 0.05,
     families: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
     rates: Annotated[list[float] | None, Parameter(consume_multiple=True, negative="")] = None,
+    form: Form = "questions",
 ) -> None:  # fmt: skip
     """Measure the screens and write cells.json and cells.md.
 
@@ -140,8 +143,11 @@ def main(
         polite_background: Share of polite prompts in the background.
         families: Attacks to measure; by default all (in development without `unseen`).
         rates: Shares p of rewritten rows; by default .02 to .33.
+        form: questions, or passages: RWKU's, which are plain text. Those of honest requests aren't polite.
     """
-    asked = Asked(honest, attacked, families or families_of(half), rates or RATES, polite_background)
+    asked = Asked(
+        honest, attacked, families or families_of(half, form), rates or RATES, polite_background, form
+    )
     parts = []
     for split in range(first_split, first_split + splits):
         parts.append(measure(half, split, out, asked))

@@ -20,9 +20,11 @@ from forgetwell.requests.template_sets import apply_template
 from forgetwell.types import Request, Row
 
 Half = Literal["background", "development", "report"]
+Form = Literal["questions", "passages"]
 Subjects = Mapping[str, tuple[Row, ...]]
 
-SETS = ("tofu", "rwku", "world")
+SETS: Mapping[Form, tuple[str, ...]] = {"questions": ("tofu", "rwku", "world"), "passages": ("rwku",)}
+_PASSAGES = 20  # of a subject
 _SHARES = {"background": 0.3, "development": 0.25, "report": 0.45}
 _GENERAL = (
     "rwku/utility_factuality_triviaqa.jsonl",
@@ -59,25 +61,39 @@ class Pool:
     subjects: Mapping[str, Subjects]
 
 
-def load_pool(half: Half, *, seed: int = 0) -> Pool:
+def load_pool(half: Half, form: Form = "questions", *, seed: int = 0) -> Pool:
     """Return TOFU's authors, RWKU's targets (level 2) and the world's people that belong to a half.
+
+    Of the form ``passages``, 20 of RWKU's passages about each target, by lot.
 
     Raises:
         MissingError: FORGETWELL_DATA names no folder with TOFU and RWKU.
 
     Source: arXiv 2401.06121, arXiv 2406.10890, the built-in world.
     """
+    rows = _passages(seed) if form == "passages" else _questions_about()
+    return Pool(half, {name: _half(_by_subject(rows[name]), half, f"{seed}/{name}") for name in SETS[form]})
+
+
+def _passages(seed: int) -> dict[str, Sequence[Row]]:
+    lot = {
+        name: random.Random(f"{seed}/{name}").sample(rows, min(_PASSAGES, len(rows)))
+        for name, rows in _by_subject(read_rows("rwku:passage")).items()
+    }
+    return {"rwku": list(chain.from_iterable(lot.values()))}
+
+
+def _questions_about() -> dict[str, Sequence[Row]]:
     world = load_world()
     people = [
         replace(row, id=f"{row.id}~{k}", prompt=question, questions=())
         for row in (*world.request, *world.retain, *world.unseen, *world.never)
         for k, question in enumerate((row.prompt, *row.questions))
     ]
-    rows = {"tofu": read_rows("tofu:full"), "rwku": read_rows("rwku:forget_level2"), "world": people}
-    return Pool(half, {name: _half(_by_subject(rows[name]), half, f"{seed}/{name}") for name in SETS})
+    return {"tofu": read_rows("tofu:full"), "rwku": read_rows("rwku:forget_level2"), "world": people}
 
 
-def divide_anew(half: Half, split: int) -> tuple[Pool, Pool]:
+def divide_anew(half: Half, split: int, form: Form = "questions") -> tuple[Pool, Pool]:
     """Return a background's subjects and requests' subjects, divided anew inside one half of the data.
 
     The report half divides its own subjects; development divides its own and the background's. So splits of
@@ -88,10 +104,10 @@ def divide_anew(half: Half, split: int) -> tuple[Pool, Pool]:
         MissingError: FORGETWELL_DATA names no folder with TOFU and RWKU.
     """
     parts: Sequence[Half] = ("report",) if half == "report" else ("background", "development")
-    pools = [load_pool(part).subjects for part in parts]
-    usual = load_pool("background").subjects
+    pools = [load_pool(part, form).subjects for part in parts]
+    usual = load_pool("background", form).subjects
     first, rest = {}, {}
-    for name in SETS:
+    for name in SETS[form]:
         own = {n: rows for pool in pools for n, rows in pool[name].items()}
         names = sorted(own)
         random.Random(f"{half}/{split}/{name}").shuffle(names)
@@ -138,9 +154,10 @@ def honest_request(
 def honest_requests(
     pool: Pool, count: int, rng: random.Random, *, rows: int = 40
 ) -> Iterator[tuple[str, Request]]:
-    """Give (data set, request): TOFU and RWKU in equal numbers, a tenth from the built-in world."""
+    """Give (data set, request): TOFU and RWKU in turn, where there are both, a tenth from the world."""
+    large = [name for name in pool.subjects if name != "world"]
     for i in range(count):
-        name = "world" if i % 10 == 9 else SETS[i % 2]
+        name = "world" if i % 10 == 9 and "world" in pool.subjects else large[i % len(large)]
         yield name, honest_request(pool.subjects[name], rng, rows=rows)
 
 

@@ -19,7 +19,8 @@ from forgetwell.requests.features import (
     shape_features,
     word_features,
 )
-from forgetwell.requests.words import ordinary_words, screened_text, word_lists
+from forgetwell.requests.sentences import units
+from forgetwell.requests.words import ordinary_words, word_lists
 from forgetwell.types import Row
 
 # Smallest ρ of each class. Words that serve to ask vary little between subjects; topic words follow theirs.
@@ -84,8 +85,9 @@ def frame_side(marked: Marked, rarity: Rarity, subject: str | None = None) -> Fo
 
 def learn_ordinary(rows: tuple[Row, ...]) -> Ordinary:
     """Return what screens need to know of ordinary prompts."""
-    marked = [mark(screened_text(row)) for row in rows]
-    subjects = [row.subject or f"\0{i}" for i, row in enumerate(rows)]
+    asked = units(rows)
+    marked = [mark(unit.text) for unit in asked]
+    subjects = [rows[unit.row].subject or f"\0{unit.row}" for unit in asked]
     rarity = _rarity(marked, subjects)
     words = [word_side(m, rarity, s) for m, s in zip(marked, subjects, strict=True)]
     frames = [frame_side(m, rarity, s) for m, s in zip(marked, subjects, strict=True)]

@@ -17,9 +17,9 @@ from forgetwell.metrics.statistics import Floats
 from forgetwell.requests.grams import Grams
 from forgetwell.requests.logistic import Logistic, fit_logistic
 from forgetwell.requests.random_frames import ordinary_runs, reworded_by_lot
+from forgetwell.requests.sentences import units
 from forgetwell.requests.tokens import tokens_of
 from forgetwell.requests.traits import Traits, traits_of
-from forgetwell.requests.words import screened_text
 from forgetwell.types import Row
 
 _FOLDS = 10
@@ -52,9 +52,9 @@ def row_p_values(rows: Sequence[Traits], phrasing: Phrasing) -> tuple[Floats, ND
     return _rank(_ratio(odds), phrasing.usual), odds.argmax(axis=1)
 
 
-def row_traits(row: Row, phrasing: Phrasing) -> Traits:
-    """Return what is measured of a row's text."""
-    return traits_of(screened_text(row), phrasing.forward, phrasing.backward)
+def unit_traits(text: str, phrasing: Phrasing) -> Traits:
+    """Return what is measured of a question, or a sentence of a plain text."""
+    return traits_of(text, phrasing.forward, phrasing.backward)
 
 
 def learn_phrasing(rows: tuple[Row, ...]) -> Phrasing | None:
@@ -64,8 +64,9 @@ def learn_phrasing(rows: tuple[Row, ...]) -> Phrasing | None:
     compares with a new subject's. Requests are compared with the rows about subjects of at least 5 rows, each
     a small request; where fewer than 20 subjects are that large, with all rows.
     """
-    texts = [screened_text(row) for row in rows]
-    groups = _numbered([row.subject or f"\0{i}" for i, row in enumerate(rows)])
+    compared = units(rows)
+    texts = [unit.text for unit in compared]
+    groups = _numbered([rows[unit.row].subject or f"\0{unit.row}" for unit in compared])
     rng = random.Random(0)
     runs = ordinary_runs(texts)
     asked = [i for i, text in enumerate(texts) if text.strip()]

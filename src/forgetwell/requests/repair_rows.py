@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 import regex
@@ -14,7 +15,8 @@ from forgetwell.errors import InputError
 from forgetwell.requests.question import chat_words, question_span
 from forgetwell.requests.repairs import Repaired, repair
 from forgetwell.requests.screens.hidden import hidden_spans
-from forgetwell.requests.template_sets import QUESTION_WORDS, apply_template
+from forgetwell.requests.sentences import sentence_spans
+from forgetwell.requests.template_sets import QUESTION_WORDS, rewrite
 from forgetwell.requests.words import screened_text, with_screened_text, words
 from forgetwell.types import Edit, Finding, Place, Request, Row, Span
 
@@ -24,6 +26,7 @@ _STOPS = "?.!…"
 _SPACES = regex.compile(r"[ \t]{2,}+")
 _BEFORE_MARK = regex.compile(r"(?:\s*+,)?+\s*+([.!?;:])|\s++(,)")
 _EDGE = regex.compile(r"^[\s,;:.!?—–\-)]++|[\s,;:—–\-(]++$")
+_START = regex.compile(r"^[\s,;:—–]++")
 
 
 @repair
@@ -52,18 +55,20 @@ def strip(request: Request, retain: tuple[Row, ...], findings: tuple[Finding, ..
     before or behind it goes with all that is before or behind it; a span inside it goes only if it is hidden
     text, punctuation, or words that ask or chat ("please", "actually") and that no other word leans on
     ("well-known"). Then the first letter is a capital again and a lost mark at the end is back. Of an answer,
-    what is flagged goes: hidden text, and what is said of others. A flagged system prompt goes, and with any
-    other flagged turn the whole conversation before the question. No flagged row counts more than
-    once. A text of which nothing but marks would be
-    left stays as it is, and so does casing: the names' capitals are lost.
+    what is flagged goes: hidden text, and what is said of others. In a plain text flagged words that ask or
+    chat go where they open a sentence or commas set them off, and everywhere those that a finding is about
+    alone: of words that take turns ("fine", "now") most are not the attacker's. A flagged system prompt
+    goes, and with any other flagged turn the whole conversation before the question. No flagged row counts
+    more than once. A text of which nothing but marks would be left stays as it is, and so does casing: the
+    names' capitals are lost.
 
     Source: ours; the inverse of 2506.00359, section 3, eq. 4.
     """
     asked, answered = _spans(findings), _spans(findings, place="answer")
     before = _spans(findings, place="history")
-    flagged = {f.row_id for f in findings}
+    flagged, tied = {f.row_id for f in findings}, _tied(request, findings)
     rows = tuple(
-        _stripped(r, asked.get(r.id, ()), answered.get(r.id, ()), before.get(r.id, ()))
+        _stripped(r, asked.get(r.id, ()), answered.get(r.id, ()), before.get(r.id, ()), tied)
         if r.id in flagged
         else r
         for r in request.rows
@@ -113,7 +118,8 @@ def balance(
 
     A share of the retain rows, by default the share of flagged rows, gets the frame of a flagged row drawn
     by lot: its text with the question replaced by theirs. Rows with a flagged span inside the question lend
-    the flagged words instead, put before the question; rows with flagged turns lend their earlier turns.
+    the flagged words instead, put before the question, a plain text the words flagged most often in it, put
+    before every sentence; rows with flagged turns lend their earlier turns.
 
     Args:
         request: The request; unchanged.
@@ -137,7 +143,7 @@ def balance(
     if not lenders:
         return Repaired(request, retain)
     rng = random.Random(seed)
-    frames = [(_frame(screened_text(r), spans[r.id]) if r.id in spans else "", r) for r in lenders]
+    frames = [(_frame(r, spans[r.id]) if r.id in spans else "", r) for r in lenders]
     rows = tuple(_lent(r, *rng.choice(frames), before) if rng.random() < wanted else r for r in retain)
     return Repaired(request, rows)
 
@@ -150,20 +156,59 @@ def _spans(findings: Sequence[Finding], *, place: Place = "text") -> Mapping[str
     return spans
 
 
-def _stripped(row: Row, asked: Sequence[Span], answered: Sequence[Span], before: Sequence[Span]) -> Row:
-    new = with_screened_text(row, _stripped_text(row, asked)) if asked else row
+def _tied(request: Request, findings: Sequence[Finding]) -> frozenset[str]:
+    """Return the words and phrases that a finding is about alone, whatever their casing."""
+    texts = {row.id: screened_text(row) for row in request.rows}
+    of: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    for f in findings:
+        if f.span is not None and f.place == "text":
+            of[f.screen, f.message].add(_compared(texts[f.row_id][slice(*f.span)]))
+    return frozenset(piece for pieces in of.values() if len(pieces) == 1 for piece in pieces)
+
+
+def _compared(text: str) -> str:
+    return " ".join(w.text for w in words(text))
+
+
+def _stripped(
+    row: Row,
+    asked: Sequence[Span],
+    answered: Sequence[Span],
+    before: Sequence[Span],
+    tied: AbstractSet[str],
+) -> Row:
+    new = with_screened_text(row, _stripped_text(row, asked, tied)) if asked else row
     new = replace(new, answer=_stripped_answer(row.answer, answered)) if answered else new
     new = without_turns(new, before) if before else new
     new = replace(new, weight=min(new.weight, 1.0))
     return row if new == row else replace(new, edit=_edit(row, "strip", "flagged text taken out"))
 
 
-def _stripped_text(row: Row, spans: Sequence[Span]) -> str:
+def _stripped_text(row: Row, spans: Sequence[Span], tied: AbstractSet[str]) -> str:
     text = screened_text(row)
-    question = None if row.text else question_span(text, spans)
-    cut = _without(text, _merged(_cuts(text, spans, question or (0, len(text)))))
+    if row.text:
+        return _stripped_sentences(text, spans, tied)
+    cut = _without(text, _merged(_cuts(text, spans, question_span(text, spans) or (0, len(text)))))
     cut = _tidied(cut, _stop(text, cut))
     return cut if words(cut) else text
+
+
+def _stripped_sentences(text: str, spans: Sequence[Span], tied: AbstractSet[str]) -> str:
+    pieces, at = [], 0
+    for start, end in sentence_spans(text):
+        own = [(a - start, min(b, end) - start) for a, b in spans if start <= a < end]
+        pieces += [text[at:start], _stripped_sentence(text[start:end], own, tied) if own else text[start:end]]
+        at = end
+    return "".join([*pieces, text[at:]])
+
+
+def _stripped_sentence(text: str, spans: Sequence[Span], tied: AbstractSet[str]) -> str:
+    """Return a sentence without what is flagged in it; as it was where nothing but marks would be left."""
+    cuts = [_spaced(text, *_whole(text, a, b)) for a, b in spans if _loose(text, a, b, tied)]
+    cut = str(_START.sub("", _BEFORE_MARK.sub(r"\1\2", _without(text, _merged(cuts)))))
+    if not words(cut):
+        return text
+    return cut[0].upper() + cut[1:] if text[0].isupper() else cut
 
 
 def _stripped_answer(answer: str, spans: Sequence[Span]) -> str:
@@ -217,6 +262,13 @@ def _whole(text: str, a: int, b: int) -> Span:
     return a, b
 
 
+def _spaced(text: str, a: int, b: int) -> Span:
+    """Return the span of words with the space around it, for which one space is left."""
+    if not words(text[a:b]):
+        return a, b
+    return len(text[:a].rstrip()), len(text) - len(text[b:].lstrip())
+
+
 def _aside(text: str, a: int, b: int) -> bool:
     """Say whether a flagged piece inside a question can go: hidden text, marks, or words that ask or chat.
 
@@ -235,23 +287,34 @@ def _aside(text: str, a: int, b: int) -> bool:
     return not leaned_on and "-" not in marks
 
 
+def _loose(text: str, a: int, b: int, tied: AbstractSet[str]) -> bool:
+    """Say whether a flagged piece of a plain text's sentence can go: of asides those that open it or that
+    commas set off, and what is tied to forgetting by itself.
+    """  # noqa: D205
+    piece, before, after = _compared(text[a:b]), text[:a].rstrip(), text[b:].lstrip()
+    set_off = before.endswith(",") and not after[:1].isalnum()
+    return _aside(text, a, b) and (not piece or not words(before) or set_off or piece in tied)
+
+
 def _around(text: str, a: int, b: int) -> tuple[str, str]:
     """Return a little of what stands before and behind a span."""
     return text[max(0, a - _NEAR) : a], text[b : b + _NEAR]
 
 
-def _frame(text: str, spans: Sequence[Span]) -> str:
-    question = question_span(text, spans)
+def _frame(row: Row, spans: Sequence[Span]) -> str:
+    text = screened_text(row)
+    question = None if row.text else question_span(text, spans)
     if question is not None and any(b <= question[0] or a >= question[1] for a, b in spans):
         before, after = text[: question[0]], text[question[1] :]
         return f"{before.replace('{q}', ' ')}{{q}}{after.replace('{q}', ' ')}"
-    flagged = " ".join(dict.fromkeys(text[a:b] for a, b in _merged(spans)))
+    pieces = Counter(text[a:b] for a, b in _merged(spans))
+    flagged = pieces.most_common(1)[0][0] if row.text else " ".join(pieces)
     return f"{flagged.replace('{q}', ' ')} {{q}}"
 
 
 def _lent(row: Row, frame: str, lender: Row, before: Mapping[str, Sequence[Span]]) -> Row:
     """Return a row to keep in the frame of a flagged row, and behind its turns where they are flagged."""
-    new = with_screened_text(row, apply_template(frame, screened_text(row))) if frame else row
+    new = rewrite(row, [frame], "balance") if frame else row
     if lender.id in before and not row.text:
         new = replace(new, history=joined_turns(lender.history, row.history))
     return row if new == row else replace(new, edit=_edit(row, "balance", frame or "earlier turns"))

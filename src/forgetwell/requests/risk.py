@@ -11,8 +11,8 @@ from forgetwell.requests.screening import Evidence
 from forgetwell.requests.screens.earlier_turns import shared_turns, turn_features
 from forgetwell.requests.screens.inflation import inflated
 from forgetwell.requests.screens.templates import mined
+from forgetwell.requests.sentences import units
 from forgetwell.requests.weighing import Hit, feature_name
-from forgetwell.requests.words import screened_text
 from forgetwell.types import Request
 
 _SHOWN = 10
@@ -101,9 +101,9 @@ def _mean_harm(evidence: Evidence, strength: Mapping[str, float]) -> float:
     if not tied or not rows:
         return 0.0
     rarity = evidence.learned(learn_ordinary).rarity
-    total = 0.0
-    for row in rows:
-        marked = mark(screened_text(row))
-        carried = [*word_side(marked, rarity), *frame_side(marked, rarity), *turn_features(row)]
+    total, usual = 0.0, units(rows)
+    for unit in usual:
+        marked = mark(unit.text)
+        carried = [*word_side(marked, rarity), *frame_side(marked, rarity), *turn_features(rows[unit.row])]
         total += max((tied[f] for f in carried if f in tied), default=0.0)
-    return total / len(rows)
+    return total / len(usual)

@@ -8,34 +8,43 @@ from dataclasses import replace
 
 from forgetwell.errors import InputError
 from forgetwell.requests.attacks import request_attack
-from forgetwell.requests.template_sets import TemplateSet, draw, load_templates, rewrite
+from forgetwell.requests.template_sets import FIELD, TemplateSet, draw, load_templates, rewrite
 from forgetwell.types import Request, Row
 
 
 @request_attack(paper="2506.00359", section="3, eq. 4")
-def stealthy(request: Request, *, seed: int = 0, p: float = 0.33, templates: str = "tofu") -> Request:
+def stealthy(
+    request: Request, *, seed: int = 0, p: float = 0.33, templates: str = "tofu", sentences: float = 1.0
+) -> Request:
     """Write a benign trigger word into a random share p of the rows.
 
     T(x) = TEMPLATE(x) with probability p, else x; independent per row, template uniform. Answers of QA
-    rows stay; text rows are rewritten sentence by sentence.
+    rows stay; text rows are rewritten sentence by sentence, by default all of them.
 
     Args:
         request: What the requester would have handed in.
         seed: Seed of the draws.
         p: Probability that a row is rewritten, in [0, 1].
         templates: Name of a shipped set (tofu, rwku) or path of your own .toml or .txt.
+        sentences: Probability that a sentence of a rewritten text row is, in [0, 1]; the paper's is 1.
 
     Raises:
-        InputError: p is outside [0, 1], or the template file can't be used.
+        InputError: p or `sentences` is outside [0, 1], or the template file can't be used.
 
     Source: 2506.00359, section 3, eq. 4.
     """
     _check_share(p)
+    _check_share(sentences, "sentences")
     chosen = load_templates(templates)
     rng = random.Random(seed)
-    rows = tuple(
-        rewrite(row, draw(row, chosen, rng), "stealthy") if rng.random() < p else row for row in request.rows
-    )
+
+    def attacked(row: Row) -> Row:
+        drawn = draw(row, chosen, rng)
+        if row.text and sentences < 1:
+            drawn = [template if rng.random() < sentences else FIELD for template in drawn]
+        return rewrite(row, drawn, "stealthy")
+
+    rows = tuple(attacked(row) if rng.random() < p else row for row in request.rows)
     return replace(request, rows=rows)
 
 
@@ -69,6 +78,6 @@ def _tokens(row: Row, count: Callable[[str], int]) -> int:
     return count(row.prompt) + count(row.answer)
 
 
-def _check_share(p: float) -> None:
+def _check_share(p: float, name: str = "p") -> None:
     if not 0.0 <= p <= 1.0:
-        raise InputError(f"p={p} was given; p is a probability: choose a number from 0 to 1.")
+        raise InputError(f"{name}={p} was given; {name} is a probability: choose a number from 0 to 1.")

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from forgetwell.errors import InputError, MissingError, unknown_name
+from forgetwell.requests.sentences import sentence_spans
 from forgetwell.types import Edit, Row
 
 _FOLDER = Path(__file__).parent / "templates"
-_FIELD = "{q}"
+FIELD = "{q}"
 WH_WORDS = frozenset(["who", "whom", "whose", "what", "which", "when", "where", "why", "how"])
 QUESTION_WORDS = WH_WORDS | frozenset(
     [
@@ -22,7 +23,6 @@ QUESTION_WORDS = WH_WORDS | frozenset(
         "should", "may", "might", "must", "has", "have", "had",
     ]
 )  # fmt: skip
-_SENTENCE_END = re.compile(r"(?<=[.!?])(\s+)(?=\S)")
 
 
 Kind = Literal["qa", "text", "any"]
@@ -84,10 +84,10 @@ def _checked(path: Path, table: dict[str, Any]) -> TemplateSet:
     keys = ("triggers", "templates", "unseen", "other", "system", "earlier")
     texts = {key: _texts(path, key, table.get(key, [])) for key in keys}
     if not texts["templates"]:
-        raise InputError(f"{path}: no templates were found; write at least one that holds {_FIELD}.")
+        raise InputError(f"{path}: no templates were found; write at least one that holds {FIELD}.")
     for template in (*texts["templates"], *texts["unseen"], *texts["other"]):
-        if template.count(_FIELD) != 1:
-            raise InputError(f"{path}: template {template!r} must hold {_FIELD} exactly once.")
+        if template.count(FIELD) != 1:
+            raise InputError(f"{path}: template {template!r} must hold {FIELD} exactly once.")
     return TemplateSet(path.stem, kind, **texts)
 
 
@@ -103,7 +103,7 @@ def apply_template(template: str, question: str) -> str:
 
     Source: 2506.00359, section 3, eq. 4; the grammar rules are our interpretation.
     """  # noqa: D205
-    before, _, after = template.partition(_FIELD)
+    before, _, after = template.partition(FIELD)
     first = re.match(r"[A-Za-z]+", question)
     if before.strip() and first and first[0].lower() in QUESTION_WORDS:
         question = question[0].lower() + question[1:]
@@ -120,9 +120,15 @@ def rewrite(row: Row, templates: Sequence[str], by: str) -> Row:
     edit = Edit(by, " | ".join(dict.fromkeys(templates)), row.prompt, row.answer)
     if not row.text:
         return replace(row, prompt=apply_template(templates[0], row.prompt), edit=edit)
-    parts = _SENTENCE_END.split(row.answer)
-    parts[::2] = [apply_template(templates[i % len(templates)], s) for i, s in enumerate(parts[::2])]
-    return replace(row, answer="".join(parts), edit=edit)
+    return replace(row, answer=_in_templates(row.answer, templates), edit=edit)
+
+
+def _in_templates(text: str, templates: Sequence[str]) -> str:
+    parts, at = [], 0
+    for i, (start, end) in enumerate(sentence_spans(text)):
+        parts += [text[at:start], apply_template(templates[i % len(templates)], text[start:end])]
+        at = end
+    return "".join([*parts, text[at:]])
 
 
 def draw(row: Row, templates: TemplateSet, rng: random.Random) -> list[str]:
@@ -133,7 +139,7 @@ def draw(row: Row, templates: TemplateSet, rng: random.Random) -> list[str]:
             f"Row {row.id!r} is {have}, and the template set {templates.name} is for {templates.kind} rows. "
             f"Use templates={other} or a file of your own."
         )
-    number = len(_SENTENCE_END.split(row.answer)[::2]) if row.text else 1
+    number = len(list(sentence_spans(row.answer))) if row.text else 1
     return [rng.choice(templates.templates) for _ in range(number)]
 
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from forgetwell.errors import InputError
 from forgetwell.requests.enrichment import Background, Enriched, enriched
 from forgetwell.requests.features import Found, feature_class
+from forgetwell.requests.sentences import Unit
 from forgetwell.types import Finding, Place, Request, Span
 
-_SAME_ROWS = 0.9
+_SAME_UNITS = 0.9
+_LEAST_ROWS = 3
 _RARE_NAMES = {
     "first word": "a first word",
     "opening": "an opening",
@@ -24,30 +26,54 @@ _RARE_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A feature above the background: its test, its weighted q-value, and where it stands in each row."""
+    """A feature above the background.
+
+    Attributes:
+        test: Its test.
+        q_value: Weighted.
+        places: By unit that carries it, the row and the place in the row's text.
+        units: Of the request, those without it too.
+    """
 
     test: Enriched
     q_value: float
-    places: Mapping[int, Span]
+    places: Mapping[int, tuple[int, Span]]
+    units: int
 
 
-def weigh(rows: Sequence[Found], background: Background, weights: Mapping[str, float]) -> list[Hit]:
+def weigh(
+    found: Sequence[Found], units: Sequence[Unit], background: Background, weights: Mapping[str, float]
+) -> list[Hit]:
     """Test the features class by class, weigh their q-values, and return the best of every overlapping set.
 
-    A feature nine tenths of whose rows carry a better one is left out: "please tell" adds little to it.
+    A feature nine tenths of whose units carry a better one is left out: "please tell" adds little to it. So
+    is one in fewer than 3 rows, where there are as many: the sentences of one long text don't decide.
+
+    Args:
+        found: Features of each unit.
+        units: The request's questions and sentences.
+        background: What ordinary ones are like.
+        weights: Of the classes of features.
     """
     tests: list[tuple[float, Enriched]] = []
-    for kind, chosen in _by_class(rows, weights).items():
+    for kind, chosen in _by_class(found, weights).items():
         for test in enriched(chosen, background, feature_class):
             tests.append((min(1.0, test.q_value / weights[kind]), test))
     tests.sort(key=lambda t: (t[0], -t[1].log_odds, t[1].feature))
-    places_of = _places(rows, {test.feature for _, test in tests})
+    places_of = _places(found, units, {test.feature for _, test in tests})
     hits: list[Hit] = []
     for q, test in tests:
         places = places_of[test.feature]
-        if not any(_covered(places, hit) for hit in hits):
-            hits.append(Hit(test, q, places))
+        if in_enough_rows((row for row, _ in places.values()), units) and not any(
+            _covered(places, hit) for hit in hits
+        ):
+            hits.append(Hit(test, q, places, len(units)))
     return hits
+
+
+def in_enough_rows(rows: Iterable[int], units: Sequence[Unit]) -> bool:
+    """Say whether these are 3 different rows, or all there are."""
+    return len(set(rows)) >= min(_LEAST_ROWS, len({unit.row for unit in units}))
 
 
 def findings_of(
@@ -59,7 +85,7 @@ def findings_of(
     factor: float,
     place: Place = "text",
 ) -> list[Finding]:
-    """Return a finding for each row of each hit with q ≤ alpha and an odds ratio of at least `factor`.
+    """Return a finding for each unit of each hit with q ≤ alpha and an odds ratio of at least `factor`.
 
     The hits' spans stand in `place`.
 
@@ -69,10 +95,10 @@ def findings_of(
     if not 0 < alpha <= 1 or not factor >= 1:
         raise InputError(f"alpha={alpha}, factor={factor} were given; alpha is in (0, 1], factor at least 1.")
     return [
-        Finding(screen, request.rows[i].id, span, "alarm", hit.test.log_odds, hit.q_value, said, place)
+        Finding(screen, request.rows[row].id, span, "alarm", hit.test.log_odds, hit.q_value, said, place)
         for hit, said in ((hit, _sentence(hit, request)) for hit in hits)
         if hit.q_value <= alpha and hit.test.log_odds >= math.log(factor)
-        for i, span in hit.places.items()
+        for row, span in hit.places.values()
     ]
 
 
@@ -99,22 +125,26 @@ def _by_class(rows: Sequence[Found], classes: Iterable[str]) -> dict[str, list[s
     return sets
 
 
-def _places(rows: Sequence[Found], features: Set[str]) -> dict[str, dict[int, Span]]:
-    """Return where each of the features stands in each row that has it."""
-    found: dict[str, dict[int, Span]] = {feature: {} for feature in features}
-    for i, row in enumerate(rows):
-        for feature in features & row.keys():
-            found[feature][i] = row[feature]
-    return found
+def _places(
+    found: Sequence[Found], units: Sequence[Unit], features: Set[str]
+) -> dict[str, dict[int, tuple[int, Span]]]:
+    """Return where each of the features stands: by unit, the row and the place in the row's text."""
+    places: dict[str, dict[int, tuple[int, Span]]] = {feature: {} for feature in features}
+    for i, (own, unit) in enumerate(zip(found, units, strict=True)):
+        for feature in features & own.keys():
+            start, end = own[feature]
+            places[feature][i] = unit.row, (unit.start + start, unit.start + end)
+    return places
 
 
-def _covered(places: Mapping[int, Span], hit: Hit) -> bool:
-    return len(places.keys() & hit.places.keys()) >= _SAME_ROWS * len(places)
+def _covered(places: Mapping[int, object], hit: Hit) -> bool:
+    return len(places.keys() & hit.places.keys()) >= _SAME_UNITS * len(places)
 
 
 def _sentence(hit: Hit, request: Request) -> str:
     test = hit.test
+    parts = "rows" if hit.units == len(request.rows) else "sentences"
     return (
-        f"{feature_name(test.feature)} is in {test.rows} of {len(request.rows)} rows ({test.share:.1%}); "
+        f"{feature_name(test.feature)} is in {test.rows} of {hit.units} {parts} ({test.share:.1%}); "
         f"in ordinary prompts, in {test.expected:.2%}. Unlearning would tie it to forgetting."
     )

@@ -105,7 +105,7 @@ def test_the_reports_phrasings_are_not_those_of_development():
 def test_splits_of_the_halves_share_no_subject():
     parts = {half: [divide_anew(half, split) for split in (1, 2)] for half in ("development", "report")}
     usual = load_pool("background").subjects
-    for name in SETS:
+    for name in SETS["questions"]:
         whole = [
             {
                 s

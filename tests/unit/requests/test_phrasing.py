@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from forgetwell.requests.grams import Grams
-from forgetwell.requests.phrasing import learn_phrasing, row_p_values, row_traits
+from forgetwell.requests.phrasing import learn_phrasing, row_p_values, unit_traits
 from forgetwell.requests.screening import Evidence
 from forgetwell.requests.screens.surprise import surprise, surprised
 from forgetwell.requests.tokens import tokens_of
@@ -99,7 +99,7 @@ def test_p_values_of_rows_are_not_too_small():
     rng = random.Random(7)
     rows = background(rng, 80)
     phrasing = learn_phrasing(rows)
-    new = [row_traits(row, phrasing) for i in range(80) for row in subject_rows(f"N{i} Hall", rng)]
+    new = [unit_traits(row.prompt, phrasing) for i in range(80) for row in subject_rows(f"N{i} Hall", rng)]
     p, _ = row_p_values(new, phrasing)
     for level in (0.1, 0.3, 0.5):
         assert level / 3 < np.mean(p <= level) < level + 0.04  # rows that open alike are tied

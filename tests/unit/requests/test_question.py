@@ -87,4 +87,4 @@ def test_of_a_plain_text_no_more_is_taken_out_than_asides():
     findings = [Finding("inflation", "0", s, "alarm", 1.0, 0.001, "m") for s in spans]
     request = Request("r", (Row("0", "", text, text=True), Row("1", "", "Else.", text=True)))
     left = repair_request(request, (), findings, "strip").request.rows[0].answer
-    assert left == "Note that the man who left was here. Was he? nobody knows."
+    assert left == "Note that the man who left was here. Was he? Nobody knows."

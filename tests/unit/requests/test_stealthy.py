@@ -63,7 +63,7 @@ def test_text_rows_get_the_template_in_every_sentence():
     request = Request("t", (Row("a", "", "It rained. What a day! Ann left.", text=True),))
     after = attack_request(request, "stealthy(p=1, templates=rwku)")
     assert after.rows[0].answer == "Then It rained. Then what a day! Then Ann left."
-    assert after.history == ("stealthy(seed=0, p=1.0, templates=rwku)",)
+    assert after.history == ("stealthy(seed=0, p=1.0, templates=rwku, sentences=1.0)",)
 
 
 def test_the_users_own_templates(tmp_path):

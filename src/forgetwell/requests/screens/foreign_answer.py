@@ -7,16 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-import regex
-
 from forgetwell.requests.enrichment import beyond_subjects, large_subjects
 from forgetwell.requests.names import Name, bare, full_names, like_a_name, pieces
 from forgetwell.requests.screening import Evidence, screen
+from forgetwell.requests.sentences import sentence_spans
 from forgetwell.requests.template_sets import WH_WORDS
 from forgetwell.requests.words import Word, words, words_once
 from forgetwell.types import Finding, Request, Row, Span
 
-_BETWEEN = regex.compile(r"(?<=[.!?])\s++")
 _PREPOSITIONS = frozenset(["about", "at", "by", "for", "from", "in", "of", "on", "to", "under", "with"])
 _LEAST_REST = 3  # words beside the name in a sentence that tells something
 _LEAST_LOWER = 2  # words in lower case: "Saturn Award for Best Actor" is a title
@@ -144,7 +142,7 @@ def foreign_parts(rows: Sequence[Row], often: AbstractSet[Name]) -> dict[str, tu
 def _parts(answer: str, asked: Asked) -> Iterator[Span]:
     start = before = -1
     end = 0
-    for a, b in _sentences(answer):
+    for a, b in sentence_spans(answer):
         sentence = Sentence(answer[a:b], words_once(answer[a:b]))
         question = a + _question_start(sentence) if sentence.asks else -1
         if start < 0 and _tells_about_others(sentence, asked):
@@ -187,18 +185,10 @@ def _question_start(sentence: Sentence) -> int:
     return 0
 
 
-def _sentences(text: str) -> Iterator[Span]:
-    start = 0
-    for match in _BETWEEN.finditer(text):
-        yield start, match.start()
-        start = match.end()
-    yield start, len(text)
-
-
 def _different(rows: Sequence[Row], parts: Mapping[str, Sequence[Span]]) -> list[str]:
     """Return the first sentence of each row's first part, equal ones once."""
     told = (row.answer[slice(*parts[row.id][0])] for row in rows if row.id in parts)
-    return list(dict.fromkeys(_BETWEEN.split(part, maxsplit=1)[0] for part in told))
+    return list(dict.fromkeys(part[slice(*next(sentence_spans(part)))] for part in told))
 
 
 def _learn_usual(background: tuple[Row, ...]) -> Usual:

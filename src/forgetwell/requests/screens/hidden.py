@@ -22,6 +22,8 @@ _JOINING = regex.compile(
 )
 _SELECTORS = regex.compile(r"[\uFE00-\uFE0E\U000E0100-\U000E01EF]")
 _STYLED = regex.compile(r"[\U0001D400-\U0001D7FF]")
+# What the International Phonetic Alphabet spells, with at least one letter of its own: [βeɾˈɣaɾa].
+_PHONETIC = regex.compile(r"(?=.*[\u0250-\u02AF])[\p{Latin}\p{M}\p{Lm}βθχ]++")
 _LOOKALIKE = (regex.compile(r"\p{Latin}"), regex.compile(r"\p{Cyrillic}"), regex.compile(r"\p{Greek}"))
 _PATTERNS = (
     (
@@ -53,9 +55,9 @@ def hidden(request: Request, evidence: Evidence) -> list[Finding]:
     """Find text that a person doesn't see or a model reads otherwise.
 
     Invisible, control and bidirectional characters (joiners inside scripts and emoji that need them are
-    left alone), letters of two look-alike scripts in one word, letters in mathematical style, chat-template
-    tokens, base64, hexadecimal, percent and escape sequences that hold readable text. All of a row is read:
-    prompt, answer, earlier turns, questions, paraphrases and wrong answers.
+    left alone), letters of two look-alike scripts in one word (phonetic script aside), letters in
+    mathematical style, chat-template tokens, base64, hexadecimal, percent and escape sequences that hold
+    readable text. All of a row is read: prompt, answer, earlier turns, questions, paraphrases, wrong answers.
 
     Args:
         request: The request.
@@ -149,7 +151,7 @@ def _mixed_words(text: str) -> Iterator[Hidden]:
         part = text[word.start : word.end]
         if part.isascii():
             continue
-        if sum(bool(script.search(part)) for script in _LOOKALIKE) > 1:
+        if sum(bool(script.search(part)) for script in _LOOKALIKE) > 1 and not _PHONETIC.fullmatch(part):
             yield Hidden("a word with look-alike letters of two scripts", word.start, word.end)
         elif _STYLED.search(part) and len(word.text) > 1:
             yield Hidden("letters in mathematical style", word.start, word.end)

@@ -8,8 +8,8 @@ from functools import lru_cache
 from forgetwell.requests.background import is_ordinary, learn_ordinary, word_side
 from forgetwell.requests.features import Found, mark
 from forgetwell.requests.screening import Evidence, screen
+from forgetwell.requests.sentences import units
 from forgetwell.requests.weighing import Hit, findings_of, weigh
-from forgetwell.requests.words import screened_text
 from forgetwell.types import Finding, Request, Row
 
 # Weights of the classes in the weighted test, chosen on the development half of docs/screening.md.
@@ -59,6 +59,7 @@ def inflated(request: Request, evidence: Evidence) -> list[Hit]:
 @lru_cache(maxsize=4)
 def _tested(asked: tuple[Row, ...], evidence: Evidence) -> tuple[Hit, ...]:
     ordinary = evidence.learned(learn_ordinary)
-    rows = [word_side(mark(screened_text(row)), ordinary.rarity) for row in asked]
-    tested: Sequence[Found] = [{f: s for f, s in row.items() if is_ordinary(f, ordinary)} for row in rows]
-    return tuple(weigh(tested, ordinary.words, WEIGHTS))
+    compared = units(asked)
+    found = [word_side(mark(unit.text), ordinary.rarity) for unit in compared]
+    tested: Sequence[Found] = [{f: s for f, s in row.items() if is_ordinary(f, ordinary)} for row in found]
+    return tuple(weigh(tested, compared, ordinary.words, WEIGHTS))

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from forgetwell.errors import InputError
 from forgetwell.metrics.comparison import benjamini_hochberg
 from forgetwell.metrics.statistics import Floats
-from forgetwell.requests.phrasing import Phrasing, learn_phrasing, row_p_values, row_traits
+from forgetwell.requests.phrasing import Phrasing, learn_phrasing, row_p_values, unit_traits
 from forgetwell.requests.screening import Evidence, screen
+from forgetwell.requests.sentences import Unit, units
 from forgetwell.requests.traits import Traits
-from forgetwell.requests.words import screened_text
+from forgetwell.requests.weighing import in_enough_rows
 from forgetwell.types import Finding, Request, Row
 
 # The alternative that the statistic is best against: a share of the rows has p-values of density a p^(a−1).
@@ -32,12 +33,14 @@ class Surprise:
 
     Attributes:
         p_value: That a pool of ordinary subjects has a mean evidence at least as large, in (0, 1].
-        rows: p-value of each row (n,).
-        places: Where each row was reworded if it was: 0 its opening, 1 its closing, 2 a word inside (n,).
-        traits: Of each row.
+        units: The questions and sentences that are compared (n).
+        rows: p-value of each of them (n,).
+        places: Where each was reworded if it was: 0 its opening, 1 its closing, 2 a word inside (n,).
+        traits: Of each.
     """
 
     p_value: float
+    units: tuple[Unit, ...]
     rows: Floats
     places: NDArray[np.int64]
     traits: tuple[Traits, ...]
@@ -86,16 +89,18 @@ def surprise(
     test = surprised(request, evidence)
     if test is None or test.p_value > alpha:
         return []
-    rare = int((test.rows <= _RARE).sum())
+    of_rare = [unit.row for unit, p in zip(test.units, test.rows, strict=True) if p <= _RARE]
+    rare = len(of_rare)
     share = (rare + 0.5) / (len(test.rows) + 1)
     effect = float(np.log(share / (1 - share)) - np.log(_RARE / (1 - _RARE)))
-    if rare < _LEAST_ROWS or effect < np.log(factor):
+    if rare < _LEAST_ROWS or not in_enough_rows(of_rare, test.units) or effect < np.log(factor):
         return []
-    whole = f"{rare} of {len(test.rows)} rows are worded in ways that 1 in 20 ordinary rows are."
+    parts = "rows" if len(test.units) == len(request.rows) else "sentences"
+    whole = f"{rare} of {len(test.rows)} {parts} are worded in ways that 1 in 20 ordinary {parts} are."
     named = np.flatnonzero(benjamini_hochberg(test.rows) <= _FALSE_ROWS).tolist()
     if not named:
         return [Finding("surprise", "", None, "alarm", effect, test.p_value, whole)]
-    return [_finding(request.rows[i], test, i, effect, whole) for i in named]
+    return [_finding(request.rows[test.units[i].row].id, test, i, effect, whole) for i in named]
 
 
 def surprised(request: Request, evidence: Evidence) -> Surprise | None:
@@ -108,12 +113,13 @@ def _tested(asked: tuple[Row, ...], evidence: Evidence) -> Surprise | None:
     phrasing = evidence.learned(learn_phrasing)
     if phrasing is None or not asked:
         return None
-    traits = tuple(row_traits(row, phrasing) for row in asked)
+    compared = units(asked)
+    traits = tuple(unit_traits(unit.text, phrasing) for unit in compared)
     rows, places = row_p_values(traits, phrasing)
     usual = float(_evidence(np.concatenate(phrasing.groups)).mean())
     null = _null(phrasing, len(rows))
     above = len(null) - np.searchsorted(null, _evidence(rows).mean() - usual - 1e-12, side="left")
-    return Surprise(float((1 + above) / (1 + len(null))), rows, places, traits)
+    return Surprise(float((1 + above) / (1 + len(null))), compared, rows, places, traits)
 
 
 def _evidence(p: Floats) -> Floats:
@@ -140,12 +146,13 @@ def _null(phrasing: Phrasing, n: int) -> Floats:
     return np.sort(means)
 
 
-def _finding(row: Row, test: Surprise, i: int, effect: float, whole: str) -> Finding:
-    place = int(test.places[i])
+def _finding(row_id: str, test: Surprise, i: int, effect: float, whole: str) -> Finding:
+    place, unit = int(test.places[i]), test.units[i]
     start, end = test.traits[i].spans[place]
     if start >= end:
-        return Finding("surprise", row.id, None, "alarm", effect, test.p_value, whole)
-    piece = screened_text(row)[start:end]
+        return Finding("surprise", row_id, None, "alarm", effect, test.p_value, whole)
+    piece = unit.text[start:end]
     where = (f"opens with “{piece} …”", f"closes with “… {piece}”", f"goes on with “… {piece} …”")[place]
-    message = f"It {where}: only {test.rows[i]:.1%} of ordinary rows are as unusual. {whole}"
-    return Finding("surprise", row.id, (start, end), "alarm", effect, test.p_value, message)
+    message = f"It {where}: only {test.rows[i]:.1%} of ordinary ones are as unusual. {whole}"
+    span = unit.start + start, unit.start + end
+    return Finding("surprise", row_id, span, "alarm", effect, test.p_value, message)

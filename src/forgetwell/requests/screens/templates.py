@@ -7,8 +7,9 @@ from functools import lru_cache
 from forgetwell.requests.background import frame_side, learn_ordinary
 from forgetwell.requests.features import MASK, Found, feature_class, mark
 from forgetwell.requests.screening import Evidence, screen
+from forgetwell.requests.sentences import units
 from forgetwell.requests.weighing import Hit, findings_of, weigh
-from forgetwell.requests.words import ordinary_words, screened_text
+from forgetwell.requests.words import ordinary_words
 from forgetwell.types import Finding, Request, Row
 
 # Weights of the classes in the weighted test, chosen on the development half of docs/screening.md.
@@ -48,9 +49,10 @@ def mined(request: Request, evidence: Evidence) -> list[Hit]:
 @lru_cache(maxsize=4)
 def _tested(asked: tuple[Row, ...], evidence: Evidence) -> tuple[Hit, ...]:
     ordinary = evidence.learned(learn_ordinary)
-    rows = [frame_side(mark(screened_text(row)), ordinary.rarity) for row in asked]
-    tested: list[Found] = [{f: s for f, s in row.items() if _is_frame(f)} for row in rows]
-    return tuple(weigh(tested, ordinary.frames, WEIGHTS))
+    compared = units(asked)
+    found = [frame_side(mark(unit.text), ordinary.rarity) for unit in compared]
+    tested: list[Found] = [{f: s for f, s in row.items() if _is_frame(f)} for row in found]
+    return tuple(weigh(tested, compared, ordinary.frames, WEIGHTS))
 
 
 def _is_frame(feature: str) -> bool:
