@@ -23,6 +23,7 @@ def bench(
     executor: Literal["local", "ray"] = "local",
     reuse: Annotated[list[Path] | None, Parameter(consume_multiple=True)] = None,
     report_to: Several = None,
+    metric: str = "",
     dry_run: bool = False,
 ) -> None:
     """Run a plan: request attacks x objectives x seeds, one folder a run, and one table of all of them.
@@ -44,11 +45,14 @@ def bench(
         reuse: Folders of other plans, as runs/attack: models learned and runs done there with the same
             settings are taken over. The paper's tables share half of theirs.
         report_to: Trackers that get the logs: tensorboard, wandb, … (pip install 'forgetwell[track]').
+        metric: Run nothing, but read what finished runs answered by this metric, as fact_recall: curves,
+            tables and report of that are written into a folder "by" that metric inside the runs' folder.
         dry_run: Print the runs, and which of them are done or, with --reuse, taken over, and stop.
     """
     from forgetwell.experiments.grid import planned, run_plan
     from forgetwell.experiments.page import PAGE
     from forgetwell.experiments.plan import read_plan, with_model
+    from forgetwell.experiments.rereading import reread_plan
     from forgetwell.experiments.tables import TABLE, cells_table
 
     found = read_plan(plan)
@@ -64,16 +68,20 @@ def bench(
                 f"{p.comparison:20} {p.run.condition:10} seed {p.run.seed}  {asked:18} {p.run.steps}{state}"
             )
         return
-    tables = run_plan(
-        found,
-        folder,
-        say=say,
-        bar=progress_bar,
-        only=only or (),
-        seeds=seeds or (),
-        jobs=jobs,
-        executor=executor,
-        reuse=reuse or (),
-        report_to=report_to or (),
-    )
+    if metric:
+        runs, folder = folder, folder / f"by {metric}"
+        tables = reread_plan(found, runs, folder, metric, say=say, only=only or (), seeds=seeds or ())
+    else:
+        tables = run_plan(
+            found,
+            folder,
+            say=say,
+            bar=progress_bar,
+            only=only or (),
+            seeds=seeds or (),
+            jobs=jobs,
+            executor=executor,
+            reuse=reuse or (),
+            report_to=report_to or (),
+        )
     print(f"\n{cells_table(tables.cells)}\nTables: {folder / TABLE}\nReport: {folder / PAGE}")

@@ -136,7 +136,7 @@ def run_claim(
     floor = f"{setup.left}<={setup.floor:g}" if setup.config.probe_every else ""  # else read at its end alone
     config = replace(setup.config, seed=run.seed, stop_at=floor)
     last = config.steps(-(-len(received.request.rows) // config.batch))
-    probing = Probing(_questions(bench, setup, run.seed), starts)
+    probing = Probing(questions_of(bench, setup, run.seed), starts)
     with tracked(report_to, folder, settings) as log:
         hooks = Hooks(
             log=log,
@@ -212,7 +212,8 @@ def _go_on(
     finetune(lm, Request("", ()), bench.others, hooks, objective=run.then, config=going_on)
 
 
-def _questions(bench: Bench, setup: Setup, seed: int) -> Questions:
+def questions_of(bench: Bench, setup: Setup, seed: int) -> Questions:
+    """Return what a run of this seed is asked at its checkpoints."""
     splits = sampled_utility(bench, per_set=setup.per_set, seed=seed, trigger=setup.trigger)
     below = setup.utility_below or _BEGUN
     return Questions(bench.asked, splits, setup.read_by, bench.max_new_tokens, below)

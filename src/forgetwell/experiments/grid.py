@@ -130,7 +130,7 @@ def run_plan(
     Source: arXiv 2506.00359, section 5; see `read_claims` for what is ours.
     """
     check_trackers(report_to)
-    benches = _benches(plan.comparisons, say)
+    benches = make_benches(plan.comparisons, say)
     chosen = [c for c in cut(plan, only, seeds).comparisons if c.bench in benches]
     elsewhere = find_finished(reuse)
     known = _known(chosen, benches, out, elsewhere)
@@ -171,7 +171,7 @@ def planned(
         MissingError: A folder of `reuse` isn't there.
     """
     elsewhere, comparisons = find_finished(reuse), cut(plan, only, seeds).comparisons
-    benches = _benches(comparisons, say) if reuse else {}
+    benches = make_benches(comparisons, say) if reuse else {}
     here = [c for c in comparisons if c.bench in benches]
     known = _known(here, benches, out, elsewhere)
     tasks = [t for c in here for t in _tasks(c, benches[c.bench], known[c.bench, c.model], out)]
@@ -185,7 +185,7 @@ def planned(
     )
 
 
-def _benches(comparisons: Sequence[Comparison], say: Say) -> dict[str, Bench]:
+def make_benches(comparisons: Sequence[Comparison], say: Say) -> dict[str, Bench]:
     """Return the benches whose data is here; say which are left out."""
     made = {}
     for name in dict.fromkeys(c.bench for c in comparisons):

@@ -179,11 +179,17 @@ def _setup(table: Table, point: Table) -> Setup:
     lora = _known(Lora, table["lora"], "lora") if "lora" in table else None
     made = {key: table[key] for key in ("per_set", "floor", "utility_below") if key in table}
     adapters = None if lora is None else Lora(**lora)
-    metric = _metric(table.get("metric", ""))
+    metric = metric_of_answers(table.get("metric", ""))
     return Setup(config=TrainConfig(**train), lora=adapters, trigger=trigger, metric=metric, **made)
 
 
-def _metric(given: Any) -> str:  # noqa: ANN401 - from a TOML file
+def metric_of_answers(given: Any) -> str:  # noqa: ANN401 - from a TOML file
+    """Return the name of a metric that reads a greedy answer and its row; "" for "".
+
+    Raises:
+        UnknownName: There is no such metric.
+        InputError: It reads something else.
+    """
     if not given:
         return ""
     item = ROW_METRICS.get(str(given))

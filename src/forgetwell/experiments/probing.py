@@ -68,7 +68,7 @@ class Probing:
             InputError: The metric applies to no row of a split.
         """
         said = self._measure(lm, always=always) if step else self._start(lm)
-        values = {key: _values(rows, key, self.questions.metric) for key, rows in said.items()}
+        values = {key: measured_values(rows, key, self.questions.metric) for key, rows in said.items()}
         left = values.pop("forget")
         asked = {"utility": values} if values else {}
         self.curve.append({"step": step, "forget": left, **asked, **({"then": True} if then else {})})
@@ -88,7 +88,7 @@ class Probing:
         asked = self.questions
         forget = _ask(lm, {"forget": asked.forget}, asked)
         if not always:
-            left = mean(list(_values(forget["forget"], "forget", asked.metric).values()))
+            left = mean(list(measured_values(forget["forget"], "forget", asked.metric).values()))
             always = left <= asked.utility_below
         return forget | _ask(lm, asked.utility, asked) if always else forget
 
@@ -118,7 +118,12 @@ def _ask(lm: HFModel, splits: Mapping[str, Sequence[Row]], asked: Questions) -> 
     return {key: {row.id: next(said) for row in rows} for key, rows in splits.items()}
 
 
-def _values(rows: Mapping[str, Said], key: str, metric: str) -> dict[str, float]:
+def measured_values(rows: Mapping[str, Said], key: str, metric: str) -> dict[str, float]:
+    """Return the values of a set's rows by id, without those to which the metric doesn't apply.
+
+    Raises:
+        InputError: It applies to none.
+    """
     kept = {row_id: round(said.value, 4) for row_id, said in rows.items() if said.value is not None}
     if not kept:
         raise InputError(f"{metric} applies to no row of {key}: measure it by another metric.")
