@@ -56,8 +56,9 @@ def strip(request: Request, retain: tuple[Row, ...], findings: tuple[Finding, ..
     text, punctuation, or words that ask or chat ("please", "actually") and that no other word leans on
     ("well-known"). Then the first letter is a capital again and a lost mark at the end is back. Of an answer,
     what is flagged goes: hidden text, and what is said of others. In a plain text flagged words that ask or
-    chat go where they open a sentence or commas set them off, and everywhere those that a finding is about
-    alone: of words that take turns ("fine", "now") most are not the attacker's. A flagged system prompt
+    chat go where they open a sentence or commas set them off, others where they open it before a comma
+    ("Meanwhile, …"), and everywhere asides that a finding is about alone: of words that take turns ("fine",
+    "now") most are not the attacker's. A flagged system prompt
     goes, and with any other flagged turn the whole conversation before the question. No flagged row counts
     more than once. A text of which nothing but marks would be left stays as it is, and so does casing: the
     names' capitals are lost.
@@ -288,10 +289,14 @@ def _aside(text: str, a: int, b: int) -> bool:
 
 
 def _loose(text: str, a: int, b: int, tied: AbstractSet[str]) -> bool:
-    """Say whether a flagged piece of a plain text's sentence can go: of asides those that open it or that
-    commas set off, and what is tied to forgetting by itself.
-    """  # noqa: D205
+    """Say whether a flagged piece of a plain text's sentence can go.
+
+    Of asides those that open it or that commas set off, and what is tied to forgetting by itself; of other
+    words one that opens it before a comma: “Meanwhile, …”.
+    """
     piece, before, after = _compared(text[a:b]), text[:a].rstrip(), text[b:].lstrip()
+    if not words(before) and after.startswith(",") and " " not in piece:
+        return True
     set_off = before.endswith(",") and not after[:1].isalnum()
     return _aside(text, a, b) and (not piece or not words(before) or set_off or piece in tied)
 

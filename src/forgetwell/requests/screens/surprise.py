@@ -13,7 +13,7 @@ from forgetwell.metrics.comparison import benjamini_hochberg
 from forgetwell.metrics.statistics import Floats
 from forgetwell.requests.phrasing import Phrasing, learn_phrasing, row_p_values, unit_traits
 from forgetwell.requests.screening import Evidence, screen
-from forgetwell.requests.sentences import Unit, units
+from forgetwell.requests.sentences import Unit, strictness, units
 from forgetwell.requests.traits import Traits
 from forgetwell.requests.weighing import in_enough_rows
 from forgetwell.types import Finding, Request, Row
@@ -119,7 +119,8 @@ def _tested(asked: tuple[Row, ...], evidence: Evidence) -> Surprise | None:
     usual = float(_evidence(np.concatenate(phrasing.groups)).mean())
     null = _null(phrasing, len(rows))
     above = len(null) - np.searchsorted(null, _evidence(rows).mean() - usual - 1e-12, side="left")
-    return Surprise(float((1 + above) / (1 + len(null))), compared, rows, places, traits)
+    p = min(1.0, strictness(compared) * (1 + above) / (1 + len(null)))
+    return Surprise(float(p), compared, rows, places, traits)
 
 
 def _evidence(p: Floats) -> Floats:
