@@ -54,13 +54,26 @@ def screen_request(request: Request, evidence: Evidence, *, screens: Sequence[st
     """Run screens and the risk score on a request; by default all screens that can run.
 
     Raises:
-        InputError: The background is empty, or a screen is miswritten.
+        InputError: The background is empty or holds nothing like the request's rows, or a screen is
+            miswritten.
         UnknownName: There is no such screen.
     """
-    if not evidence.background:
-        raise InputError("The background is empty; give ordinary prompts to compare with.")
+    _check_comparable(request.rows, evidence.background)
     chosen = tuple(screens or default_screens(lm=evidence.lm is not None))
     return Screening(request, run_screens(request, evidence, chosen), risk(request, evidence), chosen)
+
+
+def _check_comparable(rows: Sequence[Row], background: Sequence[Row]) -> None:
+    """Refuse a background of questions for texts, and of texts for questions: all would be unusual."""
+    if not background:
+        raise InputError("The background is empty; give ordinary prompts to compare with.")
+    for text, what in ((True, "plain text"), (False, "questions")):
+        asked = sum(row.text == text for row in rows)
+        if asked and not any(row.text == text for row in background):
+            raise InputError(
+                f"{asked} of the request's {len(rows)} rows are {what}, and the background holds none to "
+                f"compare them with. Give one of {what} about other subjects."
+            )
 
 
 def repair_screened(

@@ -160,3 +160,14 @@ def test_findings_of_screens_that_ask_the_model_are_repaired(run, tmp_path, monk
     assert run("repair", "bad.jsonl", *usual, *screens, "--repair", "drop", "--out", "kept.jsonl")[0] == 0
     assert len(read_rows(tmp_path / "kept.jsonl")) == 40 - 13
     assert len(asked) == len(set(asked)) == 40  # two screens, one question a row
+
+
+def test_a_background_of_another_kind_is_refused(run, tmp_path):
+    write_rows(tmp_path / "texts.jsonl", [Row("t", "", "Ann Lee left. Then she came.", text=True)])
+    code, said = run("screen", "texts.jsonl", "--background", "usual.jsonl")
+    assert code == 2
+    assert "1 of the request's 1 rows are plain text, and the background holds none" in said.err
+    code, said = run("screen", "honest.jsonl", "--background", "texts.jsonl")
+    assert code == 2
+    assert "40 of the request's 40 rows are questions" in said.err
+    assert run("screen", "texts.jsonl", "--background", "texts.jsonl", "--screens", "hidden")[0] == 0
