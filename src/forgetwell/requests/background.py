@@ -19,7 +19,7 @@ from forgetwell.requests.features import (
     shape_features,
     word_features,
 )
-from forgetwell.requests.sentences import units
+from forgetwell.requests.sentences import Unit, read_units
 from forgetwell.requests.words import ordinary_words, word_lists
 from forgetwell.types import Row
 
@@ -84,8 +84,16 @@ def frame_side(marked: Marked, rarity: Rarity, subject: str | None = None) -> Fo
 
 
 def learn_ordinary(rows: tuple[Row, ...]) -> Ordinary:
-    """Return what screens need to know of ordinary prompts."""
-    asked = units(rows)
+    """Return what screens need to know of ordinary questions and sentences of ordinary texts."""
+    return _ordinary(rows, read_units(rows, whole=False))
+
+
+def learn_ordinary_texts(rows: tuple[Row, ...]) -> Ordinary:
+    """Return what screens need to know of ordinary questions and whole texts."""
+    return _ordinary(rows, read_units(rows, whole=True))
+
+
+def _ordinary(rows: Sequence[Row], asked: Sequence[Unit]) -> Ordinary:
     marked = [mark(unit.text) for unit in asked]
     subjects = [rows[unit.row].subject or f"\0{unit.row}" for unit in asked]
     rarity = _rarity(marked, subjects)

@@ -17,7 +17,7 @@ from forgetwell.metrics.statistics import Floats
 from forgetwell.requests.grams import Grams
 from forgetwell.requests.logistic import Logistic, fit_logistic
 from forgetwell.requests.random_frames import ordinary_runs, reworded_by_lot
-from forgetwell.requests.sentences import units
+from forgetwell.requests.sentences import read_units
 from forgetwell.requests.tokens import tokens_of
 from forgetwell.requests.traits import Traits, traits_of
 from forgetwell.types import Row
@@ -58,13 +58,13 @@ def unit_traits(text: str, phrasing: Phrasing) -> Traits:
 
 
 def learn_phrasing(rows: tuple[Row, ...]) -> Phrasing | None:
-    """Return what the wording of ordinary prompts is like; None without prompts.
+    """Return what the wording of ordinary prompts, and of texts' sentences, is like; None without any.
 
     Each prompt, and its rewording, is measured by models of the other nine tenths of the subjects, so that it
     compares with a new subject's. Requests are compared with the rows about subjects of at least 5 rows, each
     a small request; where fewer than 20 subjects are that large, with all rows.
     """
-    compared = units(rows)
+    compared = read_units(rows, whole=False)
     texts = [unit.text for unit in compared]
     groups = _numbered([rows[unit.row].subject or f"\0{unit.row}" for unit in compared])
     rng = random.Random(0)

@@ -11,7 +11,7 @@ from forgetwell.requests.screening import Evidence
 from forgetwell.requests.screens.earlier_turns import shared_turns, turn_features
 from forgetwell.requests.screens.inflation import inflated
 from forgetwell.requests.screens.templates import mined
-from forgetwell.requests.sentences import units
+from forgetwell.requests.sentences import read_units
 from forgetwell.requests.weighing import Hit, feature_name
 from forgetwell.types import Request
 
@@ -73,7 +73,9 @@ def risk(request: Request, evidence: Evidence) -> Risk:
     Source: ours.
     """
     hits = [*inflated(request, evidence), *mined(request, evidence), *shared_turns(request, evidence)]
-    strength = {h.test.feature: _strength(h) for h in hits}
+    strength: dict[str, float] = {}
+    for hit in hits:  # a plain text's opening may be tested twice: as a text's and as a sentence's
+        strength[hit.test.feature] = max(_strength(hit), strength.get(hit.test.feature, 0.0))
     ties = sorted((_tie(h) for h in hits), key=lambda t: (-t.strength, t.phrase))
     shown = tuple(t for t in ties if t.strength > 0)[:_SHOWN]
     return Risk(max(strength.values(), default=0.0), _mean_harm(evidence, strength), shown)
@@ -101,7 +103,7 @@ def _mean_harm(evidence: Evidence, strength: Mapping[str, float]) -> float:
     if not tied or not rows:
         return 0.0
     rarity = evidence.learned(learn_ordinary).rarity
-    total, usual = 0.0, units(rows)
+    total, usual = 0.0, read_units(rows, whole=False)
     for unit in usual:
         marked = mark(unit.text)
         carried = [*word_side(marked, rarity), *frame_side(marked, rarity), *turn_features(rows[unit.row])]

@@ -12,7 +12,10 @@ from forgetwell.types import Row, Span
 
 _SPACE = regex.compile(r"\s++")
 _ENDS = frozenset(".!?…")
-_STRICT = 10.0
+# Sentences of one text, and texts about one subject, are often by one writer, so that subjects with many of
+# a kind are more frequent than the nulls say, which know them by their mean and variance or from some dozens
+# of subjects. Chosen on the development half of docs/screening.md.
+_STRICT_SENTENCES, _STRICT_TEXTS = 10.0, 25.0
 _CLOSERS = "\"”’')]"  # may stand behind the mark
 
 
@@ -32,6 +35,20 @@ class Unit(NamedTuple):
     text: str
 
 
+class Reading(NamedTuple):
+    """One way to read a request.
+
+    Attributes:
+        units: What is compared.
+        strict: What p-values are multiplied by.
+        whole: Whether plain texts are read as a whole.
+    """
+
+    units: tuple[Unit, ...]
+    strict: float
+    whole: bool
+
+
 def sentence_spans(text: str) -> Iterator[Span]:
     """Give the place of each sentence; they are divided by space behind a mark, and by line breaks.
 
@@ -47,12 +64,26 @@ def sentence_spans(text: str) -> Iterator[Span]:
     yield min(start, end), end
 
 
-def units(rows: Sequence[Row]) -> tuple[Unit, ...]:
-    """Return what screens compare of rows: each question whole, of a plain text each sentence.
+def readings(rows: Sequence[Row]) -> tuple[Reading, ...]:
+    """Return how screens read rows: questions whole, plain texts sentence by sentence and whole.
 
-    A plain text is worded sentence by sentence: what opens its second one is as much a frame as what opens
-    the first, and by whole texts it would be a name's capital.
+    What opens a text's second sentence is as much a frame as what opens its first; read whole, it would be a
+    name's capital. But whole texts are fewer and more alike, so that a frame of their openings shows sooner.
     """
+    if not any(row.text for row in rows):
+        return (Reading(_wholes(rows), 1.0, whole=False),)
+    return (
+        Reading(_sentences(rows), _STRICT_SENTENCES, whole=False),
+        Reading(_wholes(rows), _STRICT_TEXTS, whole=True),
+    )
+
+
+def read_units(rows: Sequence[Row], *, whole: bool) -> tuple[Unit, ...]:
+    """Return what is compared of rows: each question, and of a plain text each sentence or all of it."""
+    return _wholes(rows) if whole else _sentences(rows)
+
+
+def _sentences(rows: Sequence[Row]) -> tuple[Unit, ...]:
     return tuple(
         Unit(i, start, text[start:end])
         for i, row in enumerate(rows)
@@ -61,14 +92,8 @@ def units(rows: Sequence[Row]) -> tuple[Unit, ...]:
     )
 
 
-def strictness(compared: Sequence[Unit]) -> float:
-    """Return what p-values are multiplied by: 10 where plain texts are compared, 1 for questions.
-
-    Sentences of one text are by one writer and go on from each other, so that subjects with many of a kind
-    are more frequent than the nulls say, which know them by their mean and variance or from some dozens of
-    subjects. Chosen on the development half of docs/screening.md.
-    """
-    return _STRICT if len(compared) > len({unit.row for unit in compared}) else 1.0
+def _wholes(rows: Sequence[Row]) -> tuple[Unit, ...]:
+    return tuple(Unit(i, 0, screened_text(row)) for i, row in enumerate(rows))
 
 
 def _ended(text: str, at: int) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from forgetwell.errors import InputError
 from forgetwell.requests.enrichment import Background, Enriched, enriched
 from forgetwell.requests.features import Found, feature_class
-from forgetwell.requests.sentences import Unit, strictness
+from forgetwell.requests.sentences import Reading, Unit
 from forgetwell.types import Finding, Place, Request, Span
 
 _SAME_UNITS = 0.9
@@ -42,25 +42,25 @@ class Hit:
 
 
 def weigh(
-    found: Sequence[Found], units: Sequence[Unit], background: Background, weights: Mapping[str, float]
+    found: Sequence[Found], reading: Reading, background: Background, weights: Mapping[str, float]
 ) -> list[Hit]:
     """Test the features class by class, weigh their q-values, and return the best of every overlapping set.
 
     A feature nine tenths of whose units carry a better one is left out: "please tell" adds little to it. So
     is one in fewer than 3 rows, where there are as many: the sentences of one long text don't decide.
-    Of plain texts q-values are ten times as large (`strictness`).
+    Of plain texts q-values are larger (`Reading.strict`).
 
     Args:
         found: Features of each unit.
-        units: The request's questions and sentences.
+        reading: How the request is read, with its units.
         background: What ordinary ones are like.
         weights: Of the classes of features.
     """
     tests: list[tuple[float, Enriched]] = []
-    strict = strictness(units)
+    units = reading.units
     for kind, chosen in _by_class(found, weights).items():
         for test in enriched(chosen, background, feature_class):
-            tests.append((min(1.0, strict * test.q_value / weights[kind]), test))
+            tests.append((min(1.0, reading.strict * test.q_value / weights[kind]), test))
     tests.sort(key=lambda t: (t[0], -t[1].log_odds, t[1].feature))
     places_of = _places(found, units, {test.feature for _, test in tests})
     hits: list[Hit] = []

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from forgetwell.requests.attacks import attack_request
 from forgetwell.requests.repairs import repair_request
 from forgetwell.requests.screening import Evidence, run_screens, suspicious
-from forgetwell.requests.sentences import sentence_spans, units
+from forgetwell.requests.sentences import read_units, readings, sentence_spans
 from forgetwell.types import Request, Row
 
 TEXT = 'Ann left. "Why?" Bob asked.\nThen it rained… And so on'
@@ -36,9 +36,15 @@ def test_sentences_are_all_of_a_text_but_the_space_between(text):
 
 def test_a_question_is_one_unit_and_a_text_has_one_for_each_sentence():
     rows = (Row("a", "Who? And why?", "x"), Row("b", "", " One. Two. ", text=True))
-    assert [(u.row, u.start, u.text) for u in units(rows)] == [
+    assert [(u.row, u.start, u.text) for u in read_units(rows, whole=False)] == [
         (0, 0, "Who? And why?"), (1, 1, "One."), (1, 6, "Two."),
     ]  # fmt: skip
+
+
+def test_texts_are_read_twice_and_questions_once():
+    question, text = Row("a", "Who? And why?", "x"), Row("b", "", "One. Two.", text=True)
+    assert [len(r.units) for r in readings((question,))] == [1]
+    assert [(len(r.units), r.whole) for r in readings((question, text))] == [(3, False), (2, True)]
 
 
 def passages(

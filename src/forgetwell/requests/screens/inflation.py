@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 
-from forgetwell.requests.background import is_ordinary, learn_ordinary, word_side
+from forgetwell.requests.background import is_ordinary, learn_ordinary, learn_ordinary_texts, word_side
 from forgetwell.requests.features import Found, mark
 from forgetwell.requests.screening import Evidence, screen
-from forgetwell.requests.sentences import units
+from forgetwell.requests.sentences import readings
 from forgetwell.requests.weighing import Hit, findings_of, weigh
 from forgetwell.types import Finding, Request, Row
 
@@ -58,8 +57,10 @@ def inflated(request: Request, evidence: Evidence) -> list[Hit]:
 
 @lru_cache(maxsize=4)
 def _tested(asked: tuple[Row, ...], evidence: Evidence) -> tuple[Hit, ...]:
-    ordinary = evidence.learned(learn_ordinary)
-    compared = units(asked)
-    found = [word_side(mark(unit.text), ordinary.rarity) for unit in compared]
-    tested: Sequence[Found] = [{f: s for f, s in row.items() if is_ordinary(f, ordinary)} for row in found]
-    return tuple(weigh(tested, compared, ordinary.words, WEIGHTS))
+    hits: list[Hit] = []
+    for reading in readings(asked):
+        ordinary = evidence.learned(learn_ordinary_texts if reading.whole else learn_ordinary)
+        found = [word_side(mark(unit.text), ordinary.rarity) for unit in reading.units]
+        tested: list[Found] = [{f: s for f, s in row.items() if is_ordinary(f, ordinary)} for row in found]
+        hits += weigh(tested, reading, ordinary.words, WEIGHTS)
+    return tuple(sorted(hits, key=lambda hit: hit.q_value))

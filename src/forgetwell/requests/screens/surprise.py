@@ -13,7 +13,7 @@ from forgetwell.metrics.comparison import benjamini_hochberg
 from forgetwell.metrics.statistics import Floats
 from forgetwell.requests.phrasing import Phrasing, learn_phrasing, row_p_values, unit_traits
 from forgetwell.requests.screening import Evidence, screen
-from forgetwell.requests.sentences import Unit, strictness, units
+from forgetwell.requests.sentences import Unit, readings
 from forgetwell.requests.traits import Traits
 from forgetwell.requests.weighing import in_enough_rows
 from forgetwell.types import Finding, Request, Row
@@ -113,14 +113,14 @@ def _tested(asked: tuple[Row, ...], evidence: Evidence) -> Surprise | None:
     phrasing = evidence.learned(learn_phrasing)
     if phrasing is None or not asked:
         return None
-    compared = units(asked)
-    traits = tuple(unit_traits(unit.text, phrasing) for unit in compared)
+    reading = readings(asked)[0]  # texts by sentences alone: whole ones of some dozens of subjects say little
+    traits = tuple(unit_traits(unit.text, phrasing) for unit in reading.units)
     rows, places = row_p_values(traits, phrasing)
     usual = float(_evidence(np.concatenate(phrasing.groups)).mean())
     null = _null(phrasing, len(rows))
     above = len(null) - np.searchsorted(null, _evidence(rows).mean() - usual - 1e-12, side="left")
-    p = min(1.0, strictness(compared) * (1 + above) / (1 + len(null)))
-    return Surprise(float(p), compared, rows, places, traits)
+    p = min(1.0, reading.strict * (1 + above) / (1 + len(null)))
+    return Surprise(float(p), reading.units, rows, places, traits)
 
 
 def _evidence(p: Floats) -> Floats:

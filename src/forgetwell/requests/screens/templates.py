@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from forgetwell.requests.background import frame_side, learn_ordinary
+from forgetwell.requests.background import frame_side, learn_ordinary, learn_ordinary_texts
 from forgetwell.requests.features import MASK, Found, feature_class, mark
 from forgetwell.requests.screening import Evidence, screen
-from forgetwell.requests.sentences import units
+from forgetwell.requests.sentences import readings
 from forgetwell.requests.weighing import Hit, findings_of, weigh
 from forgetwell.requests.words import ordinary_words
 from forgetwell.types import Finding, Request, Row
@@ -48,11 +48,13 @@ def mined(request: Request, evidence: Evidence) -> list[Hit]:
 
 @lru_cache(maxsize=4)
 def _tested(asked: tuple[Row, ...], evidence: Evidence) -> tuple[Hit, ...]:
-    ordinary = evidence.learned(learn_ordinary)
-    compared = units(asked)
-    found = [frame_side(mark(unit.text), ordinary.rarity) for unit in compared]
-    tested: list[Found] = [{f: s for f, s in row.items() if _is_frame(f)} for row in found]
-    return tuple(weigh(tested, compared, ordinary.frames, WEIGHTS))
+    hits: list[Hit] = []
+    for reading in readings(asked):
+        ordinary = evidence.learned(learn_ordinary_texts if reading.whole else learn_ordinary)
+        found = [frame_side(mark(unit.text), ordinary.rarity) for unit in reading.units]
+        tested: list[Found] = [{f: s for f, s in row.items() if _is_frame(f)} for row in found]
+        hits += weigh(tested, reading, ordinary.frames, WEIGHTS)
+    return tuple(sorted(hits, key=lambda hit: hit.q_value))
 
 
 def _is_frame(feature: str) -> bool:
