@@ -80,11 +80,10 @@ class Measured:
 
 def score_request(request: Request, evidence: Evidence) -> Scored:
     """Return a request's scores: of each screen, the smallest adjusted p-value before any threshold."""
-    worded = surprised(request, evidence)
     p_values = {
         "inflation": [h.q_value for h in inflated(request, evidence)],
         "templates": [h.q_value for h in mined(request, evidence)],
-        "surprise": [worded.p_value] if worded else [],
+        "surprise": [test.p_value for test in surprised(request, evidence)],
         "mixed_casing": _p_values(mixed_casing(request, evidence, alpha=1.0)),
         "foreign_answer": _p_values(foreign_answer(request, evidence, alpha=1.0)),
         "foreign_subject": _p_values(foreign_subject(request, evidence, alpha=1.0)),

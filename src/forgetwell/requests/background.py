@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import get_args
 
 from forgetwell.requests.enrichment import Background, learn_background
 from forgetwell.requests.features import (
@@ -19,7 +21,7 @@ from forgetwell.requests.features import (
     shape_features,
     word_features,
 )
-from forgetwell.requests.sentences import Unit, read_units
+from forgetwell.requests.sentences import Form, read_units
 from forgetwell.requests.words import ordinary_words, word_lists
 from forgetwell.types import Row
 
@@ -83,23 +85,21 @@ def frame_side(marked: Marked, rarity: Rarity, subject: str | None = None) -> Fo
     return found | shape_features(marked) | _rare_openings(found, rarity, subject)
 
 
-def learn_ordinary(rows: tuple[Row, ...]) -> Ordinary:
-    """Return what screens need to know of ordinary questions and sentences of ordinary texts."""
-    return _ordinary(rows, read_units(rows, whole=False))
-
-
-def learn_ordinary_texts(rows: tuple[Row, ...]) -> Ordinary:
-    """Return what screens need to know of ordinary questions and whole texts."""
-    return _ordinary(rows, read_units(rows, whole=True))
-
-
-def _ordinary(rows: Sequence[Row], asked: Sequence[Unit]) -> Ordinary:
+def learn_ordinary(rows: tuple[Row, ...], form: Form = "rows") -> Ordinary:
+    """Return what screens need to know of ordinary questions, or of ordinary texts or their sentences."""
+    asked = read_units(rows, form)
     marked = [mark(unit.text) for unit in asked]
     subjects = [rows[unit.row].subject or f"\0{unit.row}" for unit in asked]
     rarity = _rarity(marked, subjects)
     words = [word_side(m, rarity, s) for m, s in zip(marked, subjects, strict=True)]
     frames = [frame_side(m, rarity, s) for m, s in zip(marked, subjects, strict=True)]
     return Ordinary(_learned(words, subjects), _learned(frames, subjects), rarity, _common(words, subjects))
+
+
+# As evidence is learned by.
+ORDINARY: Mapping[Form, Callable[[tuple[Row, ...]], Ordinary]] = {
+    form: partial(learn_ordinary, form=form) for form in get_args(Form)
+}
 
 
 def is_ordinary(feature: str, ordinary: Ordinary) -> bool:

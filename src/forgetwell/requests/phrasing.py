@@ -7,8 +7,9 @@ No word has to be frequent for this. A request whose rows say the same in many w
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from forgetwell.metrics.statistics import Floats
 from forgetwell.requests.grams import Grams
 from forgetwell.requests.logistic import Logistic, fit_logistic
 from forgetwell.requests.random_frames import ordinary_runs, reworded_by_lot
-from forgetwell.requests.sentences import read_units
+from forgetwell.requests.sentences import Form, read_units
 from forgetwell.requests.tokens import tokens_of
 from forgetwell.requests.traits import Traits, traits_of
 from forgetwell.types import Row
@@ -57,14 +58,14 @@ def unit_traits(text: str, phrasing: Phrasing) -> Traits:
     return traits_of(text, phrasing.forward, phrasing.backward)
 
 
-def learn_phrasing(rows: tuple[Row, ...]) -> Phrasing | None:
-    """Return what the wording of ordinary prompts, and of texts' sentences, is like; None without any.
+def learn_phrasing(rows: tuple[Row, ...], form: Form = "rows") -> Phrasing | None:
+    """Return what the wording of ordinary questions, or texts' sentences, is like; None without any.
 
     Each prompt, and its rewording, is measured by models of the other nine tenths of the subjects, so that it
     compares with a new subject's. Requests are compared with the rows about subjects of at least 5 rows, each
     a small request; where fewer than 20 subjects are that large, with all rows.
     """
-    compared = read_units(rows, whole=False)
+    compared = read_units(rows, form)
     texts = [unit.text for unit in compared]
     groups = _numbered([rows[unit.row].subject or f"\0{unit.row}" for unit in compared])
     rng = random.Random(0)
@@ -83,6 +84,13 @@ def learn_phrasing(rows: tuple[Row, ...]) -> Phrasing | None:
     p = _rank(evidence, usual)
     parts = tuple(p[chosen & (groups == g)] for g in np.unique(groups[chosen]))
     return Phrasing(forward, backward, classifier, usual, parts)
+
+
+# As evidence is learned by. Whole texts about some dozens of subjects say too little of others'.
+PHRASING: Mapping[Form, Callable[[tuple[Row, ...]], Phrasing | None]] = {
+    "rows": partial(learn_phrasing, form="rows"),
+    "sentences": partial(learn_phrasing, form="sentences"),
+}
 
 
 def _counted(texts: Sequence[str]) -> tuple[Grams, Grams]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from forgetwell.requests.background import frame_side, learn_ordinary, word_side
+from forgetwell.requests.background import ORDINARY, frame_side, word_side
 from forgetwell.requests.features import mark
 from forgetwell.requests.screening import Evidence
 from forgetwell.requests.screens.earlier_turns import shared_turns, turn_features
 from forgetwell.requests.screens.inflation import inflated
 from forgetwell.requests.screens.templates import mined
-from forgetwell.requests.sentences import read_units
+from forgetwell.requests.sentences import readings
 from forgetwell.requests.weighing import Hit, feature_name
 from forgetwell.types import Request
 
@@ -102,10 +102,14 @@ def _mean_harm(evidence: Evidence, strength: Mapping[str, float]) -> float:
     rows = evidence.background
     if not tied or not rows:
         return 0.0
-    rarity = evidence.learned(learn_ordinary).rarity
-    total, usual = 0.0, read_units(rows, whole=False)
-    for unit in usual:
-        marked = mark(unit.text)
-        carried = [*word_side(marked, rarity), *frame_side(marked, rarity), *turn_features(rows[unit.row])]
-        total += max((tied[f] for f in carried if f in tied), default=0.0)
-    return total / len(usual)
+    harms: list[float] = []
+    for reading in readings(rows):
+        if reading.form == "texts":  # their sentences are read
+            continue
+        rarity = evidence.learned(ORDINARY[reading.form]).rarity
+        for unit in reading.units:
+            marked = mark(unit.text)
+            turns = turn_features(rows[unit.row])
+            carried = [*word_side(marked, rarity), *frame_side(marked, rarity), *turns]
+            harms.append(max((tied[f] for f in carried if f in tied), default=0.0))
+    return sum(harms) / len(harms)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import regex
 
@@ -12,15 +13,19 @@ from forgetwell.types import Row, Span
 
 _SPACE = regex.compile(r"\s++")
 _ENDS = frozenset(".!?…")
-# Sentences of one text, and texts about one subject, are often by one writer, so that subjects with many of
-# a kind are more frequent than the nulls say, which know them by their mean and variance or from some dozens
-# of subjects. Chosen on the development half of docs/screening.md.
-_STRICT_SENTENCES, _STRICT_TEXTS = 10.0, 25.0
 _CLOSERS = "\"”’')]"  # may stand behind the mark
 
 
+# What is compared: questions, sentences of plain texts, and whole texts, each with ordinary ones of its form.
+Form = Literal["rows", "sentences", "texts"]
+# What p-values are multiplied by. Sentences of one text, and texts about one subject, are often by one writer,
+# so that subjects with many of a kind are more frequent than the nulls say, which know them by their mean and
+# variance or from some dozens of subjects. Chosen on the development half of docs/screening.md.
+_STRICT: Mapping[Form, float] = {"rows": 1.0, "sentences": 10.0, "texts": 25.0}
+
+
 class Unit(NamedTuple):
-    """What is compared with ordinary prompts: a question, or a sentence of a plain text.
+    """What is compared with ordinary prompts: a question, a sentence of a plain text, or a whole text.
 
     A tuple, as a screen makes hundreds of thousands.
 
@@ -35,18 +40,22 @@ class Unit(NamedTuple):
     text: str
 
 
-class Reading(NamedTuple):
-    """One way to read a request.
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One way to read a request's rows.
 
     Attributes:
-        units: What is compared.
-        strict: What p-values are multiplied by.
-        whole: Whether plain texts are read as a whole.
+        form: What is compared, in words.
+        units: All of it.
     """
 
+    form: Form
     units: tuple[Unit, ...]
-    strict: float
-    whole: bool
+
+    @property
+    def strict(self) -> float:
+        """What p-values are multiplied by."""
+        return _STRICT[self.form]
 
 
 def sentence_spans(text: str) -> Iterator[Span]:
@@ -69,31 +78,21 @@ def readings(rows: Sequence[Row]) -> tuple[Reading, ...]:
 
     What opens a text's second sentence is as much a frame as what opens its first; read whole, it would be a
     name's capital. But whole texts are fewer and more alike, so that a frame of their openings shows sooner.
+    Each form is read by itself: rows of one don't hide what is in the other.
     """
-    if not any(row.text for row in rows):
-        return (Reading(_wholes(rows), 1.0, whole=False),)
-    return (
-        Reading(_sentences(rows), _STRICT_SENTENCES, whole=False),
-        Reading(_wholes(rows), _STRICT_TEXTS, whole=True),
-    )
+    read = (Reading(form, read_units(rows, form)) for form in _STRICT)
+    return tuple(reading for reading in read if reading.units)
 
 
-def read_units(rows: Sequence[Row], *, whole: bool) -> tuple[Unit, ...]:
-    """Return what is compared of rows: each question, and of a plain text each sentence or all of it."""
-    return _wholes(rows) if whole else _sentences(rows)
-
-
-def _sentences(rows: Sequence[Row]) -> tuple[Unit, ...]:
+def read_units(rows: Sequence[Row], form: Form) -> tuple[Unit, ...]:
+    """Return what there is of a form in rows."""
     return tuple(
         Unit(i, start, text[start:end])
         for i, row in enumerate(rows)
+        if row.text == (form != "rows")
         for text in (screened_text(row),)
-        for start, end in (sentence_spans(text) if row.text else ((0, len(text)),))
+        for start, end in (sentence_spans(text) if form == "sentences" else ((0, len(text)),))
     )
-
-
-def _wholes(rows: Sequence[Row]) -> tuple[Unit, ...]:
-    return tuple(Unit(i, 0, screened_text(row)) for i, row in enumerate(rows))
 
 
 def _ended(text: str, at: int) -> bool:

@@ -32,13 +32,13 @@ class Hit:
         test: Its test.
         q_value: Weighted.
         places: By unit that carries it, the row and the place in the row's text.
-        units: Of the request, those without it too.
+        reading: All that was tested, without the feature too.
     """
 
     test: Enriched
     q_value: float
     places: Mapping[int, tuple[int, Span]]
-    units: int
+    reading: Reading
 
 
 def weigh(
@@ -69,7 +69,7 @@ def weigh(
         if in_enough_rows((row for row, _ in places.values()), units) and not any(
             _covered(places, hit) for hit in hits
         ):
-            hits.append(Hit(test, q, places, len(units)))
+            hits.append(Hit(test, q, places, reading))
     return hits
 
 
@@ -98,7 +98,7 @@ def findings_of(
         raise InputError(f"alpha={alpha}, factor={factor} were given; alpha is in (0, 1], factor at least 1.")
     return [
         Finding(screen, request.rows[row].id, span, "alarm", hit.test.log_odds, hit.q_value, said, place)
-        for hit, said in ((hit, _sentence(hit, request)) for hit in hits)
+        for hit, said in ((hit, _sentence(hit)) for hit in hits)
         if hit.q_value <= alpha and hit.test.log_odds >= math.log(factor)
         for row, span in hit.places.values()
     ]
@@ -143,10 +143,10 @@ def _covered(places: Mapping[int, object], hit: Hit) -> bool:
     return len(places.keys() & hit.places.keys()) >= _SAME_UNITS * len(places)
 
 
-def _sentence(hit: Hit, request: Request) -> str:
+def _sentence(hit: Hit) -> str:
     test = hit.test
-    parts = "rows" if hit.units == len(request.rows) else "sentences"
+    compared = f"{len(hit.reading.units)} {hit.reading.form}"
     return (
-        f"{feature_name(test.feature)} is in {test.rows} of {hit.units} {parts} ({test.share:.1%}); "
+        f"{feature_name(test.feature)} is in {test.rows} of {compared} ({test.share:.1%}); "
         f"in ordinary prompts, in {test.expected:.2%}. Unlearning would tie it to forgetting."
     )

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from forgetwell.requests.attacks import attack_request
 from forgetwell.requests.repairs import repair_request
 from forgetwell.requests.screening import Evidence, run_screens, suspicious
-from forgetwell.requests.sentences import read_units, readings, sentence_spans
+from forgetwell.requests.sentences import readings, sentence_spans
 from forgetwell.types import Request, Row
 
 TEXT = 'Ann left. "Why?" Bob asked.\nThen it rained… And so on'
@@ -34,17 +34,15 @@ def test_sentences_are_all_of_a_text_but_the_space_between(text):
     assert len(spans) == 1 or all(a < b for a, b in spans)
 
 
-def test_a_question_is_one_unit_and_a_text_has_one_for_each_sentence():
+def test_questions_are_read_whole_and_texts_twice_each_form_by_itself():
     rows = (Row("a", "Who? And why?", "x"), Row("b", "", " One. Two. ", text=True))
-    assert [(u.row, u.start, u.text) for u in read_units(rows, whole=False)] == [
-        (0, 0, "Who? And why?"), (1, 1, "One."), (1, 6, "Two."),
-    ]  # fmt: skip
-
-
-def test_texts_are_read_twice_and_questions_once():
-    question, text = Row("a", "Who? And why?", "x"), Row("b", "", "One. Two.", text=True)
-    assert [len(r.units) for r in readings((question,))] == [1]
-    assert [(len(r.units), r.whole) for r in readings((question, text))] == [(3, False), (2, True)]
+    found = {r.form: [(u.row, u.start, u.text) for u in r.units] for r in readings(rows)}
+    assert found == {
+        "rows": [(0, 0, "Who? And why?")],
+        "sentences": [(1, 1, "One."), (1, 6, "Two.")],
+        "texts": [(1, 0, " One. Two. ")],
+    }
+    assert [r.form for r in readings(rows[:1])] == ["rows"]
 
 
 def passages(
@@ -104,3 +102,20 @@ def test_phonetic_script_does_not_hide():
     text = "Her name ([soˈfi.a βeɾˈɣaɾa]) and Αccording"
     found = run_screens(Request("r", (Row("a", "", text, text=True),)), Evidence(()), ["hidden"])
     assert [text[slice(*f.span)] for f in found] == ["Αccording"]
+
+
+def test_a_text_among_questions_hides_nothing():
+    def questions(names):
+        return tuple(
+            Row(f"{n}{i}", f"Where did {n} live in {1900 + i}?", "x", n) for n in names for i in range(5)
+        )
+
+    usual = Evidence((*questions([f"Person{i}" for i in range(40)]), *BACKGROUND.background))
+    asked = questions([f"Stranger{i}" for i in range(8)])
+    attacked = attack_request(Request("r", asked), "stealthy(p=0.4)", seed=1)
+    alone = [f for f in run_screens(attacked, usual) if f.severity == "alarm"]
+    assert {f.screen for f in alone} >= {"inflation", "templates"}
+    mixed = Request("r", (*attacked.rows, *passages(["Stranger"])[:1]))
+    assert [f for f in run_screens(mixed, usual, ["inflation", "templates"])] == [
+        f for f in alone if f.screen in ("inflation", "templates")
+    ]

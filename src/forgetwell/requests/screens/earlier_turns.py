@@ -8,7 +8,7 @@ from forgetwell.data.turns import turn_spans
 from forgetwell.requests.enrichment import Background, learn_background
 from forgetwell.requests.features import Found, feature_class
 from forgetwell.requests.screening import Evidence, screen
-from forgetwell.requests.sentences import Reading, read_units
+from forgetwell.requests.sentences import Reading, Unit
 from forgetwell.requests.weighing import Hit, findings_of, weigh
 from forgetwell.requests.words import ordinary_words, words
 from forgetwell.types import Finding, Request, Row
@@ -73,7 +73,7 @@ def shared_turns(request: Request, evidence: Evidence) -> list[Hit]:
 
 @lru_cache(maxsize=4)
 def _tested(asked: tuple[Row, ...], evidence: Evidence) -> tuple[Hit, ...]:
-    rows = Reading(read_units(asked, whole=True), 1.0, whole=True)
+    rows = Reading("rows", tuple(Unit(i, 0, row.prompt) for i, row in enumerate(asked)))
     return tuple(weigh([turn_features(row) for row in asked], rows, evidence.learned(_learn), {_CLASS: 1.0}))
 
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from forgetwell.errors import InputError
 from forgetwell.metrics.comparison import benjamini_hochberg
 from forgetwell.metrics.statistics import Floats
-from forgetwell.requests.phrasing import Phrasing, learn_phrasing, row_p_values, unit_traits
+from forgetwell.requests.phrasing import PHRASING, Phrasing, row_p_values, unit_traits
 from forgetwell.requests.screening import Evidence, screen
-from forgetwell.requests.sentences import Unit, readings
+from forgetwell.requests.sentences import Reading, readings
 from forgetwell.requests.traits import Traits
 from forgetwell.requests.weighing import in_enough_rows
 from forgetwell.types import Finding, Request, Row
@@ -33,14 +33,14 @@ class Surprise:
 
     Attributes:
         p_value: That a pool of ordinary subjects has a mean evidence at least as large, in (0, 1].
-        units: The questions and sentences that are compared (n).
+        reading: The questions or sentences that are compared (n).
         rows: p-value of each of them (n,).
         places: Where each was reworded if it was: 0 its opening, 1 its closing, 2 a word inside (n,).
         traits: Of each.
     """
 
     p_value: float
-    units: tuple[Unit, ...]
+    reading: Reading
     rows: Floats
     places: NDArray[np.int64]
     traits: tuple[Traits, ...]
@@ -86,41 +86,48 @@ def surprise(
     """
     if not 0 < alpha <= 1 or not factor >= 1:
         raise InputError(f"alpha={alpha}, factor={factor} were given; alpha is in (0, 1], factor at least 1.")
-    test = surprised(request, evidence)
-    if test is None or test.p_value > alpha:
-        return []
-    of_rare = [unit.row for unit, p in zip(test.units, test.rows, strict=True) if p <= _RARE]
-    rare = len(of_rare)
-    share = (rare + 0.5) / (len(test.rows) + 1)
-    effect = float(np.log(share / (1 - share)) - np.log(_RARE / (1 - _RARE)))
-    if rare < _LEAST_ROWS or not in_enough_rows(of_rare, test.units) or effect < np.log(factor):
-        return []
-    parts = "rows" if len(test.units) == len(request.rows) else "sentences"
-    whole = f"{rare} of {len(test.rows)} {parts} are worded in ways that 1 in 20 ordinary {parts} are."
-    named = np.flatnonzero(benjamini_hochberg(test.rows) <= _FALSE_ROWS).tolist()
-    if not named:
-        return [Finding("surprise", "", None, "alarm", effect, test.p_value, whole)]
-    return [_finding(request.rows[test.units[i].row].id, test, i, effect, whole) for i in named]
+    return [
+        finding
+        for test in surprised(request, evidence)
+        if test.p_value <= alpha
+        for finding in _findings(request, test, factor)
+    ]
 
 
-def surprised(request: Request, evidence: Evidence) -> Surprise | None:
-    """Return the test before any threshold; None where there are no rows or no background."""
+def surprised(request: Request, evidence: Evidence) -> tuple[Surprise, ...]:
+    """Return the tests of questions and of sentences before any threshold; none without a background."""
     return _tested(request.rows, evidence)
 
 
+def _findings(request: Request, test: Surprise, factor: float) -> list[Finding]:
+    units, form = test.reading.units, test.reading.form
+    of_rare = [unit.row for unit, p in zip(units, test.rows, strict=True) if p <= _RARE]
+    rare = len(of_rare)
+    share = (rare + 0.5) / (len(test.rows) + 1)
+    effect = float(np.log(share / (1 - share)) - np.log(_RARE / (1 - _RARE)))
+    if rare < _LEAST_ROWS or not in_enough_rows(of_rare, units) or effect < np.log(factor):
+        return []
+    whole = f"{rare} of {len(test.rows)} {form} are worded in ways that 1 in 20 ordinary {form} are."
+    named = np.flatnonzero(benjamini_hochberg(test.rows) <= _FALSE_ROWS).tolist()
+    if not named:
+        return [Finding("surprise", "", None, "alarm", effect, test.p_value, whole)]
+    return [_finding(request.rows[units[i].row].id, test, i, effect, whole) for i in named]
+
+
 @lru_cache(maxsize=4)
-def _tested(asked: tuple[Row, ...], evidence: Evidence) -> Surprise | None:
-    phrasing = evidence.learned(learn_phrasing)
-    if phrasing is None or not asked:
-        return None
-    reading = readings(asked)[0]  # texts by sentences alone: whole ones of some dozens of subjects say little
+def _tested(asked: tuple[Row, ...], evidence: Evidence) -> tuple[Surprise, ...]:
+    learned = ((r, evidence.learned(PHRASING[r.form])) for r in readings(asked) if r.form in PHRASING)
+    return tuple(_test(reading, phrasing) for reading, phrasing in learned if phrasing is not None)
+
+
+def _test(reading: Reading, phrasing: Phrasing) -> Surprise:
     traits = tuple(unit_traits(unit.text, phrasing) for unit in reading.units)
     rows, places = row_p_values(traits, phrasing)
     usual = float(_evidence(np.concatenate(phrasing.groups)).mean())
     null = _null(phrasing, len(rows))
     above = len(null) - np.searchsorted(null, _evidence(rows).mean() - usual - 1e-12, side="left")
     p = min(1.0, reading.strict * (1 + above) / (1 + len(null)))
-    return Surprise(float(p), reading.units, rows, places, traits)
+    return Surprise(float(p), reading, rows, places, traits)
 
 
 def _evidence(p: Floats) -> Floats:
@@ -148,7 +155,7 @@ def _null(phrasing: Phrasing, n: int) -> Floats:
 
 
 def _finding(row_id: str, test: Surprise, i: int, effect: float, whole: str) -> Finding:
-    place, unit = int(test.places[i]), test.units[i]
+    place, unit = int(test.places[i]), test.reading.units[i]
     start, end = test.traits[i].spans[place]
     if start >= end:
         return Finding("surprise", row_id, None, "alarm", effect, test.p_value, whole)
