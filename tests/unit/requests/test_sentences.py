@@ -116,6 +116,6 @@ def test_a_text_among_questions_hides_nothing():
     alone = [f for f in run_screens(attacked, usual) if f.severity == "alarm"]
     assert {f.screen for f in alone} >= {"inflation", "templates"}
     mixed = Request("r", (*attacked.rows, *passages(["Stranger"])[:1]))
-    assert [f for f in run_screens(mixed, usual, ["inflation", "templates"])] == [
+    assert list(run_screens(mixed, usual, ["inflation", "templates"])) == [
         f for f in alone if f.screen in ("inflation", "templates")
     ]
