@@ -18,9 +18,9 @@ _CLOSERS = "\"”’')]"  # may stand behind the mark
 
 # What is compared: questions, sentences of plain texts, and whole texts, each with ordinary ones of its form.
 Form = Literal["rows", "sentences", "texts"]
-# What p-values are multiplied by. Sentences of one text, and texts about one subject, are often by one writer;
-# so subjects with many of a kind are more frequent than the nulls say, which know them by mean and variance or
-# from some dozens of subjects. Chosen on the development half of docs/screening.md.
+# What p-values are multiplied by. Sentences of one text, and texts about one subject, are often by one
+# writer; so subjects with many of a kind are more frequent than the nulls say, which know them by mean and
+# variance or from some dozens of subjects. Chosen on the development half of docs/screening.md.
 _STRICT: Mapping[Form, float] = {"rows": 1.0, "sentences": 10.0, "texts": 25.0}
 
 
