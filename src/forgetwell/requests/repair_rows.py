@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
@@ -58,10 +58,9 @@ def strip(request: Request, retain: tuple[Row, ...], findings: tuple[Finding, ..
     what is flagged goes: hidden text, and what is said of others. In a plain text flagged words that ask or
     chat go where they open a sentence or commas set them off, others where they open it before a comma
     ("Meanwhile, …"), and everywhere asides that a finding is about alone: of words that take turns ("fine",
-    "now") most are not the attacker's. A flagged system prompt
-    goes, and with any other flagged turn the whole conversation before the question. No flagged row counts
-    more than once. A text of which nothing but marks would be left stays as it is, and so does casing: the
-    names' capitals are lost.
+    "now") most are not the attacker's. A flagged system prompt goes, and with any other flagged turn the
+    whole conversation before the question. No flagged row counts more than once. A text of which nothing but
+    marks would be left stays as it is, and so does casing: the names' capitals are lost.
 
     Source: ours; the inverse of 2506.00359, section 3, eq. 4.
     """
@@ -162,7 +161,7 @@ def _tied(request: Request, findings: Sequence[Finding]) -> frozenset[str]:
     texts = {row.id: screened_text(row) for row in request.rows}
     of: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for f in findings:
-        if f.span is not None and f.place == "text":
+        if f.span is not None and f.place == "text" and f.row_id in texts:
             of[f.screen, f.message].add(_compared(texts[f.row_id][slice(*f.span)]))
     return frozenset(piece for pieces in of.values() if len(pieces) == 1 for piece in pieces)
 
@@ -196,8 +195,12 @@ def _stripped_text(row: Row, spans: Sequence[Span], tied: AbstractSet[str]) -> s
 
 def _stripped_sentences(text: str, spans: Sequence[Span], tied: AbstractSet[str]) -> str:
     pieces, at = [], 0
+    left = deque(sorted(spans))  # each is looked at once, however many sentences there are
     for start, end in sentence_spans(text):
-        own = [(a - start, min(b, end) - start) for a, b in spans if start <= a < end]
+        own = []
+        while left and left[0][0] < end:
+            a, b = left.popleft()
+            own.append((max(a, start) - start, min(b, end) - start))
         pieces += [text[at:start], _stripped_sentence(text[start:end], own, tied) if own else text[start:end]]
         at = end
     return "".join([*pieces, text[at:]])
