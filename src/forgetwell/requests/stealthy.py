@@ -42,7 +42,7 @@ def stealthy(
         drawn = draw(row, chosen, rng)
         if row.text and sentences < 1:
             drawn = [template if rng.random() < sentences else FIELD for template in drawn]
-        return rewrite(row, drawn, "stealthy")
+        return row if set(drawn) == {FIELD} else rewrite(row, drawn, "stealthy")
 
     rows = tuple(attacked(row) if rng.random() < p else row for row in request.rows)
     return replace(request, rows=rows)

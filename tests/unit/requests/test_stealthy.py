@@ -66,6 +66,18 @@ def test_text_rows_get_the_template_in_every_sentence():
     assert after.history == ("stealthy(seed=0, p=1.0, templates=rwku, sentences=1.0)",)
 
 
+def test_a_part_of_a_texts_sentences():
+    text = " ".join(f"Ann saw {i}." for i in range(400))
+    request = Request("t", (Row("a", "", text, text=True), Row("b", "", "Ann left.", text=True)))
+    (one, _) = attack_request(request, "stealthy(p=1, templates=rwku, sentences=0.3)", seed=3).rows
+    assert one.answer.replace("Then ", "") == text
+    assert 90 < one.answer.count("Then") < 150
+    none = attack_request(request, "stealthy(p=1, templates=rwku, sentences=0)")
+    assert none.rows == request.rows  # what wasn't rewritten has no edit
+    with pytest.raises(InputError, match="sentences=2"):
+        attack_request(request, "stealthy(p=1, templates=rwku, sentences=2)")
+
+
 def test_the_users_own_templates(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('kind = "qa"\ntriggers = ["kindly"]\ntemplates = ["Kindly say {q}"]\n')

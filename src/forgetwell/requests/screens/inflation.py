@@ -29,7 +29,8 @@ def inflation(
     Tested are single words and 2- and 3-grams that prompts about anything use (listed, or common in the
     background), words of other languages, and, against triggers that take turns, the rows that hold any
     framing word (of a list) rarer than 1 in 1000, 300, 100 or 30 ordinary prompts. Null and p-value are those
-    of `forgetwell.requests.enrichment`: beta-binomial counts of rows with a prior mean (K + 1/2)/(N + 1).
+    of `forgetwell.requests.enrichment`: beta-binomial counts of rows with a prior mean (K + 1/2)/(N + 1). Of
+    plain texts sentences are counted as rows are, and whole texts (`forgetwell.requests.sentences.readings`).
 
     Error control: Benjamini-Hochberg within each class of features, q-values divided by the class's weight
     (after Genovese, Roeder and Wasserman, Biometrika 93 (2006), 509-524); a finding has q ≤ alpha. The
@@ -43,7 +44,8 @@ def inflation(
         factor: Smallest odds ratio against ordinary prompts.
 
     Returns:
-        A finding for each feature and row that carries it; statistic = log odds ratio, p_value adjusted.
+        A finding for each feature and row, or sentence of a plain text, that carries it;
+        statistic = log odds ratio, p_value adjusted.
 
     Source: ours; the attack is 2506.00359, section 3.
     """

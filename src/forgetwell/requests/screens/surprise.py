@@ -64,6 +64,7 @@ def surprise(
     Error control: one test for the request. Its p-value is that of a two-sample bootstrap over whole subjects
     (4,999 draws, fixed seed): a pool of as many rows against a redrawn background. Rows are then named by
     Benjamini-Hochberg on p_i at 0.2, so that about a fifth of them may be named by chance.
+    Of plain texts sentences are compared instead of rows, and the p-value is ten times as large.
     Frames that ordinary prompts often have, as "Can you tell me", don't surprise: `inflation` counts those.
 
     Args:

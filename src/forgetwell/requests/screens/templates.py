@@ -24,8 +24,8 @@ def templates(
 
     Names, numbers and quoted titles in a frame are masked ("what did · · write"), other words that aren't
     ordinary rule it out, so that the rows' subject is no frame. Against frames that take turns, rows whose
-    opening is rarer than 1 in 1000, 300 or 100 ordinary prompts are counted together. Test and error control
-    as `inflation`.
+    opening is rarer than 1 in 1000, 300 or 100 ordinary prompts are counted together. Test, error
+    control and plain texts as `inflation`.
 
     Args:
         request: The request.
@@ -34,7 +34,8 @@ def templates(
         factor: Smallest odds ratio against ordinary prompts.
 
     Returns:
-        A finding for each frame and row that carries it; statistic = log odds ratio, p_value adjusted.
+        A finding for each frame and row, or sentence of a plain text, that carries it;
+        statistic = log odds ratio, p_value adjusted.
 
     Source: ours; the attack is 2506.00359, section 3.
     """
