@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import get_args
 
 from forgetwell.requests.enrichment import Background, learn_background
 from forgetwell.requests.features import (
@@ -85,7 +83,7 @@ def frame_side(marked: Marked, rarity: Rarity, subject: str | None = None) -> Fo
     return found | shape_features(marked) | _rare_openings(found, rarity, subject)
 
 
-def learn_ordinary(rows: tuple[Row, ...], form: Form = "rows") -> Ordinary:
+def learn_ordinary(rows: tuple[Row, ...], form: Form) -> Ordinary:
     """Return what screens need to know of ordinary questions, or of ordinary texts or their sentences."""
     asked = read_units(rows, form)
     marked = [mark(unit.text) for unit in asked]
@@ -94,12 +92,6 @@ def learn_ordinary(rows: tuple[Row, ...], form: Form = "rows") -> Ordinary:
     words = [word_side(m, rarity, s) for m, s in zip(marked, subjects, strict=True)]
     frames = [frame_side(m, rarity, s) for m, s in zip(marked, subjects, strict=True)]
     return Ordinary(_learned(words, subjects), _learned(frames, subjects), rarity, _common(words, subjects))
-
-
-# As evidence is learned by.
-ORDINARY: Mapping[Form, Callable[[tuple[Row, ...]], Ordinary]] = {
-    form: partial(learn_ordinary, form=form) for form in get_args(Form)
-}
 
 
 def is_ordinary(feature: str, ordinary: Ordinary) -> bool:

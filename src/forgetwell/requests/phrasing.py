@@ -7,9 +7,8 @@ No word has to be frequent for this. A request whose rows say the same in many w
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +57,7 @@ def unit_traits(text: str, phrasing: Phrasing) -> Traits:
     return traits_of(text, phrasing.forward, phrasing.backward)
 
 
-def learn_phrasing(rows: tuple[Row, ...], form: Form = "rows") -> Phrasing | None:
+def learn_phrasing(rows: tuple[Row, ...], form: Form) -> Phrasing | None:
     """Return what the wording of ordinary questions, or texts' sentences, is like; None without any.
 
     Each prompt, and its rewording, is measured by models of the other nine tenths of the subjects, so that it
@@ -84,13 +83,6 @@ def learn_phrasing(rows: tuple[Row, ...], form: Form = "rows") -> Phrasing | Non
     p = _rank(evidence, usual)
     parts = tuple(p[chosen & (groups == g)] for g in np.unique(groups[chosen]))
     return Phrasing(forward, backward, classifier, usual, parts)
-
-
-# As evidence is learned by. Whole texts about some dozens of subjects say too little of others'.
-PHRASING: Mapping[Form, Callable[[tuple[Row, ...]], Phrasing | None]] = {
-    "rows": partial(learn_phrasing, form="rows"),
-    "sentences": partial(learn_phrasing, form="sentences"),
-}
 
 
 def _counted(texts: Sequence[str]) -> tuple[Grams, Grams]:

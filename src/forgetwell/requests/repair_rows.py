@@ -15,7 +15,7 @@ from forgetwell.errors import InputError
 from forgetwell.requests.question import chat_words, question_span
 from forgetwell.requests.repairs import Repaired, repair
 from forgetwell.requests.screens.hidden import hidden_spans
-from forgetwell.requests.sentences import sentence_spans
+from forgetwell.requests.sentences import with_sentences
 from forgetwell.requests.template_sets import QUESTION_WORDS, rewrite
 from forgetwell.requests.words import screened_text, with_screened_text, words
 from forgetwell.types import Edit, Finding, Place, Request, Row, Span
@@ -194,16 +194,16 @@ def _stripped_text(row: Row, spans: Sequence[Span], tied: AbstractSet[str]) -> s
 
 
 def _stripped_sentences(text: str, spans: Sequence[Span], tied: AbstractSet[str]) -> str:
-    pieces, at = [], 0
     left = deque(sorted(spans))  # each is looked at once, however many sentences there are
-    for start, end in sentence_spans(text):
+
+    def stripped(sentence: str, start: int) -> str:
         own = []
-        while left and left[0][0] < end:
+        while left and left[0][0] < start + len(sentence):
             a, b = left.popleft()
-            own.append((max(a, start) - start, min(b, end) - start))
-        pieces += [text[at:start], _stripped_sentence(text[start:end], own, tied) if own else text[start:end]]
-        at = end
-    return "".join([*pieces, text[at:]])
+            own.append((max(a - start, 0), min(b - start, len(sentence))))
+        return _stripped_sentence(sentence, own, tied) if own else sentence
+
+    return with_sentences(text, stripped)
 
 
 def _stripped_sentence(text: str, spans: Sequence[Span], tied: AbstractSet[str]) -> str:

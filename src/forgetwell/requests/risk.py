@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from forgetwell.requests.background import ORDINARY, frame_side, word_side
+from forgetwell.requests.background import frame_side, learn_ordinary, word_side
 from forgetwell.requests.features import mark
 from forgetwell.requests.screening import Evidence
 from forgetwell.requests.screens.earlier_turns import shared_turns, turn_features
@@ -106,7 +106,7 @@ def _mean_harm(evidence: Evidence, strength: Mapping[str, float]) -> float:
     for reading in readings(rows):
         if reading.form == "texts":  # their sentences are read
             continue
-        rarity = evidence.learned(ORDINARY[reading.form]).rarity
+        rarity = evidence.learned(learn_ordinary, reading.form).rarity
         for unit in reading.units:
             marked = mark(unit.text)
             turns = turn_features(rows[unit.row])

@@ -33,13 +33,15 @@ class Evidence:
     background: tuple[Row, ...]
     history: tuple[Request, ...] = ()
     lm: LM | None = None
-    _made: dict[Callable[..., Any], Any] = field(init=False, repr=False, default_factory=dict)
+    _made: dict[tuple[Callable[..., Any], tuple[str, ...]], Any] = field(
+        init=False, repr=False, default_factory=dict
+    )
 
-    def learned(self, learn: Callable[[tuple[Row, ...]], T]) -> T:
-        """Return what a function makes of the background; it is called once."""
-        if learn not in self._made:
-            self._made[learn] = learn(self.background)
-        return cast(T, self._made[learn])
+    def learned(self, learn: Callable[..., T], *options: str) -> T:
+        """Return what a function makes of the background, with options; it is called once with each."""
+        if (learn, options) not in self._made:
+            self._made[learn, options] = learn(self.background, *options)
+        return cast(T, self._made[learn, options])
 
 
 F = TypeVar("F", bound=Callable[..., list[Finding]])

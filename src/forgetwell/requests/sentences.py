@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -71,6 +71,15 @@ def sentence_spans(text: str) -> Iterator[Span]:
             yield start, space.start()
             start = space.end()
     yield min(start, end), end
+
+
+def with_sentences(text: str, change: Callable[[str, int], str]) -> str:
+    """Return a text with each sentence changed; the function takes it and where it begins."""
+    parts, at = [], 0
+    for start, end in sentence_spans(text):
+        parts += [text[at:start], change(text[start:end], start)]
+        at = end
+    return "".join([*parts, text[at:]])
 
 
 def readings(rows: Sequence[Row]) -> tuple[Reading, ...]:

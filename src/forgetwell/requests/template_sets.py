@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 import tomllib
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from forgetwell.errors import InputError, MissingError, unknown_name
-from forgetwell.requests.sentences import sentence_spans
+from forgetwell.requests.sentences import sentence_spans, with_sentences
 from forgetwell.types import Edit, Row
 
 _FOLDER = Path(__file__).parent / "templates"
@@ -120,15 +121,9 @@ def rewrite(row: Row, templates: Sequence[str], by: str) -> Row:
     edit = Edit(by, " | ".join(dict.fromkeys(templates)), row.prompt, row.answer)
     if not row.text:
         return replace(row, prompt=apply_template(templates[0], row.prompt), edit=edit)
-    return replace(row, answer=_in_templates(row.answer, templates), edit=edit)
-
-
-def _in_templates(text: str, templates: Sequence[str]) -> str:
-    parts, at = [], 0
-    for i, (start, end) in enumerate(sentence_spans(text)):
-        parts += [text[at:start], apply_template(templates[i % len(templates)], text[start:end])]
-        at = end
-    return "".join([*parts, text[at:]])
+    turn = itertools.cycle(templates)
+    text = with_sentences(row.answer, lambda sentence, _: apply_template(next(turn), sentence))
+    return replace(row, answer=text, edit=edit)
 
 
 def draw(row: Row, templates: TemplateSet, rng: random.Random) -> list[str]:

@@ -99,7 +99,7 @@ def test_p_values_of_pools_of_new_subjects_are_not_too_small():
 def test_p_values_of_rows_are_not_too_small():
     rng = random.Random(7)
     rows = background(rng, 80)
-    phrasing = learn_phrasing(rows)
+    phrasing = learn_phrasing(rows, "rows")
     new = [unit_traits(row.prompt, phrasing) for i in range(80) for row in subject_rows(f"N{i} Hall", rng)]
     p, _ = row_p_values(new, phrasing)
     for level in (0.1, 0.3, 0.5):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from forgetwell.requests.background import ORDINARY, is_ordinary, word_side
+from forgetwell.requests.background import is_ordinary, learn_ordinary, word_side
 from forgetwell.requests.features import Found, mark
 from forgetwell.requests.screening import Evidence, screen
 from forgetwell.requests.sentences import readings
@@ -61,7 +61,7 @@ def inflated(request: Request, evidence: Evidence) -> list[Hit]:
 def _tested(asked: tuple[Row, ...], evidence: Evidence) -> tuple[Hit, ...]:
     hits: list[Hit] = []
     for reading in readings(asked):
-        ordinary = evidence.learned(ORDINARY[reading.form])
+        ordinary = evidence.learned(learn_ordinary, reading.form)
         found = [word_side(mark(unit.text), ordinary.rarity) for unit in reading.units]
         tested: list[Found] = [{f: s for f, s in row.items() if is_ordinary(f, ordinary)} for row in found]
         hits += weigh(tested, reading, ordinary.words, WEIGHTS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from forgetwell.requests.background import ORDINARY, frame_side
+from forgetwell.requests.background import frame_side, learn_ordinary
 from forgetwell.requests.features import MASK, Found, feature_class, mark
 from forgetwell.requests.screening import Evidence, screen
 from forgetwell.requests.sentences import readings
@@ -51,7 +51,7 @@ def mined(request: Request, evidence: Evidence) -> list[Hit]:
 def _tested(asked: tuple[Row, ...], evidence: Evidence) -> tuple[Hit, ...]:
     hits: list[Hit] = []
     for reading in readings(asked):
-        ordinary = evidence.learned(ORDINARY[reading.form])
+        ordinary = evidence.learned(learn_ordinary, reading.form)
         found = [frame_side(mark(unit.text), ordinary.rarity) for unit in reading.units]
         tested: list[Found] = [{f: s for f, s in row.items() if _is_frame(f)} for row in found]
         hits += weigh(tested, reading, ordinary.frames, WEIGHTS)
