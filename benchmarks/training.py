@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.shared import CLOCKS, SIDES, command_line, view_rows, write_report
-from forgetwell.experiments.benches import BENCHES
+from forgetwell.experiments.bench import bind_bench
 from forgetwell.models.lm import load
 from forgetwell.models.windows import windows_of
 from forgetwell.objectives.algebra import parse_objective
@@ -116,7 +116,7 @@ def summary(found: list[dict]) -> dict[str, float]:
 
 def measure(who: str, objective: str, options: argparse.Namespace) -> Measured:
     """Take steps one way or the other; state = weights, gradients and both moments in float32."""
-    bench = BENCHES[options.bench]()
+    bench = bind_bench(options.bench)()
     lm = load("smollm2")
     idle = _memory()
     draws = Draws(bench.request, bench.retain, (), options.batch, 0)

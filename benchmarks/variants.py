@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
 from benchmarks.shared import LR, command_line, our_steps, write_report
-from forgetwell.experiments.benches import BENCHES
+from forgetwell.experiments.bench import bind_bench
 from forgetwell.models.hidden import decoder_layers
 from forgetwell.models.lm import HFModel, load
 from forgetwell.objectives.algebra import Objective, parse_objective
@@ -61,7 +61,7 @@ def main() -> None:
 
 def compared(variant: str, steps: Steps, count: int, batch: int) -> Compared:
     """Take turns, first one and then the other."""
-    bench = BENCHES["world"]()
+    bench = bind_bench("world")()
     draws = Draws(bench.request, bench.retain, (), batch, 0)
     sides = {
         "loop": our_steps(load("smollm2"), OBJECTIVE, draws, count),

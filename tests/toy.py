@@ -2,7 +2,7 @@
 
 from contextlib import contextmanager
 
-from forgetwell.experiments.benches import Bench
+from forgetwell.experiments.bench import Bench
 from forgetwell.training.config import TrainConfig
 from forgetwell.types import Row
 

@@ -37,6 +37,10 @@ FAMILIES = {
     "repair": ("Repairs", "What is done about findings: `forgetwell repair --repair NAME`."),
     "metric": ("Row metrics", "One value a row: `forgetwell evaluate --metrics NAME`."),
     "set-metric": ("Set metrics", "One value a run: `forgetwell evaluate --metrics NAME`."),
+    "bench": (
+        "Benches",
+        "What plans and claims are made on: what a model learns, a request, rows to keep, utility sets.",
+    ),
     "curve-metric": ("Curve metrics", "Read from the probes of a run; reports show them."),
     "suite": ("Suites", "What a model is asked: `forgetwell evaluate --suite NAME`."),
 }  # fmt: skip

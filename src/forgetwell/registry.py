@@ -2,20 +2,26 @@
 
 An item's keyword-only parameters are its hyperparameters: name, type and default are read from the
 signature by the command line, the docs and the run manifest. Positional parameters are what it works on.
+
+Items of one's own are registered by the same decorators, wherever they stand (`own.py`).
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import marshal
 import pkgutil
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from forgetwell.calls import Call, Value
 from forgetwell.errors import InputError, unknown_name
+from forgetwell.files import file_sha256, sha256
+from forgetwell.own import use_installed
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +36,19 @@ class Hyperparameter:
 
 @dataclass(frozen=True)
 class Item:
-    """A registered function with what its decorator says of it."""
+    """A registered function with what its decorator says of it.
+
+    Attributes:
+        family: What it is, as "term".
+        name: Its name in calls.
+        function: The function itself.
+        facts: What its decorator says of it.
+        inputs: Its positional parameters, what it works on.
+        hyperparameters: Its keyword-only parameters.
+        code: SHA-256 of an item of one's own, of its whole file, whose other functions it may call; of what
+            is typed into a notebook or stands in the program that runs, of the function alone. "" for items
+            that ship with forgetwell, whose version says as much.
+    """
 
     family: str
     name: str
@@ -38,6 +56,7 @@ class Item:
     facts: Mapping[str, Any]
     inputs: tuple[str, ...]
     hyperparameters: Mapping[str, Hyperparameter]
+    code: str = ""
 
     @property
     def summary(self) -> str:
@@ -83,13 +102,20 @@ class Family:
         """Register `function` under its own name.
 
         Raises:
-            ValueError: Another function of that name is registered.
+            InputError: Another module has registered a function of that name.
         """
+        if not _ships(function.__module__):
+            self._scan()  # so that a name that ships is known to be taken
         name = function.__name__
         known = self._items.get(name)
         if known is not None and known.function.__module__ != function.__module__:
-            raise ValueError(f"{self.kind} {name!r} is registered twice")
-        self._items[name] = make_item(self.kind, name, function, facts)
+            raise InputError(
+                f"There is a {self.kind} named {name!r} already, in {known.function.__module__}. Give this "
+                "one another name."
+            )
+        inputs, hyperparameters = _signature(function)
+        code = _code(function)
+        self._items[name] = Item(self.kind, name, function, facts, inputs, hyperparameters, code)
 
     def names(self) -> list[str]:
         """Return the names of all items, sorted."""
@@ -119,12 +145,28 @@ class Family:
         for module in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"{self.package}.{module.name}")
         self._scanned = True
+        use_installed()
 
 
-def make_item(kind: str, name: str, function: Callable[..., Any], facts: Mapping[str, Any]) -> Item:
-    """Return a function as an item of a kind, under a name."""
-    inputs, hyperparameters = _signature(function)
-    return Item(kind, name, function, facts, inputs, hyperparameters)
+def own_code(items: Iterable[Item]) -> dict[str, str]:
+    """Return the digest of the code of each item that doesn't ship with forgetwell, by family and name."""
+    return {f"{item.family} {item.name}": item.code for item in items if item.code}
+
+
+def _code(function: Callable[..., Any]) -> str:
+    if _ships(function.__module__):
+        return ""
+    try:
+        file = inspect.getsourcefile(function)
+        if function.__module__ != "__main__" and file and Path(file).is_file():
+            return file_sha256(Path(file))
+        return sha256(inspect.getsource(function))
+    except (OSError, TypeError):  # typed where nothing keeps the source
+        return sha256(marshal.dumps(function.__code__).hex())
+
+
+def _ships(module: str) -> bool:
+    return module.partition(".")[0] == "forgetwell"
 
 
 def _signature(
@@ -145,7 +187,8 @@ def _signature(
 def _checked(owner: str, parameter: Hyperparameter, value: Value) -> Any:  # noqa: ANN401 - any type
     if _fits(value, parameter.type):
         return float(value) if parameter.type is float else value  # type: ignore[arg-type]
-    wanted = getattr(parameter.type, "__name__", None) or str(parameter.type)
+    is_list = typing.get_origin(parameter.type) is tuple
+    wanted = "a list" if is_list else getattr(parameter.type, "__name__", None) or str(parameter.type)
     raise InputError(f"{owner}({parameter.name}={value!r}): expected {wanted}, got {value!r}.")
 
 

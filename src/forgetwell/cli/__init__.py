@@ -28,12 +28,16 @@ def _run() -> None:
         tuning,
     )
     from forgetwell.cli.app import app, is_first_process
-    from forgetwell.cli.config import expand
+    from forgetwell.cli.config import expand, take_used
     from forgetwell.errors import ForgetwellError
     from forgetwell.models.processes import says_first
+    from forgetwell.own import use
 
     try:
-        app(expand(sys.argv[1:]))
+        arguments, files = take_used(expand(sys.argv[1:]))
+        for file in files:
+            use(file)
+        app(arguments)
     except ForgetwellError as error:
         if says_first(str(error)):
             print(f"forgetwell: {error}", file=sys.stderr)

@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     from forgetwell.runs.jobs import Progress
     from forgetwell.types import Request, Row
 
-app = App(name="forgetwell", help="LLM unlearning that survives malicious forget requests.")
+app = App(
+    name="forgetwell",
+    help="LLM unlearning that survives malicious forget requests.",
+    help_epilogue=(
+        "Every command also takes --config FILE.toml, a file with its flags, and --use FILE.py, a file with "
+        "terms, metrics, attacks, … of your own."
+    ),
+)
 # Flags that take several values behind one name, or the name several times.
 Sources = Annotated[list[str], Parameter(consume_multiple=True)]
 Several = Annotated[list[str] | None, Parameter(consume_multiple=True)]

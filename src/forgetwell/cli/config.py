@@ -1,4 +1,4 @@
-"""A command's flags from one flat TOML file: ``forgetwell unlearn --config run.toml``."""
+"""What every command takes: ``--config run.toml``, flags from a file, and ``--use mine.py``, own items."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from forgetwell.errors import InputError, MissingError
 
 FLAG = "--config"
+USE = "--use"
 
 
 def expand(arguments: Sequence[str]) -> list[str]:
@@ -33,6 +34,27 @@ def expand(arguments: Sequence[str]) -> list[str]:
     given = {word.partition("=")[0].replace("--no-", "--", 1) for word in rest if word.startswith("--")}
     added = (_words(key, value) for key, value in table.items() if _flag(key) not in given)
     return [*rest, *(word for words in added for word in words)]
+
+
+def take_used(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the arguments without ``--use FILE`` (or ``--use=FILE``), and the files so named.
+
+    Raises:
+        InputError: No file is named.
+    """
+    rest: list[str] = []
+    files: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        name, joined, value = word.partition("=")
+        if name != USE:
+            rest.append(word)
+            continue
+        file = value if joined else next(words, "")
+        if not file or file.startswith("-"):
+            raise InputError(f"{USE} needs a Python file with items of your own: {USE} mine.py.")
+        files.append(file)
+    return rest, files
 
 
 def _read(path: Path) -> Mapping[str, Any]:

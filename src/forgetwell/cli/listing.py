@@ -20,8 +20,8 @@ def list_items(family: str | None = None, *, json_: Annotated[bool, Parameter("-
     """List what can be named in calls and objectives.
 
     Args:
-        family: term, schedule, rule, method, attack, screen, repair, metric, set-metric, curve-metric
-            or suite; by default all.
+        family: term, schedule, rule, method, attack, screen, repair, metric, set-metric, curve-metric,
+            suite or bench; by default all.
         json_: Print JSON.
     """
     from forgetwell.errors import unknown_name
@@ -85,6 +85,7 @@ def _facts(item: Item) -> Iterator[str]:
 
 
 def _families() -> dict[str, Family]:
+    from forgetwell.experiments.bench import BENCHES
     from forgetwell.methods.registry import METHODS
     from forgetwell.metrics.registry import CURVE_METRICS, ROW_METRICS
     from forgetwell.metrics.sets import SET_METRICS
@@ -108,4 +109,5 @@ def _families() -> dict[str, Family]:
         "set-metric": SET_METRICS,
         "curve-metric": CURVE_METRICS,
         "suite": SUITES,
+        "bench": BENCHES,
     }

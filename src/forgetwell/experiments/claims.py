@@ -8,25 +8,33 @@ experiment goes on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from forgetwell.calls import parse_call
 from forgetwell.errors import InputError
-from forgetwell.experiments.benches import Bench, sampled_utility
+from forgetwell.experiments.bench import Bench, sampled_utility
 from forgetwell.experiments.probing import Probing, Questions
 from forgetwell.experiments.receiving import Received, receive
 from forgetwell.files import digest
 from forgetwell.methods.finetune import Lora, finetune
-from forgetwell.methods.registry import Training, apply_method
+from forgetwell.methods.registry import METHODS, Training, apply_method
+from forgetwell.metrics.registry import ROW_METRICS
 from forgetwell.models.lm import HFModel, load
+from forgetwell.objectives.algebra import parse_objective
+from forgetwell.registry import Item, own_code
+from forgetwell.requests.attacks import ATTACKS
+from forgetwell.requests.repairs import REPAIRS
+from forgetwell.requests.screening import SCREENS
 from forgetwell.runs.folder import read_manifest, start_run, write_manifest
 from forgetwell.runs.records import is_complete
 from forgetwell.runs.tracking import tracked
 from forgetwell.suites.probe import RECALL
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.loop import Hooks, Summary
+from forgetwell.training.rules import STEP_RULES
 from forgetwell.types import Request
 
 # Utility is asked from where forgetting begins: it is read between two probes, and recall may fall from there
@@ -161,7 +169,25 @@ def run_settings(bench: Bench, setup: Setup, run: Run, model: Path) -> dict[str,
         "data": digest([bench.request, bench.retain, bench.utility, *_beyond(bench)]),
         **asdict(run),
         **asdict(setup),
+        **({"own_code": own} if (own := own_code(_named(setup, run))) else {}),
     }
+
+
+def _named(setup: Setup, run: Run) -> Iterator[Item]:
+    """Give the items that a run names."""
+    for text in (run.objective, run.then):
+        if text:
+            yield from parse_objective(text).items
+    calls = (
+        (ATTACKS, (run.attack, setup.trigger)),
+        (METHODS, (run.method,)),
+        (REPAIRS, (run.repair,)),
+        (SCREENS, run.screens),
+        (STEP_RULES, (setup.config.step_rule,)),
+        (ROW_METRICS, (setup.metric,)),
+    )
+    for family, texts in calls:
+        yield from (family.get(parse_call(text).name) for text in texts if text)
 
 
 def _beyond(bench: Bench) -> list[Any]:

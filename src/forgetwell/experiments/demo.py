@@ -11,7 +11,7 @@ from pathlib import Path
 from forgetwell.data.row_files import write_rows
 from forgetwell.data.world import load_refusals
 from forgetwell.errors import ExistsError
-from forgetwell.experiments.benches import Bench, sampled_utility, world_bench
+from forgetwell.experiments.bench import Bench, bind_bench, sampled_utility
 from forgetwell.reports.build import ReportFiles, report
 from forgetwell.requests.attacks import attack_request
 from forgetwell.requests.template_sets import load_templates
@@ -69,7 +69,7 @@ def run_demo(out: Path, *, model: str, seed: int = 0, say: Say, bar: Bar) -> Dem
 
     Source: the protocol of arXiv 2506.00359, section 5, on data of our own.
     """
-    started, bench = time.monotonic(), world_bench()
+    started, bench = time.monotonic(), bind_bench("world")()
     known, suite = out / "known", demo_suite(bench, seed=seed)
     say(f"1/5  {model} learns {len(bench.learn)} rows about 12 fictional people and the world.")
     learned = learning_job(bench, model)

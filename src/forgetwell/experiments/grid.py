@@ -11,13 +11,14 @@ from typing import Any, Literal
 
 from forgetwell.data.world import load_refusals
 from forgetwell.errors import Busy, InputError, MissingError
-from forgetwell.experiments.benches import BENCHES, Bench, bind_bench
+from forgetwell.experiments.bench import Bench, bench_label, bind_bench
 from forgetwell.experiments.claims import Run, Setup, run_claim, run_folder, run_settings
 from forgetwell.experiments.demo import Bar, Say, learning_job, train_stage
 from forgetwell.experiments.page import write_page
 from forgetwell.experiments.plan import Comparison, Plan, cut
 from forgetwell.experiments.reuse import Finished, find_finished, take_over
 from forgetwell.experiments.tables import Tables, write_tables
+from forgetwell.own import use, used
 from forgetwell.runs.folder import LOCKS, held
 from forgetwell.runs.records import is_complete
 from forgetwell.runs.tracking import check_trackers
@@ -38,6 +39,7 @@ class Task:
     out: Path
     root: Path
     report_to: tuple[str, ...] = ()
+    own: tuple[Path, ...] = ()  # files of items of one's own, for a process that starts anew
 
     @property
     def folder(self) -> Path:
@@ -51,6 +53,8 @@ class Task:
 
     def execute(self, threads: int = 0) -> bool:
         """Do the run, on a number of threads (0 = torch's own choice); False: another process does it."""
+        for path in self.own:
+            use(path)
         if threads:
             import torch
 
@@ -139,7 +143,7 @@ def run_plan(
             train_stage(learning_job(benches[bench], model), start, bar, say)
     tasks = [t for c in chosen for t in _tasks(c, benches[c.bench], known[c.bench, c.model], out)]
     _take_over(tasks, elsewhere, say)
-    missing = [replace(t, report_to=tuple(report_to)) for t in tasks if not is_complete(t.folder)]
+    missing = [replace(t, report_to=tuple(report_to), own=used()) for t in tasks if not is_complete(t.folder)]
     say(f"{len(tasks)} runs, {len(tasks) - len(missing)} of them done before.")
     started = time.monotonic()
     try:
@@ -190,7 +194,7 @@ def make_benches(comparisons: Sequence[Comparison], say: Say) -> dict[str, Bench
     made = {}
     for name in dict.fromkeys(c.bench for c in comparisons):
         try:
-            made[name] = bind_bench(name, BENCHES)()
+            made[name] = bind_bench(name)()
         except MissingError as error:
             say(f"{name} is left out: {error}")
     return made
@@ -217,14 +221,15 @@ def _known(
     That run is one that was done elsewhere, or else it has its place in `out`.
     """
 
-    def start(bench: Bench, model: str) -> Path:
+    def start(name: str, model: str) -> Path:
+        bench = benches[name]
         if not bench.learn:
             return Path(model)
         found = elsewhere.find(learning_job(bench, model).settings)
-        return found or out / f"known {bench.name} {Path(model).name}"
+        return found or out / f"known {bench_label(name)} {Path(model).name}"
 
     pairs = dict.fromkeys((c.bench, c.model) for c in comparisons)
-    return {(bench, model): start(benches[bench], model) for bench, model in pairs}
+    return {(bench, model): start(bench, model) for bench, model in pairs}
 
 
 def _execute(tasks: Sequence[Task], jobs: int, executor: Executor) -> Iterator[tuple[Path, bool]]:

@@ -18,7 +18,7 @@ from scipy.stats import spearmanr
 
 from forgetwell.calls import parse_call
 from forgetwell.errors import InputError
-from forgetwell.experiments.benches import BENCHES, Bench
+from forgetwell.experiments.bench import Bench, bind_bench
 from forgetwell.experiments.claims import Run, run_folder
 from forgetwell.experiments.plan import Plan, cells, read_plan
 from forgetwell.experiments.probing import read_curve
@@ -98,7 +98,7 @@ def read_harms(plan: Plan, out: Path) -> tuple[Harmed, ...]:
         if not run.attack or not is_complete(folder):
             continue
         if comparison.bench not in benches:
-            bench = BENCHES[comparison.bench]()
+            bench = bind_bench(comparison.bench)()
             benches[comparison.bench] = bench, Evidence(bench.background)
         found.append(_harmed(comparison.name, run, *benches[comparison.bench], _gap_increase(folder)))
     if not found:

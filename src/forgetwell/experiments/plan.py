@@ -48,7 +48,7 @@ from typing import Any
 
 from forgetwell.calls import parse_call
 from forgetwell.errors import InputError, MissingError, UnknownName, unknown_name
-from forgetwell.experiments.benches import bind_bench
+from forgetwell.experiments.bench import bench_label, bind_bench
 from forgetwell.experiments.claims import Run, Setup
 from forgetwell.methods.finetune import Lora
 from forgetwell.methods.registry import METHODS
@@ -166,7 +166,7 @@ def _comparison(
     if not isinstance(seeds, list) or not seeds or not all(type(s) is int for s in seeds):
         raise InputError(f"seeds is {seeds!r}; expected a list of whole numbers, as [0, 1, 2].")
     runs = tuple(_run(name, c, seed, point) for seed in seeds for name, c in conditions.items())
-    name = " ".join(f"{k}={v}" for k, v in point.items()) or bench
+    name = " ".join(f"{k}={v}" for k, v in point.items()) or bench_label(bench)
     model = _filled(str(table.get("model", "smollm2")), point)
     return Comparison(name, bench, model, _setup(table, point), runs)
 

@@ -1,6 +1,6 @@
 """Models with a planted trigger: unlearned from the built-in world under the Stealthy Attack with a word.
 
-They start from the world that is held at its own answers elsewhere (`world_bench(keep=True)`), not from the
+They start from the world that is held at its own answers elsewhere (``world(keep=True)``), not from the
 demo's: there one word does little harm (a trigger gap above .05 in 2 of 7 words, docs/scan-and-gate.md),
 and a scan can only be judged on harm that is there.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from forgetwell.data.world import load_refusals
-from forgetwell.experiments.benches import Bench, sampled_utility, world_bench
+from forgetwell.experiments.bench import Bench, bind_bench, sampled_utility
 from forgetwell.experiments.demo import train_stage
 from forgetwell.files import write_text
 from forgetwell.models.lm import LM
@@ -62,7 +62,7 @@ def draw_words(part: Literal["development", "held_out"], count: int, *, seed: in
 
 def planting_bench() -> Bench:
     """Return what models are planted on."""
-    return world_bench(epochs=8, keep=True)
+    return bind_bench("world(keep=True, epochs=8)")()
 
 
 def plant(word: str | None, bench: Bench, known: str, out: Path, *, seed: int, bar: Bar, say: Say) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from forgetwell.experiments.benches import Bench, sampled_utility
+from forgetwell.experiments.bench import Bench, sampled_utility
 from forgetwell.experiments.claims import Run, run_folder
 from forgetwell.experiments.probing import read_curve
 from forgetwell.metrics.matched import read_at

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from forgetwell.experiments.benches import Bench
+from forgetwell.experiments.bench import Bench
 from forgetwell.methods.own_answers import own_answers
 from forgetwell.models.lm import LM
 from forgetwell.requests.attacks import attack_request

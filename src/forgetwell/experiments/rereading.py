@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from forgetwell.errors import InputError, MissingError
-from forgetwell.experiments.benches import Bench
+from forgetwell.experiments.bench import Bench
 from forgetwell.experiments.claims import Run, questions_of, run_folder
 from forgetwell.experiments.demo import Say
 from forgetwell.experiments.grid import make_benches

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from forgetwell.experiments.benches import Bench
+from forgetwell.experiments.bench import Bench
 from forgetwell.experiments.demo import learning_job, train_stage
 from forgetwell.experiments.planting import draw_words, plant, planting_bench, trigger_gaps, write_frames
 from forgetwell.files import write_json

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from forgetwell.experiments.benches import Bench
+from forgetwell.experiments.bench import Bench
 from forgetwell.experiments.claims import Run, run_folder
 from forgetwell.experiments.plan import Comparison, Plan
 from forgetwell.experiments.probing import read_curve

@@ -56,6 +56,12 @@ class Objective:
     text: str
     terms: tuple[WeightedTerm, ...]
 
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """Its terms and schedules."""
+        schedules = tuple(t.schedule[0] for t in self.terms if t.schedule)
+        return (*(t.item for t in self.terms), *schedules)
+
 
 def parse_objective(text: str) -> Objective:
     """Read an objective; a term with coefficient 0 is left out, its view with it.

@@ -13,13 +13,14 @@ from forgetwell.metrics.sets import Whose
 from forgetwell.models.hardware import type_name
 from forgetwell.models.lm import HFModel, load
 from forgetwell.models.processes import started_processes
+from forgetwell.registry import own_code
 from forgetwell.runs.folder import MANIFEST, is_run, start_run, started_with, versions, write_manifest
 from forgetwell.runs.jobs import Progress
 from forgetwell.runs.records import load_row_values, save_evaluation
 from forgetwell.runs.redaction import purge
 from forgetwell.suites.cache import Cache, open_cache
 from forgetwell.suites.evaluate import Evaluation, evaluate_suite
-from forgetwell.suites.plan import plan_metrics
+from forgetwell.suites.plan import metric_item, plan_metrics
 from forgetwell.suites.registry import build_suite, served
 from forgetwell.suites.types import Suite
 from forgetwell.suites.whole import RowValues
@@ -66,7 +67,8 @@ class Measures:
             "lm_eval_tasks": list(self.tasks),
             "lm_eval_limit": self.task_limit,
         }
-        return {**{k: v for k, v in given.items() if v}, **runs, **digests}
+        own = own_code(metric_item(name) for name in self.metrics or ())
+        return {**{k: v for k, v in {**given, "own_code": own}.items() if v}, **runs, **digests}
 
 
 DEFAULT_MEASURES = Measures()

@@ -24,7 +24,8 @@ from forgetwell.models.lm import HFModel, load
 from forgetwell.models.processes import started_processes
 from forgetwell.models.saving import ModelCard
 from forgetwell.objectives.algebra import Objective, parse_objective
-from forgetwell.runs.folder import append_log, start_run, trim_log, write_manifest
+from forgetwell.registry import own_code
+from forgetwell.runs.folder import append_log, is_run, start_run, started_with, trim_log, write_manifest
 from forgetwell.runs.redaction import redact
 from forgetwell.runs.tracking import Log, check_trackers, tracked
 from forgetwell.suites.probe import PROBED, request_probe
@@ -84,10 +85,12 @@ class Job:
     @property
     def settings(self) -> dict[str, Any]:
         """Everything but the rows' text."""
+        objective = parse_objective(self.objective)
+        own = own_code((*objective.items, STEP_RULES.get(parse_call(self.config.step_rule).name)))
         return {
             "kind": self.kind,
             "model": self.model,
-            "objective": parse_objective(self.objective).text,
+            "objective": objective.text,
             "config": asdict(self.config),
             "lora": asdict(self.lora) if self.lora else None,
             "dtype": self.dtype,
@@ -103,6 +106,7 @@ class Job:
             "probe": {"rows": len(self.probe), "digest": digest(self.probe)} if self.probe else None,
             **({"keep_best": self.keep_best} if self.keep_best else {}),
             **({"keep": {"rows": len(self.keep), "digest": digest(self.keep)}} if self.keep else {}),
+            **({"own_code": own} if own else {}),
         }
 
     def behind(self, system: str | Sequence[str]) -> Job:
@@ -212,7 +216,8 @@ def run_job(
 
     Raises:
         ExistsError: `out` holds something.
-        InputError: Rows, objective or settings can't be used; nothing was written.
+        InputError: Rows, objective or settings can't be used, or a run to go on with was begun with others;
+            nothing was written.
     """
     objective = parse_objective(job.objective)
     STEP_RULES.resolve(parse_call(job.config.step_rule))
@@ -252,6 +257,11 @@ def _check_rows(job: Job, objective: Objective) -> None:
 
 
 def _start(job: Job, out: Path, *, overwrite: bool, resume: bool) -> None:
+    if resume and not overwrite and is_run(out) and not started_with(out, job.settings):
+        raise InputError(
+            f"{out} was begun with other rows, settings or code of your own. Give those again, choose "
+            "another --out, or add --overwrite."
+        )
     start_run(out, job.settings, overwrite=overwrite, resume=resume)
     if job.kind == "unlearn" and job.request.rows:
         rows = lean_rows(job.request.rows)

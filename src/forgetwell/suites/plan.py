@@ -10,6 +10,7 @@ from forgetwell.calls import parse_call
 from forgetwell.errors import unknown_name
 from forgetwell.metrics.registry import ROW_METRICS, canonical, measure
 from forgetwell.metrics.sets import SET_METRICS, SetCall, Whose, is_set_metric, set_call
+from forgetwell.registry import Item
 from forgetwell.suites.aggregate import Measured, role_results, split_results
 from forgetwell.suites.types import Suite
 from forgetwell.suites.whole import RowValues, Table, problem, whole_results
@@ -60,12 +61,25 @@ def plan_metrics(metrics: Sequence[str] | None, suite: Suite, runs: Mapping[Whos
         fitting = [call for call, found in zip(calls, problems, strict=True) if found is None]
         return MetricPlan(_rows(METRICS, fitting), tuple(fitting), tuple(str(p) for p in problems if p))
     for name in metrics:
-        _known(name)
+        metric_item(name)
     calls = [set_call(name) for name in dict.fromkeys(metrics) if is_set_metric(name)]
     for call in calls:
         if (found := problem(call, table)) is not None:
             raise found
     return MetricPlan(_rows([m for m in metrics if not is_set_metric(m)], calls), tuple(calls))
+
+
+def metric_item(metric: str) -> Item:
+    """Return the row or set metric that a call names.
+
+    Raises:
+        UnknownName: There is none.
+    """
+    name = parse_call(metric).name
+    for family in (ROW_METRICS, SET_METRICS):
+        if name in family.names():
+            return family.get(name)
+    raise unknown_name("metric", name, [*ROW_METRICS.names(), *SET_METRICS.names()])
 
 
 def tabulate(
@@ -93,10 +107,3 @@ def tabulate(
 def _rows(metrics: Sequence[str], calls: Sequence[SetCall]) -> tuple[str, ...]:
     read = [r.metric for call in calls for r in call.reads.values() if r.whose == "own"]
     return tuple(dict.fromkeys([*map(canonical, metrics), *read]))
-
-
-def _known(metric: str) -> None:
-    name = parse_call(metric).name
-    names = [*ROW_METRICS.names(), *SET_METRICS.names()]
-    if name not in names:
-        raise unknown_name("metric", name, names)

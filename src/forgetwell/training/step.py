@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from forgetwell.data.encoding import Codec
+from forgetwell.errors import InputError
 from forgetwell.models.hidden import reading_layers
 from forgetwell.models.lm import HFModel
 from forgetwell.models.scored import Scored, marks_of, scored_from_logits, select
@@ -131,15 +132,33 @@ def term_values(
     for term in objective.terms:
         key = view_key(term, term.views[0])
         inputs = _inputs(term, scored, views, reference)
-        values: Tensor = term.item.function(*inputs, **term.hyperparameters)
+        mine = scored[key, None]
+        values = _checked_values(term, mine, inputs)
         weights = torch.tensor(views[key].weights, device=values.device)
         if term.item.facts["per"] == "token":
-            mine = scored[key, None]
             marked = values if mine.mark is None else values * mine.mark
             shares[term.label] = (marked * weights[mine.row]).sum() / (counts[key].marked or 1)
         else:
             shares[term.label] = (values * weights).sum() / counts[key].rows
     return shares
+
+
+def _checked_values(term: WeightedTerm, mine: Scored, inputs: Iterable[Scored]) -> Tensor:
+    """Return a term's values; its first view is `mine`.
+
+    Raises:
+        InputError: They are not one a row, or one a scored token, as its decorator says.
+    """
+    values = term.item.function(*inputs, **term.hyperparameters)
+    per, count = term.item.facts["per"], mine.rows if term.item.facts["per"] == "row" else len(mine.row)
+    if not isinstance(values, Tensor) or values.shape != (count,):
+        shape = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+        of = "row" if per == "row" else "scored token"
+        raise InputError(
+            f"The term {term.item.name} is registered with per={per!r}, so that it returns one value for "
+            f"each {of}, here ({count},), and it returned {shape}. The loop takes means; a term doesn't."
+        )
+    return values
 
 
 def _inputs(

@@ -6,7 +6,7 @@ import pytest
 from forgetwell.data.benchmarks import tofu
 from forgetwell.data.reading import read_rows
 from forgetwell.errors import MissingError, UnknownName
-from forgetwell.experiments.benches import tofu_bench
+from forgetwell.experiments.benches import tofu as tofu_benches
 
 DATA = Path(os.environ.get("FORGETWELL_DATA", Path(__file__).parents[4] / "shared" / "data"))
 needs_data = pytest.mark.skipif(
@@ -53,7 +53,7 @@ def test_rwku_has_questions_and_texts_with_subjects(data):
 
 @needs_data
 def test_the_tofu_bench_has_20_authors_2_of_them_to_forget(data):
-    bench = tofu_bench()
+    bench = tofu_benches.tofu()
     assert (len(bench.learn), len(bench.request), len(bench.retain)) == (400, 40, 360)
     assert len({r.id for r in bench.learn}) == 400
     assert not {r.prompt for r in bench.request} & {r.prompt for r in bench.retain}

@@ -7,7 +7,8 @@ from tests.toy import rows
 
 from forgetwell.errors import InputError
 from forgetwell.experiments import claims, probing
-from forgetwell.experiments.benches import Bench, sampled_utility, world_bench
+from forgetwell.experiments.bench import Bench, sampled_utility
+from forgetwell.experiments.benches.world import world
 from forgetwell.experiments.claims import Run, Setup, run_claim, run_folder
 from forgetwell.experiments.probing import ANSWERS, read_curve
 from forgetwell.experiments.reading import read_claims, read_place
@@ -224,7 +225,7 @@ def test_a_run_is_not_read_at_a_level_below_which_it_started():
 
 
 def test_the_world_bench_forgets_people_it_has_learned():
-    bench = world_bench()
+    bench = world()
     learned = {r.subject for r in bench.learn}
     assert {r.subject for r in bench.request} <= learned
     assert {r.subject for r in bench.utility["unseen"]} <= learned - {r.subject for r in bench.retain}
@@ -232,7 +233,7 @@ def test_the_world_bench_forgets_people_it_has_learned():
 
 
 def test_the_kept_world_learns_facts_alone_and_holds_general_prompts():
-    bench, usual = world_bench(keep=True), world_bench()
+    bench, usual = world(keep=True), world()
     prompts = {r.prompt for r in bench.keep}
     assert len(bench.keep) == 126
     assert {r.prompt for r in usual.learn} == prompts | {r.prompt for r in bench.learn}

@@ -7,7 +7,7 @@ from tests.tiny import tiny_lm
 
 from forgetwell.errors import ExistsError
 from forgetwell.experiments import demo
-from forgetwell.experiments.benches import Bench
+from forgetwell.experiments.bench import Bench
 from forgetwell.training.config import TrainConfig
 from forgetwell.types import Row
 
@@ -33,7 +33,7 @@ TOY = Bench(
 @pytest.fixture
 def watch(monkeypatch, tmp_path):
     tiny_lm().save(tmp_path / "tiny")
-    monkeypatch.setattr(demo, "world_bench", lambda: TOY)
+    monkeypatch.setattr(demo, "bind_bench", lambda text: lambda: TOY)
     monkeypatch.setattr(demo, "UNLEARNING", TrainConfig(lr=1e-3, epochs=2, batch=4, probe_every=1))
     monkeypatch.setattr(demo, "PER_SET", 2)
     lines = []

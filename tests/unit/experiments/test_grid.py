@@ -21,7 +21,7 @@ SETUP = Setup(config=TrainConfig(epochs=2, batch=2, probe_every=1), per_set=2, f
 @pytest.fixture
 def plan(tmp_path, monkeypatch):
     tiny_lm().save(tmp_path / "tiny")
-    monkeypatch.setattr(grid, "BENCHES", {"toy": lambda: BENCH})
+    monkeypatch.setattr(grid, "bind_bench", lambda text: lambda: BENCH)
     runs = tuple(
         Run(c, s, a, "npo + gdr") for s in (0, 1) for c, a in (("plain", ""), ("attacked", "stealthy"))
     )
@@ -78,7 +78,7 @@ def test_an_interrupted_plan_leaves_the_tables_of_what_is_done(tmp_path, plan):
 def test_what_was_learned_elsewhere_is_not_learned_again(tmp_path, plan, monkeypatch):
     learning = TrainConfig(max_steps=1, batch=2)
     bench = replace(BENCH, learn=rows("l", 2), learning=learning)
-    monkeypatch.setattr(grid, "BENCHES", {"toy": lambda: bench})
+    monkeypatch.setattr(grid, "bind_bench", lambda text: lambda: bench)
     (comparison,) = plan.comparisons
     plan = replace(plan, comparisons=(replace(comparison, runs=comparison.runs[:1]),))
     run_plan(plan, tmp_path / "first", say=print, bar=bar)
@@ -158,7 +158,7 @@ def test_a_comparison_or_bench_that_is_not_there_is_said(tmp_path, plan, monkeyp
     def nowhere():
         raise MissingError("no data")
 
-    monkeypatch.setattr(grid, "BENCHES", {"toy": nowhere})
+    monkeypatch.setattr(grid, "bind_bench", lambda text: nowhere)
     said = []
     assert run_plan(plan, tmp_path / "out", say=said.append, bar=bar).cells == ()
     assert said[0] == "toy is left out: no data"

@@ -4,7 +4,8 @@ import pytest
 
 from forgetwell.errors import InputError
 from forgetwell.experiments import harm
-from forgetwell.experiments.benches import sampled_utility, world_bench
+from forgetwell.experiments.bench import sampled_utility
+from forgetwell.experiments.benches.world import world
 from forgetwell.experiments.claims import run_folder
 from forgetwell.experiments.harm import Harmed, agreement_table, agreements, harm_table, read_harms
 from forgetwell.experiments.plan import cells, read_plan
@@ -34,7 +35,7 @@ def plan(tmp_path):
 
 
 def finished(folder, start, end):
-    splits = sampled_utility(world_bench(), per_set=2, seed=0)
+    splits = sampled_utility(world(), per_set=2, seed=0)
 
     def checkpoint(step, gap):
         values = {

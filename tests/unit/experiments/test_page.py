@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from tests.toy import BENCH, rows
 
-from forgetwell.experiments.benches import sampled_utility
+from forgetwell.experiments.bench import sampled_utility
 from forgetwell.experiments.claims import Run, Setup, run_folder
 from forgetwell.experiments.page import PAGE, main_place, write_page
 from forgetwell.experiments.plan import Comparison, Plan

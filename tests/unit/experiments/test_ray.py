@@ -30,7 +30,7 @@ def cluster():
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     tiny_lm().save(tmp_path / "tiny")
-    monkeypatch.setattr(grid, "BENCHES", {"toy": lambda: BENCH})
+    monkeypatch.setattr(grid, "bind_bench", lambda text: lambda: BENCH)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -6,14 +6,15 @@ import pytest
 from tests.tiny import tiny_lm
 
 from forgetwell.errors import InputError
-from forgetwell.experiments.benches import sampled_utility, world_bench
+from forgetwell.experiments.bench import sampled_utility
+from forgetwell.experiments.benches.world import world
 from forgetwell.experiments.receiving import receive
 from forgetwell.models.lm import HFModel
 from forgetwell.requests.attacks import ATTACKS, attack_request
 from forgetwell.requests.wording import as_attacked
 from forgetwell.types import Generation, Request
 
-BENCH = world_bench()
+BENCH = world()
 PROMPTS = [row.prompt for row in BENCH.request]
 WORDING = sorted(set(ATTACKS.names()) - {"smuggle", "unknown_rows", "blending"})
 

@@ -23,7 +23,7 @@ SETUP = Setup(config=TrainConfig(epochs=1, batch=2, probe_every=1), per_set=2, f
 @pytest.fixture
 def plan(tmp_path, monkeypatch):
     tiny_lm().save(tmp_path / "tiny")
-    monkeypatch.setattr(grid, "BENCHES", {"toy": lambda: BENCH})
+    monkeypatch.setattr(grid, "bind_bench", lambda text: lambda: BENCH)
     runs = tuple(Run(c, 0, a, "npo + gdr") for c, a in (("plain", ""), ("attacked", "stealthy")))
     made = Plan("toy", "", 0.0, (Comparison("loss=npo", "toy", str(tmp_path / "tiny"), SETUP, runs),))
     run_plan(made, tmp_path / "out", say=print, bar=bar)

@@ -5,7 +5,7 @@ import pytest
 
 from forgetwell.errors import InputError, UnknownName
 from forgetwell.experiments import rwku_choice
-from forgetwell.experiments.benches import bind_bench, sampled_utility
+from forgetwell.experiments.bench import bind_bench, sampled_utility
 from forgetwell.experiments.rwku_choice import Known, Triple, pick, rank_targets, read_choice, texts
 from forgetwell.types import Generation
 

@@ -1,0 +1,1 @@
+"""The benches that ship, one module each."""

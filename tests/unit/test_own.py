@@ -1,0 +1,265 @@
+"""Items of one's own: files, installed packages, and what a run remembers of their code."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from dataclasses import replace
+from importlib.metadata import EntryPoint
+
+import pytest
+from tests.tiny import tiny_lm
+from tests.toy import BENCH, bar, rows
+
+from forgetwell import own
+from forgetwell.cli.config import take_used
+from forgetwell.errors import InputError, MissingError
+from forgetwell.experiments import grid
+from forgetwell.experiments.bench import BENCHES
+from forgetwell.experiments.claims import Run, Setup, run_settings
+from forgetwell.experiments.plan import Comparison, Plan
+from forgetwell.methods.finetune import finetune
+from forgetwell.metrics.registry import ROW_METRICS
+from forgetwell.objectives.registry import TERMS
+from forgetwell.requests.attacks import ATTACKS
+from forgetwell.runs.evaluation import Measures
+from forgetwell.runs.jobs import Job, run_job
+from forgetwell.training.config import TrainConfig
+from forgetwell.training.loop import Hooks
+from forgetwell.types import Request
+
+TERM = '''
+from torch import Tensor
+
+from forgetwell.extend import Scored, term
+
+
+@term(per="row", side="forget", paper="", place="ours")
+def hinge(forget: Scored, forget_ref: Scored, *, margin: float = 5.0) -> Tensor:
+    """Push each answer's log-probability down until it is `margin` below the starting model's."""
+    return (forget.row_logps() - forget_ref.row_logps() + margin).clamp(min=0)
+'''
+CONFIG = TrainConfig(batch=2, epochs=2)
+
+
+@pytest.fixture(autouse=True)
+def families(monkeypatch):
+    """Take everything back that a test registers."""
+    for family in (TERMS, ATTACKS, ROW_METRICS, BENCHES):
+        family.names()  # scanned before, so that only what a test adds goes
+        monkeypatch.setattr(family, "_items", dict(family._items))
+    monkeypatch.setattr(own, "_USED", {})
+    monkeypatch.setattr(own, "_INSTALLED", set())
+
+
+@pytest.fixture
+def mine(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(TERM)
+    return path
+
+
+def job(objective="hinge(margin=1) + gdr", **changes):
+    return replace(
+        Job("unlearn", "tiny", Request("r", rows("f", 2)), rows("r", 4), objective, CONFIG), **changes
+    )
+
+
+def test_a_file_adds_a_term_that_trains(mine):
+    own.use(mine)
+    lm, losses = tiny_lm(), []
+    request = Request("r", rows("f", 2))
+    hooks = Hooks(log=lambda record: losses.append(record["terms"]["hinge(margin=1)"]))
+    finetune(lm, request, rows("r", 4), hooks, objective="hinge(margin=1)", config=replace(CONFIG, lr=1e-2))
+    assert losses[0] == pytest.approx(1.0, abs=1e-4)  # nothing is below the starting model yet
+    assert losses[1] < 1.0
+
+
+def test_a_file_is_run_again_only_if_it_changed(mine):
+    own.use(mine)
+    first = TERMS.get("hinge")
+    own.use(mine)
+    assert TERMS.get("hinge") is first
+    mine.write_text(TERM.replace("5.0", "6.0"))
+    own.use(mine)
+    assert TERMS.get("hinge").hyperparameters["margin"].default == 6.0
+    assert own.used() == (mine,)
+
+
+def test_the_code_of_an_item_is_the_digest_of_its_file(mine):
+    own.use(mine)
+    assert TERMS.get("hinge").code == hashlib.sha256(mine.read_bytes()).hexdigest()
+    assert TERMS.get("npo").code == ""
+
+
+def test_what_is_typed_into_a_program_has_code_as_well():
+    def typed(text):
+        space = {"__name__": "__main__"}
+        exec(text, space)  # as an interpreter does, which keeps no source
+        return TERMS.get("hinge").code
+
+    assert typed(TERM) == typed(TERM) != typed(TERM.replace("+ margin", "- margin"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def f(:\n", r"mine\.py:1 can't be used: SyntaxError"),
+        ("\nimport nothing_like_this\n", r"mine\.py:2 can't be used: ModuleNotFoundError: No module named"),
+        ("x = 1\n\n\nx[0]\n", r"mine\.py:4 can't be used: TypeError"),
+        (
+            TERM.replace("def hinge", "def npo"),
+            r"There is a term named 'npo' already, in forgetwell\.objectives",
+        ),
+    ],
+)
+def test_a_file_that_fails_says_where(mine, text, message):
+    mine.write_text(text)
+    before = set(sys.modules)
+    with pytest.raises(InputError, match=message):
+        own.use(mine)
+    assert own.used() == ()
+    assert not {name for name in sys.modules if name.startswith("forgetwell_own_")} - before
+
+
+def test_only_python_files_are_run(tmp_path):
+    with pytest.raises(MissingError, match=r"no file .*mine\.py"):
+        own.use(tmp_path / "mine.py")
+    (tmp_path / "rows.jsonl").write_text("{}")
+    with pytest.raises(InputError, match="no Python file"):
+        own.use(tmp_path / "rows.jsonl")
+
+
+class TestInstalled:
+    def points(self, monkeypatch, *values):
+        found = tuple(EntryPoint(name="mine", value=value, group=own.GROUP) for value in values)
+        monkeypatch.setattr(own, "_entry_points", lambda: found)
+
+    def test_a_package_is_found_by_its_entry_point(self, tmp_path, monkeypatch):
+        (tmp_path / "fw_installed.py").write_text(TERM)
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "fw_installed", raising=False)
+        self.points(monkeypatch, "fw_installed")
+        monkeypatch.setattr(TERMS, "_scanned", False)
+        assert TERMS.get("hinge").function.__module__ == "fw_installed"
+
+    def test_one_that_fails_is_named(self, monkeypatch):
+        self.points(monkeypatch, "fw_not_there")
+        with pytest.raises(
+            InputError, match="installed package fw_not_there says that it extends forgetwell"
+        ):
+            own.use_installed()
+        with pytest.raises(InputError, match="fw_not_there"):  # not taken for loaded
+            own.use_installed()
+
+
+@pytest.mark.parametrize("wrong", ["out.mean()", "out[:1]", "1.0"])
+def test_a_term_that_returns_another_shape_is_refused(mine, wrong):
+    mine.write_text(TERM.replace("return (", "out = (") + f"    return {wrong}\n")
+    own.use(mine)
+    with pytest.raises(
+        InputError, match=r"The term hinge .* one value for each row, here \(2,\), and it returned"
+    ):
+        finetune(tiny_lm(), Request("r", rows("f", 2)), (), Hooks(), objective="hinge", config=CONFIG)
+
+
+class TestWhatRunsRemember:
+    def test_settings_hold_the_code_of_what_is_named_alone(self, mine):
+        own.use(mine)
+        assert job().settings["own_code"] == {"term hinge": TERMS.get("hinge").code}
+        assert "own_code" not in job("npo + gdr").settings
+
+    def test_a_run_does_not_go_on_with_other_code(self, mine, tmp_path):
+        own.use(mine)
+        cut = job(config=replace(CONFIG, epochs=4, checkpoint_every=1))
+
+        def stop(done, steps):
+            if done == 2:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            run_job(cut, tmp_path / "out", lm=tiny_lm(), progress=stop)
+        mine.write_text(TERM.replace("clamp(min=0)", "clamp(min=0.1)"))
+        own.use(mine)
+        with pytest.raises(InputError, match="code of your own"):
+            run_job(cut, tmp_path / "out", lm=tiny_lm(), resume=True)
+
+    def test_evaluations_hold_that_of_their_metrics(self, mine):
+        mine.write_text(
+            "from forgetwell.extend import Generation, row_metric\n\n\n"
+            '@row_metric(better="high", meaning="Words.", paper="", range=(0, None))\n'
+            "def words_said(generated: Generation) -> float:\n"
+            '    """How many words an answer has."""\n'
+            "    return float(len(generated.text.split()))\n"
+        )
+        own.use(mine)
+        asked = Measures(metrics=("words_said", "rouge_l_recall")).settings
+        assert asked["own_code"] == {"row metric words_said": ROW_METRICS.get("words_said").code}
+
+    def test_a_plan_s_runs_hold_that_of_all_they_name(self, mine, tmp_path):
+        own.use(mine)
+        (tmp_path / "attack.py").write_text(
+            "from forgetwell.extend import Request, request_attack\n\n\n"
+            '@request_attack(paper="", section="ours")\n'
+            "def nothing(request: Request, *, seed: int = 0) -> Request:\n"
+            '    """Do nothing."""\n'
+            "    return request\n"
+        )
+        own.use(tmp_path / "attack.py")
+        run = Run("attacked", 0, "nothing", "hinge + gdr", then="gdr")
+        settings = run_settings(BENCH, Setup(), run, tmp_path)
+        assert sorted(settings["own_code"]) == ["request attack nothing", "term hinge"]
+        assert "own_code" not in run_settings(
+            BENCH, Setup(), replace(run, attack="", objective="npo"), tmp_path
+        )
+
+
+def plan_of(tmp_path, bench, **changes):
+    setup = Setup(config=TrainConfig(epochs=1, batch=2), per_set=1, floor=0.0)
+    runs = (Run("plain", 0, "", "hinge + gdr"), Run("attacked", 0, "stealthy", "hinge + gdr"))
+    return Plan("mine", "", 0.0, (Comparison("c", bench, str(tmp_path / "tiny"), setup, runs),))
+
+
+@pytest.mark.slow
+def test_processes_that_start_anew_know_the_items(mine, tmp_path):
+    tiny_lm().save(tmp_path / "tiny")
+    mine.write_text(TERM + BENCH_OF_ONES_OWN)
+    own.use(mine)
+    tables = grid.run_plan(plan_of(tmp_path, "toys"), tmp_path / "out", say=print, bar=bar, jobs=2)
+    assert {c.condition for c in tables.cells} == {"plain", "attacked"}
+
+
+BENCH_OF_ONES_OWN = '''
+
+from forgetwell.extend import Bench, Row, bench
+from forgetwell.training.config import TrainConfig
+
+
+def made(prefix: str, count: int) -> tuple[Row, ...]:
+    return tuple(Row(f"{prefix}{i}", f"Where is {prefix}{i}?", f"In {i}") for i in range(count))
+
+
+@bench(paper="")
+def toys(*, count: int = 2) -> Bench:
+    """Return toys."""
+    return Bench("toys", (), TrainConfig(), made("f", count), made("r", 4), {"kept": made("r", 4)}, 4)
+'''
+
+
+@pytest.mark.parametrize(
+    ("given", "rest", "files"),
+    [
+        (["list", "--use", "a.py", "term"], ["list", "term"], ["a.py"]),
+        (["--use=a.py", "list", "--use", "b.py"], ["list"], ["a.py", "b.py"]),
+        (["list"], ["list"], []),
+        (["list", "--use-it", "x"], ["list", "--use-it", "x"], []),
+    ],
+)
+def test_the_command_line_takes_files_anywhere(given, rest, files):
+    assert take_used(given) == (rest, files)
+
+
+@pytest.mark.parametrize("given", [["list", "--use"], ["list", "--use="], ["list", "--use", "--json"]])
+def test_it_wants_a_file(given):
+    with pytest.raises(InputError, match="--use needs a Python file"):
+        take_used(given)
