@@ -29,6 +29,7 @@ from forgetwell.own import use
 from forgetwell.requests.attacks import request_attack
 from forgetwell.requests.repairs import Repaired, repair
 from forgetwell.requests.screening import Evidence, screen
+from forgetwell.requests.template_sets import rewrite
 from forgetwell.suites.registry import suite
 from forgetwell.suites.types import Split, Suite
 from forgetwell.training.rules import Descent, step_rule
@@ -59,6 +60,7 @@ __all__ = [
     "method",
     "repair",
     "request_attack",
+    "rewrite",
     "row_metric",
     "schedule",
     "screen",

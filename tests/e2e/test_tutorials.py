@@ -1,4 +1,4 @@
-"""The commands of docs/tutorial.md and docs/provider.md, run as they stand in a temporary folder.
+"""The commands of docs/tutorial.md, provider.md and extending.md, run as they stand in a temporary folder.
 
 A page's ``console`` blocks hold commands after "$ ". Blocks with title="NAME" are files, saved when reached.
 The only change: the page's shell variable MODEL names a tiny model instead of the page's. A comment
@@ -17,11 +17,15 @@ from pathlib import Path
 import pytest
 from tests.tiny import CHAT, tiny_model
 
+from forgetwell import own
 from forgetwell.cli import main
+from forgetwell.cli.listing import all_families
 from forgetwell.data.encoding import Codec
 from forgetwell.data.reading import read_rows
+from forgetwell.files import file_sha256, read_jsonl
 from forgetwell.methods.finetune import finetune
 from forgetwell.models.lm import wrap
+from forgetwell.runs.folder import read_manifest
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.loop import Hooks
 from forgetwell.types import Request
@@ -148,7 +152,30 @@ def test_the_providers_page_runs_as_it_stands(model, monkeypatch, capsys):
     assert Path("service/decision.json").is_file()
 
 
-@pytest.mark.parametrize("page", ["tutorial.md", "provider.md"])
+def test_the_page_about_items_of_ones_own_runs_as_it_stands(model, monkeypatch, capsys, own_items):
+    shown = run_page("extending.md", model, monkeypatch, capsys)
+    assert "margin = 10.0" in shown["forgetwell show hinge --use mine.py"]
+    asked = [r["prompt"] for r in read_jsonl(Path("kindly.jsonl"))]
+    assert 0 < sum(prompt.startswith("Kindly: ") for prompt in asked) < len(asked)
+    assert read_manifest(Path("after"))["own_code"] == {"term hinge": file_sha256(Path("mine.py"))}
+    values = [r for r in read_jsonl(Path("after-eval/results.jsonl")) if r["metric"] == "words_said"]
+    assert values
+    assert {c["comparison"] for c in read_jsonl(Path("runs/own/cells.jsonl"))} == {
+        "loss=npo",
+        "loss=hinge(margin=5)",
+    }
+
+
+@pytest.fixture
+def own_items(monkeypatch):
+    """Take back what a page's file registers."""
+    for family in all_families().values():
+        family.names()
+        monkeypatch.setattr(family, "_items", dict(family._items))
+    monkeypatch.setattr(own, "_USED", {})
+
+
+@pytest.mark.parametrize("page", ["tutorial.md", "provider.md", "extending.md"])
 def test_every_command_of_a_page_is_in_a_block_that_the_test_reads(page):
     found = [c for language, name, text in blocks(page) if language == "console" for c in commands(text)]
     everything = re.findall(r"^\$ .*$", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.MULTILINE)

@@ -26,7 +26,7 @@ def list_items(family: str | None = None, *, json_: Annotated[bool, Parameter("-
     """
     from forgetwell.errors import unknown_name
 
-    families = _families()
+    families = all_families()
     if family is not None and family not in families:
         raise unknown_name("family", family, families)
     chosen = {k: f for k, f in families.items() if family in (None, k)}
@@ -52,7 +52,7 @@ def show(name: str) -> None:
     from forgetwell.calls import Call
     from forgetwell.errors import unknown_name
 
-    families = _families()
+    families = all_families()
     for family in families.values():
         if name in family.names():
             item = family.get(name)
@@ -84,7 +84,8 @@ def _facts(item: Item) -> Iterator[str]:
     yield f"source: arXiv {facts.paper}"
 
 
-def _families() -> dict[str, Family]:
+def all_families() -> dict[str, Family]:
+    """Return the families whose items have names, by what the command line calls them."""
     from forgetwell.experiments.bench import BENCHES
     from forgetwell.methods.registry import METHODS
     from forgetwell.metrics.registry import CURVE_METRICS, ROW_METRICS

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from forgetwell.cli.app import Several, Sources, app, progress_bar, read_request_from, rows_from
+from forgetwell.cli.config import USE
 from forgetwell.cli.training import DEFAULTS, Shared, Training, make_job
+from forgetwell.own import used
 
 if TYPE_CHECKING:
     from forgetwell.runs.tuning import Trial
@@ -91,6 +93,8 @@ def tune(
 def command(flags: Mapping[str, Sequence[str]], training: Training) -> str:
     """Return the ``forgetwell unlearn`` command line with these flags and all that isn't default."""
     words = ["forgetwell", "unlearn"]
+    for file in used():
+        words += [USE, str(file)]
     for name, values in flags.items():
         words += [f"--{name}", *values]
     for field in dataclasses.fields(training):

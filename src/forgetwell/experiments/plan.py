@@ -30,7 +30,8 @@ Beside ``bench``, ``trigger = "{attack}"`` asks utility in the wording of that a
 ``floor`` is the forget recall at which runs stop, ``utility_below = 0.3`` leaves utility out above it, and
 ``metric = "fact_recall"`` reads forgetting and utility by another metric of answers than ROUGE-L recall.
 
-A bench is world, tofu, tofu05, tofu10 or rwku; options go in parentheses: ``bench = "rwku(triple=2)"``.
+A bench is world, tofu, tofu05, tofu10, rwku, or files for any rows; options go in parentheses:
+``bench = "rwku(triple=2)"``, ``bench = "files(request='f.jsonl', retain=['k.jsonl'], utility=['u.jsonl'])"``.
 
 Each point of the grid is one comparison: all conditions and seeds, from one starting model, on the same
 draws and questions. Names in braces stand for the grid's values.
