@@ -133,6 +133,12 @@ class Family:
             raise unknown_name(self.kind, name, self._items)
         return self._items[name]
 
+    def of_file(self, path: Path) -> list[Item]:
+        """Return the items that a file of one's own has registered."""
+        self._scan()
+        file = str(path.resolve())
+        return [i for i in self._items.values() if i.code and inspect.getsourcefile(i.function) == file]
+
     def resolve(self, call: Call) -> tuple[Item, dict[str, Any]]:
         """Return the item that `call` names and its bound hyperparameters."""
         item = self.get(call.name)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -63,6 +65,32 @@ def show(name: str) -> None:
             print(f"\nReads: {', '.join(item.inputs)}\nWritten: {Call(name, defaults)}")
             return
     raise unknown_name("item", name, [n for f in families.values() for n in f.names()])
+
+
+@app.command
+def check(file: Path) -> None:
+    """Try what a file's items must keep, as that a term's rows stand by themselves; exit code 3 = broken.
+
+    Args:
+        file: A Python file with terms, attacks, metrics, … of your own. It is run.
+    """
+    from forgetwell.contracts.checking import check_item
+    from forgetwell.errors import InputError
+    from forgetwell.own import use
+
+    use(file)
+    found = [item for family in all_families().values() for item in family.of_file(file)]
+    if not found:
+        raise InputError(f"{file} registers nothing; its functions need a decorator of forgetwell.extend.")
+    checks = [c for item in found for c in check_item(item)]
+    for c in checks:
+        print(f"{'FAIL' if c.problem else 'ok  '} {c.family} {c.name}: {c.contract}")
+        if c.problem:
+            print(f"     {c.problem}")
+    broken = sum(bool(c.problem) for c in checks)
+    print(f"{len(found)} items, {len(checks)} contracts, {broken} broken.")
+    if broken:
+        sys.exit(3)
 
 
 def _hyperparameters(item: Item) -> Iterator[str]:

@@ -120,7 +120,7 @@ def altpo(
     return -(2 / beta) * logsigmoid(beta * (chosen - rejected))
 
 
-@term(per="row", side="forget", paper="2506.03142", place="the loss", logits=True)
+@term(per="row", side="forget", paper="2506.03142", place="the loss", logits=True, unmarked=True)
 def tpo(
     forget: Scored,
     forget_ref: Scored,

@@ -27,6 +27,7 @@ def term(
     hidden: str = "",
     updates: str = "",
     dual: bool = False,
+    unmarked: bool = False,
 ) -> Callable[[Term], Term]:
     """Register a term of an objective.
 
@@ -46,9 +47,10 @@ def term(
             () = all parameters.
         dual: Whether its coefficient is multiplied by a dual variable that the loop keeps: it starts at the
             hyperparameter `start` and moves by `eta` times (value − `epsilon`) after each step.
+        unmarked: Whether tokens with mark 0 count as well, as in `tpo`, which keeps them.
     """
     facts = {"per": per, "side": side, "paper": paper, "place": place, "logits": logits}
-    needs = {"hidden": hidden, "updates": updates, "dual": dual}
+    needs = {"hidden": hidden, "updates": updates, "dual": dual, "unmarked": unmarked}
 
     def register(function: Term) -> Term:
         TERMS.add(function, **facts, **needs)

@@ -1,0 +1,70 @@
+"""Which contracts an item has, and whether it keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from forgetwell.contracts.answers import METRIC_CONTRACTS
+from forgetwell.contracts.losses import TERM_CONTRACTS
+from forgetwell.contracts.rewriting import ATTACK_CONTRACTS
+from forgetwell.registry import Item
+
+Contract = Callable[[Item], str]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One contract of one item.
+
+    Attributes:
+        family: The item's family.
+        name: The item.
+        contract: What is kept, in words.
+        problem: What is not kept, in a sentence; "" = it is kept.
+    """
+
+    family: str
+    name: str
+    contract: str
+    problem: str
+
+
+def check_item(item: Item) -> tuple[Check, ...]:
+    """Try an item's contracts with its default hyperparameters.
+
+    An error of the item's own is a contract that isn't kept, and says which error.
+    """
+    contracts = (is_documented, *_CONTRACTS.get(item.family, (has_defaults,)))
+    return tuple(Check(item.family, item.name, _words(c), _tried(c, item)) for c in contracts)
+
+
+def is_documented(item: Item) -> str:
+    """Its docstring says what it does."""
+    return "" if item.summary else "It has no docstring, which `forgetwell show` and reports print."
+
+
+def has_defaults(item: Item) -> str:
+    """Every hyperparameter has a default."""
+    lacking = [name for name, parameter in item.hyperparameters.items() if parameter.required]
+    return f"{', '.join(lacking)} has none, so that the plain name can't be used." if lacking else ""
+
+
+_CONTRACTS: Mapping[str, Sequence[Contract]] = {
+    "term": (has_defaults, *TERM_CONTRACTS),
+    "request attack": (has_defaults, *ATTACK_CONTRACTS),
+    "row metric": (has_defaults, *METRIC_CONTRACTS),
+    "suite": (),  # which may need a file
+    "bench": (),
+}
+
+
+def _words(contract: Contract) -> str:
+    return (contract.__doc__ or "").strip().removesuffix(".")
+
+
+def _tried(contract: Contract, item: Item) -> str:
+    try:
+        return contract(item)
+    except Exception as error:  # whatever it is, its author wants to read it
+        return f"It raised {type(error).__name__}: {error}"

@@ -1,0 +1,137 @@
+"""Contracts of terms, tried on made-up scores: no model is needed.
+
+Three answers of 4, 1 and 6 tokens stand for a batch. A term that takes means over it, counts padding, or
+forgets marks, trains something else than it says as soon as rows differ in length or batches are divided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from forgetwell.models.scored import Scored, scored_from_logits
+from forgetwell.registry import Item
+
+_LENGTHS = (4, 1, 6)
+_VOCABULARY, _WIDTH = 11, 8
+_CLOSE = 1e-4
+
+
+def returns_one_value_each(item: Item) -> str:
+    """It returns one finite value a row, or a scored token, as it is registered."""
+    views = _views(item)
+    values = _values(item, views)
+    count = views[0].rows if item.facts["per"] == "row" else len(views[0].row)
+    if values.shape != (count,):
+        return f"It is registered per {item.facts['per']} and returned {tuple(values.shape)}, not ({count},)."
+    return "" if torch.isfinite(values).all() else f"It returned {_shown(values)} on ordinary scores."
+
+
+def has_gradients(item: Item) -> str:
+    """A gradient reaches the policy, and is finite."""
+    views = _views(item)
+    leaves = [t for name, v in zip(item.inputs, views, strict=True) for t in _leaves(v) if not _is_ref(name)]
+    for leaf in leaves:
+        leaf.requires_grad_(True)
+    total = _values(item, views).sum()
+    if not total.requires_grad:
+        return "Its value doesn't depend on the policy's scores: it was detached, or made of numbers."
+    found = [g for g in torch.autograd.grad(total, leaves, allow_unused=True) if g is not None]
+    if not all(torch.isfinite(g).all() for g in found):
+        return "The gradient isn't finite on ordinary scores."
+    return "" if any(g.abs().sum() > 0 for g in found) else "The gradient is 0 everywhere on ordinary scores."
+
+
+def keeps_rows_apart(item: Item) -> str:
+    """A row's values don't depend on the other rows of the batch."""
+    together = _values(item, _views(item))
+    alone = torch.cat([_values(item, _views(item, [row])) for row in range(len(_LENGTHS))])
+    return _unless_close(together, alone, "rows together", "each alone")
+
+
+def counts_marked_tokens(item: Item) -> str:
+    """A token with mark 0 (outside a row's focus) changes nothing, or it is registered with unmarked=True."""
+    if item.facts["per"] == "token" or item.facts["unmarked"]:
+        return ""  # the loop weighs tokens; or the term says that it reads these
+    views = _views(item)
+    unmarked = torch.arange(len(views[0].row)) % 2 == 1
+    marked = [replace(view, mark=(~unmarked).float()) for view in views]
+    other = [_changed(view, unmarked) for view in marked]
+    return _unless_close(
+        _values(item, marked), _values(item, other), "as scored", "with other unmarked tokens"
+    )
+
+
+TERM_CONTRACTS: Sequence[Callable[[Item], str]] = (
+    returns_one_value_each,
+    has_gradients,
+    keeps_rows_apart,
+    counts_marked_tokens,
+)
+
+
+def _values(item: Item, views: Sequence[Scored]) -> Tensor:
+    values: Tensor = item.function(*views, **{k: p.default for k, p in item.hyperparameters.items()})
+    return values
+
+
+def _views(item: Item, rows: Sequence[int] = tuple(range(len(_LENGTHS)))) -> list[Scored]:
+    """Return made-up scores for each of a term's inputs, those of the chosen rows."""
+    return [_scored(item, place, rows) for place in range(len(item.inputs))]
+
+
+def _scored(item: Item, place: int, rows: Sequence[int]) -> Scored:
+    parts = [_row(place, row) for row in rows]
+    logits, labels, hidden = (torch.cat(part) for part in zip(*parts, strict=True))
+    row = torch.repeat_interleave(torch.arange(len(rows)), torch.tensor([_LENGTHS[r] for r in rows]))
+    scored = scored_from_logits(logits, labels, row, len(rows))
+    return replace(
+        scored,
+        logits=scored.logits if item.facts["logits"] else None,
+        hidden=hidden if item.facts["hidden"] else None,
+    )
+
+
+def _row(place: int, row: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return logits, labels and hidden states of one answer, the same whoever is in the batch."""
+    stream = torch.Generator().manual_seed(100 * place + row)
+    length = _LENGTHS[row]
+    logits = 2 * torch.randn(length, _VOCABULARY, generator=stream)
+    labels = torch.randint(_VOCABULARY, (length,), generator=torch.Generator().manual_seed(row))
+    return logits, labels, torch.randn(length, _WIDTH, generator=stream)
+
+
+def _changed(view: Scored, where: Tensor) -> Scored:
+    """Return scores in which the model says something else of some tokens."""
+
+    def turned(values: Tensor | None) -> Tensor | None:
+        return None if values is None else torch.where(where[:, None], values.flip(-1), values)
+
+    return replace(
+        view,
+        token_logps=torch.where(where, view.token_logps - 0.7, view.token_logps),
+        logits=turned(view.logits),
+        hidden=turned(view.hidden),
+    )
+
+
+def _leaves(view: Scored) -> list[Tensor]:
+    return [t for t in (view.token_logps, view.logits, view.hidden) if t is not None]
+
+
+def _is_ref(name: str) -> bool:
+    return name.endswith("_ref")
+
+
+def _unless_close(first: Tensor, second: Tensor, one: str, other: str) -> str:
+    if first.shape == second.shape and torch.allclose(first, second, atol=_CLOSE, rtol=_CLOSE):
+        return ""
+    return f"{one}: {_shown(first)}; {other}: {_shown(second)}."
+
+
+def _shown(values: Tensor) -> str:
+    shown = ", ".join(f"{v:.4g}" for v in values.flatten()[:6].tolist())
+    return f"[{shown}{', …' if values.numel() > 6 else ''}]"

@@ -1,0 +1,70 @@
+"""Contracts of request attacks, tried on requests of questions and of plain texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from forgetwell.errors import InputError
+from forgetwell.registry import Item
+from forgetwell.requests.attacks import attack_request
+from forgetwell.types import Request, Row
+
+_QUESTIONS = Request(
+    "questions",
+    tuple(Row(f"q{i}", f"Where does Ada {i} live?", f"In town {i}.", f"Ada {i}") for i in range(12)),
+)
+_TEXTS = Request(
+    "texts", tuple(Row(f"t{i}", "", f"Ada {i} was born here. She wrote books.", text=True) for i in range(12))
+)
+
+
+def leaves_rows_in_place(item: Item) -> str:
+    """Every row comes back, in its place and under its id."""
+    for before, after in _attacked(item):
+        ids, found = ([row.id for row in request.rows] for request in (before, after))
+        if found != ids:
+            return f"Of {len(ids)} {before.id} {len(found)} came back, the first {found[:3]}."
+    return ""
+
+
+def follows_its_seed(item: Item) -> str:
+    """The same seed gives the same request."""
+    once, again = list(_attacked(item)), list(_attacked(item))
+    return "" if once == again else "Two calls with one seed differ: draw from random.Random(seed) alone."
+
+
+def records_what_was_there(item: Item) -> str:
+    """A changed row says in its edit who changed it, and what it was."""
+    for before, after in _attacked(item):
+        for old, new in zip(before.rows, after.rows, strict=False):  # how many, another contract says
+            if new == old or new.id != old.id:
+                continue
+            edit = new.edit
+            if edit is None or (edit.by, edit.prompt, edit.answer) != (item.name, old.prompt, old.answer):
+                return f"Row {old.id} was changed, and its edit is {edit}. `rewrite` records it."
+    return ""
+
+
+ATTACK_CONTRACTS: Sequence[Callable[[Item], str]] = (
+    leaves_rows_in_place,
+    follows_its_seed,
+    records_what_was_there,
+)
+
+
+def _attacked(item: Item) -> Iterator[tuple[Request, Request]]:
+    """Give each request before and after; one that the attack says it isn't for is left out.
+
+    Raises:
+        InputError: It is for neither.
+    """
+    refused: InputError | None = None
+    done = 0
+    for request in (_QUESTIONS, _TEXTS):
+        try:
+            yield request, attack_request(request, item.name, seed=3)
+            done += 1
+        except InputError as error:
+            refused = error
+    if refused is not None and not done:
+        raise refused

@@ -1,0 +1,178 @@
+"""The contracts that ship: every item of ours keeps them, and each kind of fault is seen."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from forgetwell import own
+from forgetwell.cli import main
+from forgetwell.cli.listing import all_families
+from forgetwell.contracts.checking import check_item
+from forgetwell.errors import InputError
+from forgetwell.metrics.registry import ROW_METRICS, row_metric
+from forgetwell.objectives.registry import TERMS, term
+from forgetwell.requests.attacks import ATTACKS, request_attack
+
+ITEMS = [family.get(name) for family in all_families().values() for name in family.names()]
+
+
+@pytest.fixture(autouse=True)
+def families(monkeypatch):
+    """Take everything back that a test registers."""
+    for family in all_families().values():
+        monkeypatch.setattr(family, "_items", dict(family._items))
+    monkeypatch.setattr(own, "_USED", {})
+
+
+@pytest.mark.parametrize("item", ITEMS, ids=lambda item: f"{item.family} {item.name}")
+def test_every_item_that_ships_keeps_its_contracts(item):
+    checks = check_item(item)
+    assert checks
+    assert [c for c in checks if c.problem] == []
+
+
+def problems(item):
+    return {c.contract: c.problem for c in check_item(item) if c.problem}
+
+
+def wrong(forget, **facts):
+    """Return a term of one view by its function."""
+
+    def mine(forget, *, beta: float = 0.1):
+        """A term."""
+        return mine.of(forget)
+
+    mine.of = forget
+    term(**{"per": "row", "side": "forget", "paper": "", "place": "", **facts})(mine)
+    return TERMS.get("mine")
+
+
+@pytest.mark.parametrize(
+    ("function", "facts", "contract", "problem"),
+    [
+        (lambda f: f.row_logps().mean(), {}, "It returns one finite value", r"returned \(\), not \(3,\)"),
+        (lambda f: f.token_logps, {}, "It returns one finite value", r"returned \(11,\), not \(3,\)"),
+        (lambda f: f.row_logps() / 0, {}, "It returns one finite value", r"returned \[-inf"),
+        (lambda f: f.row_logps().detach(), {}, "A gradient reaches", "was detached"),
+        (lambda f: torch.relu(f.row_logps() - 99), {}, "A gradient reaches", "0 everywhere"),
+        (lambda f: f.row_logps() - f.row_logps().mean(), {}, "A row's values don't depend", "rows together"),
+        (lambda f: f.row_logps() / len(f.row), {}, "A row's values don't depend", "each alone"),
+        (
+            lambda f: torch.zeros(f.rows).index_add(0, f.row, f.token_logps),
+            {},
+            "A token with mark 0",
+            "other unmarked tokens",
+        ),
+        (
+            lambda f: f.logits.sum(-1),
+            {"per": "token"},
+            "It returns one finite value",
+            "raised AttributeError",
+        ),
+        (lambda f: f.token_logps.cumsum(0), {"per": "token"}, "A row's values don't depend", "each alone"),
+    ],
+)
+def test_faults_of_terms_are_seen(function, facts, contract, problem):
+    found = problems(wrong(function, **facts))
+    (told,) = [text for name, text in found.items() if name.startswith(contract)]
+    assert re.search(problem, told)
+
+
+def test_a_right_term_has_no_problem():
+    assert problems(wrong(lambda f: f.row_means(f.token_logps))) == {}
+    assert problems(wrong(lambda f: f.logits.logsumexp(-1), per="token", logits=True)) == {}
+
+
+def attack(change):
+    def mine(request, *, seed: int = 0):
+        """An attack."""
+        return change(request, seed)
+
+    request_attack(paper="", section="")(mine)
+    return ATTACKS.get("mine")
+
+
+def unrecorded(request, seed):
+    return replace(request, rows=tuple(replace(r, prompt=f"Please. {r.prompt}") for r in request.rows))
+
+
+def test_faults_of_attacks_are_seen():
+    assert problems(attack(lambda request, seed: request)) == {}
+    (problem,) = problems(attack(unrecorded)).values()
+    assert "Row q0 was changed, and its edit is None" in problem
+    (problem,) = problems(attack(lambda r, seed: replace(r, rows=r.rows[1:]))).values()
+    assert "Of 12 questions 11 came back, the first ['q1'" in problem
+
+    calls = iter(range(100))
+    (problem,) = problems(attack(lambda r, seed: replace(r, id=f"q{next(calls)}"))).values()
+    assert "Two calls with one seed differ" in problem
+
+    def refuse(request, seed):
+        raise InputError("Only for poems.")
+
+    assert all("InputError: Only for poems." in p for p in problems(attack(refuse)).values())
+
+
+def metric(value, **facts):
+    def mine(generated):
+        """A metric."""
+        return value(generated.text)
+
+    row_metric(**{"better": "high", "meaning": "It.", "paper": "", **facts})(mine)
+    return ROW_METRICS.get("mine")
+
+
+def test_faults_of_metrics_are_seen():
+    assert problems(metric(lambda text: float("Oslo" in text))) == {}
+    (problem,) = problems(metric(lambda text: float(len(text)))).values()
+    assert "Its range is 0.0 to 1.0, and it returned 21.0" in problem
+    (problem,) = problems(metric(lambda text: None)).values()
+    assert "returned None for each" in problem
+    found = problems(metric(lambda text: 1 / len(text), range=(0, None)))  # on an empty answer
+    assert len(found) == 3
+    assert all("It raised ZeroDivisionError" in problem for problem in found.values())
+
+
+MINE = '''
+from torch import Tensor
+
+from forgetwell.extend import Scored, term
+
+
+@term(per="row", side="forget", paper="", place="ours")
+def good(forget: Scored) -> Tensor:
+    """Lower what answers are worth."""
+    return forget.row_logps()
+
+
+@term(per="row", side="forget", paper="", place="ours")
+def bad(forget: Scored) -> Tensor:
+    """Lower what answers are worth, in the mean."""
+    return forget.row_logps().mean()
+'''
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "said"),
+    [
+        (MINE, 3, "FAIL term bad: It returns one finite value"),
+        (
+            MINE.split("\n\n\n@term")[0] + "\n\n\n@term" + MINE.split("\n\n\n@term")[1],
+            0,
+            "1 items, 6 contracts, 0 broken.",
+        ),
+        ("x = 1\n", 2, ""),
+    ],
+)
+def test_the_command_says_what_is_broken(tmp_path, monkeypatch, capsys, text, code, said):
+    (tmp_path / "mine.py").write_text(text)
+    monkeypatch.setattr(sys, "argv", ["forgetwell", "check", str(tmp_path / "mine.py")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert (ended.value.code or 0) == code
+    assert said in capsys.readouterr().out
