@@ -115,7 +115,7 @@ def api_pages() -> None:
     """Write a page a package, with all its modules."""
     package = Path(forgetwell.__file__).parent
     names = sorted(m.name for m in pkgutil.iter_modules([str(package)]) if m.ispkg and m.name != "cli")
-    top = ["types", "errors", "registry", "calls", "files"]
+    top = ["extend", "own", "types", "errors", "registry", "calls", "files"]
     write(
         "api/forgetwell.md",
         "# forgetwell\n\n" + directive("forgetwell") + "".join(directive(f"forgetwell.{m}") for m in top),
