@@ -261,6 +261,7 @@ def unlearn(
     """
     from forgetwell.data.world import load_refusals
     from forgetwell.runs import jobs
+    from forgetwell.runs.planning import plan_job
 
     asked, kept = read_request_from(request, columns), rows_from(retain, columns)
     job = make_job("unlearn", model, asked, kept, objective, training, load_refusals(refusals))
@@ -276,7 +277,7 @@ def unlearn(
         keep=rows_from(keep, columns) if keep else (),
     ).behind(system or ())
     if dry_run:
-        say(json.dumps({**job.settings, "plan": dataclasses.asdict(jobs.plan_job(job))}, indent=2))
+        say(json.dumps({**job.settings, "plan": dataclasses.asdict(plan_job(job))}, indent=2))
         return
     with progress_bar("unlearning") as progress:
         summary = jobs.run_job(

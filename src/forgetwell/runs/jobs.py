@@ -16,10 +16,10 @@ from forgetwell.data.turns import with_system
 from forgetwell.data.world import load_refusals
 from forgetwell.errors import InputError
 from forgetwell.files import digest, write_jsonl
-from forgetwell.methods.finetune import Lora, check_disjoint, check_facts, finetune, merged, with_lora
+from forgetwell.methods.finetune import Lora, check_disjoint, check_facts, finetune, merged
 from forgetwell.methods.own_answers import check_kept, own_answers
 from forgetwell.metrics.registry import ROW_METRICS
-from forgetwell.models.hardware import pick_dtype, type_name
+from forgetwell.models.hardware import type_name
 from forgetwell.models.lm import HFModel, load
 from forgetwell.models.processes import started_processes
 from forgetwell.models.saving import ModelCard
@@ -31,12 +31,9 @@ from forgetwell.runs.tracking import Log, check_trackers, tracked
 from forgetwell.suites.probe import PROBED, request_probe
 from forgetwell.training.best import parse_best_rule
 from forgetwell.training.config import TrainConfig
-from forgetwell.training.draws import Draws
-from forgetwell.training.loop import Hooks, Summary, running
-from forgetwell.training.memory import estimate_memory
+from forgetwell.training.loop import Hooks, Summary
 from forgetwell.training.parallel import asked_kind
 from forgetwell.training.rules import STEP_RULES
-from forgetwell.training.step import count, make_views, reads_logits, view_keys
 from forgetwell.training.stopping import check_probed, parse_stop_rule
 from forgetwell.types import Request, Row
 
@@ -118,19 +115,6 @@ class Job:
             probe=with_system(self.probe, system),
             keep=with_system(self.keep, system),
         )
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run would do: steps, per view of a step its rows and computed tokens, memory, compute type."""
-
-    steps: int
-    rows: dict[str, int]
-    scored_tokens: dict[str, int]
-    packed_tokens: int
-    parameters: int
-    memory_gb: float
-    compute: str
 
 
 def unlearn(
@@ -225,10 +209,10 @@ def run_job(
     check_probed(job.config.stop_at, probed=bool(job.probe) and job.config.probe_every > 0)
     check_trackers(report_to)
     metrics = _probe_metrics(job)
-    _check_rows(job, objective)
+    check_rows(job, objective)
     processes = started_processes()  # before a model loads: on GPUs each process has its own
-    lm = lm or _load(job)
-    request, retain = _fitting(job, lm)
+    lm = lm or starting_model(job)
+    request, retain = fitting_rows(job, lm)
     processes.by_first(lambda: _start(job, out, overwrite=overwrite, resume=resume))
     with tracked(report_to if processes.first else (), out, job.settings) as report:
         outcome = finetune(
@@ -250,7 +234,12 @@ def run_job(
     return outcome.summary
 
 
-def _check_rows(job: Job, objective: Objective) -> None:
+def check_rows(job: Job, objective: Objective) -> None:
+    """Refuse rows that a job can't use, before a model is loaded.
+
+    Raises:
+        InputError: A row is both to forget and to keep, or an objective lacks what it reads.
+    """
     check_disjoint(job.request.rows, job.retain)
     check_facts(objective, job.request.rows)
     check_kept(job.keep, job.request.rows)
@@ -280,7 +269,8 @@ def _finish(job: Job, out: Path, lm: HFModel | None, facts: dict[str, Any]) -> N
     (out / CHECKPOINT).unlink(missing_ok=True)
 
 
-def _load(job: Job) -> HFModel:
+def starting_model(job: Job) -> HFModel:
+    """Load the model that a job starts from, in its compute type."""
     four_bit = job.lora is not None and job.lora.four_bit
     return load(job.model, dtype=job.dtype, max_length=job.max_length, four_bit=four_bit)
 
@@ -337,7 +327,7 @@ def _probe_metrics(job: Job) -> tuple[str, ...]:
     return metrics
 
 
-def _fitting(job: Job, lm: HFModel) -> tuple[Request, tuple[Row, ...]]:
+def fitting_rows(job: Job, lm: HFModel) -> tuple[Request, tuple[Row, ...]]:
     """Return the rows as they will be trained on, each known to fit into the context."""
     request = replace(job.request, rows=chunk_texts(job.request.rows, lm.codec))
     own = own_answers(lm, job.keep) if job.keep else ()
@@ -354,34 +344,6 @@ def _card(job: Job, base_digest: str) -> ModelCard:
     if job.request.rows:
         digests["request"] = digest(job.request)
     return ModelCard(job.model, job.settings["objective"], settings, digests)
-
-
-def plan_job(job: Job) -> Plan:
-    """Say what a job would do, without training (``--dry-run``)."""
-    lm = _load(job)
-    objective = parse_objective(job.objective)
-    _check_rows(job, objective)
-    request, retain = _fitting(job, lm)
-    draws = Draws(request.rows, retain, job.refusals, job.config.batch, job.config.seed)
-    pairs = draws.pairs(0)
-    views = make_views(view_keys(objective), pairs, lm.codec)
-    part = make_views(view_keys(objective), pairs[: -(-len(pairs) // job.config.accumulate)], lm.codec)
-    packed = lm.batch([r for v in views.values() for r in v.rows])
-    counts = count(views)
-    trained = with_lora(lm, job.lora, seed=job.config.seed) if job.lora else lm
-    with running(trained, job.config):
-        rows = [r for v in part.values() for r in v.rows]
-        several = job.config.accumulate > 1
-        memory = estimate_memory(trained, rows, logits=reads_logits(objective), accumulates=several)
-    return Plan(
-        job.config.steps(draws.steps_per_epoch),
-        {k.name: c.rows for k, c in counts.items()},
-        {k.name: c.tokens for k, c in counts.items()},
-        packed.ids.numel(),
-        sum(p.numel() for p in lm.module.parameters()),
-        round(memory.peak, 2),
-        str(pick_dtype(job.dtype, lm.device.type)),
-    )
 
 
 def _finished(checkpoint: Path) -> int:
