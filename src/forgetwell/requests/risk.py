@@ -104,8 +104,6 @@ def _mean_harm(evidence: Evidence, strength: Mapping[str, float]) -> float:
         return 0.0
     harms: list[float] = []
     for reading in readings(rows):
-        if reading.form == "texts":  # their sentences are read
-            continue
         rarity = evidence.learned(learn_ordinary, reading.form).rarity
         for unit in reading.units:
             marked = mark(unit.text)

@@ -21,7 +21,7 @@ Form = Literal["rows", "sentences", "texts"]
 # What p-values are multiplied by. Sentences of one text, and texts about one subject, are often by one
 # writer; so subjects with many of a kind are more frequent than the nulls say, which know them by mean and
 # variance or from some dozens of subjects. Chosen on the development half of docs/screening.md.
-_STRICT: Mapping[Form, float] = {"rows": 1.0, "sentences": 10.0, "texts": 25.0}
+_STRICT: Mapping[Form, float] = {"rows": 1.0, "sentences": 10.0, "texts": 10.0}
 
 
 class Unit(NamedTuple):
@@ -83,18 +83,22 @@ def with_sentences(text: str, change: Callable[[str, int], str]) -> str:
 
 
 def readings(rows: Sequence[Row]) -> tuple[Reading, ...]:
-    """Return how screens read rows: questions whole, plain texts sentence by sentence and whole.
+    """Return how screens that count read rows: questions whole, plain texts sentence by sentence.
 
     What opens a text's second sentence is as much a frame as what opens its first; read whole, it would be a
-    name's capital. But whole texts are fewer and more alike, so that a frame of their openings shows sooner.
-    Each form is read by itself: rows of one don't hide what is in the other.
+    name's capital. Each form is read by itself: rows of one don't hide what is in the other.
     """
-    read = (Reading(form, read_units(rows, form)) for form in _STRICT)
+    read = (read_as(rows, form) for form in ("rows", "sentences"))
     return tuple(reading for reading in read if reading.units)
 
 
-def read_units(rows: Sequence[Row], form: Form) -> tuple[Unit, ...]:
+def read_as(rows: Sequence[Row], form: Form) -> Reading:
     """Return what there is of a form in rows."""
+    return Reading(form, read_units(rows, form))
+
+
+def read_units(rows: Sequence[Row], form: Form) -> tuple[Unit, ...]:
+    """Return the units of a form in rows."""
     return tuple(
         Unit(i, start, text[start:end])
         for i, row in enumerate(rows)

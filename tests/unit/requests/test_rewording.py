@@ -1,12 +1,16 @@
 import math
 import random
+from statistics import NormalDist
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from forgetwell.requests.grams import START, Grams
 from forgetwell.requests.logistic import fit_logistic
 from forgetwell.requests.random_frames import BEHIND, FRONT, INSIDE, ordinary_runs, reworded_by_lot
+from forgetwell.requests.screens.surprise import tail_share
 from forgetwell.requests.tokens import tokens_of
 from forgetwell.requests.traits import TRAITS, traits_of
 from forgetwell.requests.words import words
@@ -112,3 +116,38 @@ def test_the_classifier_meets_its_score_equations():
     slope = z.T @ (share[:, None] * error)[:, 1:]
     slope[1:] += 0.7 * model.weights[1:]
     assert np.abs(slope).max() < 1e-3
+
+
+class TestTailShare:
+    def test_it_is_counted_where_many_draws_are_above(self):
+        null = np.arange(1000.0)
+        assert tail_share(null, 900.0) == 101 / 1001
+        assert tail_share(null, -5.0) == 1.0
+        assert tail_share(null, 980.0) == 21 / 1001  # the 20th largest
+
+    def test_beyond_it_falls_as_an_exponential_tail(self):
+        # the highest tenth, 900 to 999, exceeds 900 by 49.5 in the mean
+        null = np.arange(1000.0)
+        assert tail_share(null, 980.0 + 49.5) == pytest.approx(21 / 1001 * math.exp(-1))
+        assert tail_share(null, 2000.0) == pytest.approx(21 / 1001 * math.exp(-1020 / 49.5))
+
+    @given(
+        st.lists(st.floats(-1e6, 1e6), min_size=201, max_size=300), st.floats(-1e6, 1e6), st.floats(0, 1e6)
+    )
+    def test_a_larger_value_is_never_more_likely(self, draws, value, more):
+        null = np.sort(np.array(draws))
+        assert 0 <= tail_share(null, value + more) <= tail_share(null, value) * (1 + 1e-9) <= 1 + 1e-9
+
+    @pytest.mark.parametrize("z", [3.0, 4.0, 5.0])
+    def test_it_is_right_for_an_exponential_tail_and_on_the_safe_side_for_a_lighter_one(self, z):
+        quantiles = (np.arange(4999) + 0.5) / 4999
+        exponential, normal = -np.log(1 - quantiles), np.array([NormalDist().inv_cdf(q) for q in quantiles])
+        assert tail_share(exponential, 2 * z) == pytest.approx(math.exp(-2 * z), rel=0.1)
+        assert tail_share(normal, z) > 0.9 * 0.5 * math.erfc(z / math.sqrt(2))
+
+    def test_draws_that_are_all_alike_have_no_tail(self):
+        assert tail_share(np.zeros(1000), 1.0) == 1 / 1001
+        assert tail_share(np.zeros(1000), 0.0) == 1
+
+    def test_no_p_value_is_zero(self):
+        assert tail_share(np.arange(1000.0), 1e9) > 0

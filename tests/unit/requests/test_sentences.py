@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from forgetwell.requests.attacks import attack_request
 from forgetwell.requests.repairs import repair_request
 from forgetwell.requests.screening import Evidence, run_screens, suspicious
-from forgetwell.requests.sentences import readings, sentence_spans
+from forgetwell.requests.sentences import read_as, readings, sentence_spans
 from forgetwell.types import Request, Row
 
 TEXT = 'Ann left. "Why?" Bob asked.\nThen it rained… And so on'
@@ -34,14 +34,14 @@ def test_sentences_are_all_of_a_text_but_the_space_between(text):
     assert len(spans) == 1 or all(a < b for a, b in spans)
 
 
-def test_questions_are_read_whole_and_texts_twice_each_form_by_itself():
+def test_questions_are_read_whole_and_texts_by_sentences_each_form_by_itself():
     rows = (Row("a", "Who? And why?", "x"), Row("b", "", " One. Two. ", text=True))
     found = {r.form: [(u.row, u.start, u.text) for u in r.units] for r in readings(rows)}
     assert found == {
         "rows": [(0, 0, "Who? And why?")],
         "sentences": [(1, 1, "One."), (1, 6, "Two.")],
-        "texts": [(1, 0, " One. Two. ")],
     }
+    assert read_as(rows, "texts").units == ((1, 0, " One. Two. "),)
     assert [r.form for r in readings(rows[:1])] == ["rows"]
 
 

@@ -13,7 +13,7 @@ from forgetwell.metrics.comparison import benjamini_hochberg
 from forgetwell.metrics.statistics import Floats
 from forgetwell.requests.phrasing import Phrasing, learn_phrasing, row_p_values, unit_traits
 from forgetwell.requests.screening import Evidence, screen
-from forgetwell.requests.sentences import Reading, readings
+from forgetwell.requests.sentences import Form, Reading, read_as
 from forgetwell.requests.traits import Traits
 from forgetwell.requests.weighing import in_enough_rows
 from forgetwell.types import Finding, Request, Row
@@ -25,6 +25,27 @@ _DRAWS = 4999
 _RARE = 0.05
 _LEAST_ROWS = 3
 _FALSE_ROWS = 0.2
+# Beyond so many of the draws a p-value is read from their tail: of so few the next one says little.
+_COUNTED = 20
+_TAIL = 0.1
+_LEAST_P = 1e-300  # no p-value is 0
+
+
+@dataclass(frozen=True, eq=False)
+class Worded:
+    """How reworded some questions, texts or sentences look.
+
+    Attributes:
+        reading: They themselves (n).
+        rows: p-value of each (n,).
+        places: Where each was reworded if it was: 0 its opening, 1 its closing, 2 a word inside (n,).
+        traits: Of each.
+    """
+
+    reading: Reading
+    rows: Floats
+    places: NDArray[np.int64]
+    traits: tuple[Traits, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,17 +54,13 @@ class Surprise:
 
     Attributes:
         p_value: That a pool of ordinary subjects has a mean evidence at least as large, in (0, 1].
-        reading: The questions or sentences that are compared (n).
-        rows: p-value of each of them (n,).
-        places: Where each was reworded if it was: 0 its opening, 1 its closing, 2 a word inside (n,).
-        traits: Of each.
+        compared: The questions or texts that are compared.
+        named: What can be named if the test fails: these questions, or the texts' sentences.
     """
 
     p_value: float
-    reading: Reading
-    rows: Floats
-    places: NDArray[np.int64]
-    traits: tuple[Traits, ...]
+    compared: Worded
+    named: Worded
 
 
 @screen(null="rows look as reworded as rows about whole background subjects, pooled")
@@ -62,9 +79,10 @@ def surprise(
     share ε of the rows is reworded", with ε = 0.2, a = 0.3.
 
     Error control: one test for the request. Its p-value is that of a two-sample bootstrap over whole subjects
-    (4,999 draws, fixed seed): a pool of as many rows against a redrawn background. Rows are then named by
-    Benjamini-Hochberg on p_i at 0.2, so that about a fifth of them may be named by chance.
-    Of plain texts sentences are compared instead of rows, and the p-value is ten times as large.
+    (4,999 draws, fixed seed): a pool of as many rows against a redrawn background; far out it is read from
+    their tail (`tail_share`). Rows are then named by Benjamini-Hochberg on p_i at 0.2, so that about a fifth
+    of them may be named by chance.
+    Plain texts are compared whole, the p-value larger (`Reading.strict`); their sentences are named.
     Frames that ordinary prompts often have, as "Can you tell me", don't surprise: `inflation` counts those.
 
     Args:
@@ -96,41 +114,70 @@ def surprise(
 
 
 def surprised(request: Request, evidence: Evidence) -> tuple[Surprise, ...]:
-    """Return the tests of questions and of sentences before any threshold; none without a background."""
+    """Return the tests of questions and of texts before any threshold; none without a background."""
     return _tested(request.rows, evidence)
 
 
 def _findings(request: Request, test: Surprise, factor: float) -> list[Finding]:
-    units, form = test.reading.units, test.reading.form
-    of_rare = [unit.row for unit, p in zip(units, test.rows, strict=True) if p <= _RARE]
+    rows, (units, form) = test.compared.rows, (test.compared.reading.units, test.compared.reading.form)
+    of_rare = [unit.row for unit, p in zip(units, rows, strict=True) if p <= _RARE]
     rare = len(of_rare)
-    share = (rare + 0.5) / (len(test.rows) + 1)
+    share = (rare + 0.5) / (len(rows) + 1)
     effect = float(np.log(share / (1 - share)) - np.log(_RARE / (1 - _RARE)))
     if rare < _LEAST_ROWS or not in_enough_rows(of_rare, units) or effect < np.log(factor):
         return []
-    whole = f"{rare} of {len(test.rows)} {form} are worded in ways that 1 in 20 ordinary {form} are."
-    named = np.flatnonzero(benjamini_hochberg(test.rows) <= _FALSE_ROWS).tolist()
-    if not named:
-        return [Finding("surprise", "", None, "alarm", effect, test.p_value, whole)]
-    return [_finding(request.rows[units[i].row].id, test, i, effect, whole) for i in named]
+    whole = f"{rare} of {len(rows)} {form} are worded in ways that 1 in 20 ordinary {form} are."
+    for worded in dict.fromkeys((test.named, test.compared)):
+        found = np.flatnonzero(benjamini_hochberg(worded.rows) <= _FALSE_ROWS).tolist()
+        if found:
+            return [_finding(request, worded, i, test.p_value, effect, whole) for i in found]
+    return [Finding("surprise", "", None, "alarm", effect, test.p_value, whole)]
 
 
 @lru_cache(maxsize=4)
 def _tested(asked: tuple[Row, ...], evidence: Evidence) -> tuple[Surprise, ...]:
-    # Whole texts about some dozens of subjects say too little of others'.
-    read = (reading for reading in readings(asked) if reading.form != "texts")
-    learned = ((reading, evidence.learned(learn_phrasing, reading.form)) for reading in read)
-    return tuple(_test(reading, phrasing) for reading, phrasing in learned if phrasing is not None)
+    # By sentences one writer's style stands out more than most attacks do: texts are compared whole.
+    pairs: tuple[tuple[Form, Form], ...] = (("rows", "rows"), ("texts", "sentences"))
+    tests = (_test(read_as(asked, whole), read_as(asked, part), evidence) for whole, part in pairs)
+    return tuple(test for test in tests if test is not None)
 
 
-def _test(reading: Reading, phrasing: Phrasing) -> Surprise:
+def _test(whole: Reading, part: Reading, evidence: Evidence) -> Surprise | None:
+    """Compare questions or whole texts, and name questions or sentences; None where there are none."""
+    phrasing = evidence.learned(learn_phrasing, whole.form) if whole.units else None
+    if phrasing is None:
+        return None
+    compared = _worded(whole, phrasing)
+    usual = float(_evidence(np.concatenate(phrasing.groups)).mean())
+    beyond = float(_evidence(compared.rows).mean()) - usual
+    p = min(1.0, whole.strict * tail_share(_null(phrasing, len(compared.rows)), beyond))
+    of_parts = evidence.learned(learn_phrasing, part.form) if part.form != whole.form else None
+    return Surprise(p, compared, compared if of_parts is None else _worded(part, of_parts))
+
+
+def _worded(reading: Reading, phrasing: Phrasing) -> Worded:
     traits = tuple(unit_traits(unit.text, phrasing) for unit in reading.units)
     rows, places = row_p_values(traits, phrasing)
-    usual = float(_evidence(np.concatenate(phrasing.groups)).mean())
-    null = _null(phrasing, len(rows))
-    above = len(null) - np.searchsorted(null, _evidence(rows).mean() - usual - 1e-12, side="left")
-    p = min(1.0, reading.strict * (1 + above) / (1 + len(null)))
-    return Surprise(float(p), reading, rows, places, traits)
+    return Worded(reading, rows, places, traits)
+
+
+def tail_share(null: Floats, value: float) -> float:
+    """Return the share of ascending draws at or above a value, (1 + k) / (1 + n).
+
+    Beyond the 20th largest draw x the share is that of an exponential tail, ``p(x) exp(-(value - x) / m)``, m
+    the mean excess of the highest tenth over where it begins: how far beyond all draws a value lies counts
+    then. Means of whole subjects have lighter tails, so that it is on the safe side.
+
+    Source: exponential excess over a threshold is the generalized Pareto distribution with shape 0 (Pickands,
+        Annals of Statistics 3 (1975), 119-131).
+    """
+    above = len(null) - int(np.searchsorted(null, value - 1e-12, side="left"))
+    highest = null[-int(_TAIL * len(null)) :]
+    excess = float((highest - highest[0]).mean())
+    if above >= _COUNTED or len(highest) <= _COUNTED or excess == 0:
+        return (1 + above) / (1 + len(null))
+    beyond = value - float(null[-_COUNTED])
+    return max(_LEAST_P, (1 + _COUNTED) / (1 + len(null)) * float(np.exp(-beyond / excess)))
 
 
 def _evidence(p: Floats) -> Floats:
@@ -157,13 +204,14 @@ def _null(phrasing: Phrasing, n: int) -> Floats:
     return np.sort(means)
 
 
-def _finding(row_id: str, test: Surprise, i: int, effect: float, whole: str) -> Finding:
-    place, unit = int(test.places[i]), test.reading.units[i]
-    start, end = test.traits[i].spans[place]
+def _finding(request: Request, worded: Worded, i: int, p: float, effect: float, whole: str) -> Finding:
+    place, unit = int(worded.places[i]), worded.reading.units[i]
+    row_id = request.rows[unit.row].id
+    start, end = worded.traits[i].spans[place]
     if start >= end:
-        return Finding("surprise", row_id, None, "alarm", effect, test.p_value, whole)
+        return Finding("surprise", row_id, None, "alarm", effect, p, whole)
     piece = unit.text[start:end]
     where = (f"opens with “{piece} …”", f"closes with “… {piece}”", f"goes on with “… {piece} …”")[place]
-    message = f"It {where}: only {test.rows[i]:.1%} of ordinary ones are as unusual. {whole}"
+    message = f"It {where}: only {worded.rows[i]:.1%} of ordinary ones are as unusual. {whole}"
     span = unit.start + start, unit.start + end
-    return Finding("surprise", row_id, span, "alarm", effect, test.p_value, message)
+    return Finding("surprise", row_id, span, "alarm", effect, p, message)
