@@ -45,13 +45,18 @@ class Card:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer of a report: one headline, the sentences behind it, and key figures."""
+    """The answer of a report: its sentences, what it is judged by first, what is behind them, key figures."""
 
-    headline: str
+    sentences: tuple[str, ...]
     tone: Tone
     points: tuple[Point, ...]
     cards: tuple[Card, ...]
     warnings: tuple[str, ...]
+
+    @property
+    def headline(self) -> str:
+        """All sentences in one line."""
+        return " ".join(self.sentences)
 
 
 def judge(runs: Sequence[RunView]) -> Verdict:
@@ -63,7 +68,7 @@ def judge(runs: Sequence[RunView]) -> Verdict:
     single = {c: found[0] for c, found in by.items() if len(found) == 1 and found[0].get(MAIN, FORGET)}
     warnings = _warnings(runs, by)
     if len(single) < 2 or any(len(found) > 1 for found in by.values()):
-        return Verdict(_neutral_headline(runs), "neutral", _described(runs), _plain_cards(runs), warnings)
+        return Verdict((_neutral_headline(runs),), "neutral", _described(runs), _plain_cards(runs), warnings)
     points = (
         *_forgotten(single),
         *_served(single),
@@ -72,11 +77,11 @@ def judge(runs: Sequence[RunView]) -> Verdict:
         *_defense(single),
     )
     if not points:
-        return Verdict(_neutral_headline(runs), "neutral", _described(runs), _plain_cards(runs), warnings)
-    headline = " ".join(filter(None, (_first(single), _second(single), _third(single))))
+        return Verdict((_neutral_headline(runs),), "neutral", _described(runs), _plain_cards(runs), warnings)
+    sentences = tuple(filter(None, (_first(single), _second(single), _third(single))))
     tones = {p.tone for p in points}
     tone: Tone = "mixed" if len(tones - {"neutral"}) > 1 else next(iter(tones - {"neutral"}), "neutral")
-    return Verdict(headline, tone, points, _cards(single), warnings)
+    return Verdict(sentences, tone, points, _cards(single), warnings)
 
 
 def number(value: float) -> str:
