@@ -56,7 +56,7 @@ def printed(command: Callable[..., None], *arguments: str, **options: bool) -> s
 def site_links(text: str) -> str:
     """Return a page's text with links as they are on the site, where all pages lie in one folder."""
     text = re.sub(r"\]\((?:\.\./)?examples/accelerate/README\.md", "](accelerate.md", text)
-    text = re.sub(r"\]\((?:docs/|\.\./)([\w-]+\.md)", r"](\1", text)
+    text = re.sub(r"\]\((?:docs/|\.\./)([\w-]+\.(?:md|png))", r"](\1", text)
     text = text.replace("](README.md", "](index.md").replace(
         "](LICENSE)", "](https://www.apache.org/licenses/LICENSE-2.0)"
     )
@@ -74,6 +74,8 @@ def project_pages() -> None:
     """Put the repository's pages and those of docs/ into one folder."""
     for path in sorted((ROOT / "docs").glob("*.md")):
         write(path.name, site_links(path.read_text(encoding="utf-8")))
+    for picture in (ROOT / "docs").glob("*.png"):
+        shutil.copy(picture, Path(sys.argv[1]))
     write("site.css", (ROOT / "docs" / "site" / "site.css").read_text(encoding="utf-8"))
     for source, page in PAGES.items():
         write(page, site_links((ROOT / source).read_text(encoding="utf-8")))

@@ -166,9 +166,10 @@ def _code(function: Callable[..., Any]) -> str:
         file = inspect.getsourcefile(function)
         if function.__module__ != "__main__" and file and Path(file).is_file():
             return file_sha256(Path(file))
-        return sha256(inspect.getsource(function))
+        source = inspect.getsource(function)
     except (OSError, TypeError):  # typed where nothing keeps the source
-        return sha256(marshal.dumps(function.__code__).hex())
+        source = marshal.dumps(function.__code__).hex()
+    return sha256(source).removeprefix("sha256:")
 
 
 def _ships(module: str) -> bool:
