@@ -18,10 +18,10 @@ _CLOSERS = "\"”’')]"  # may stand behind the mark
 
 # What is compared: questions, sentences of plain texts, and whole texts, each with ordinary ones of its form.
 Form = Literal["rows", "sentences", "texts"]
-# What p-values are multiplied by. Sentences of one text, and texts about one subject, are often by one
-# writer; so subjects with many of a kind are more frequent than the nulls say, which know them by mean and
-# variance or from some dozens of subjects. Chosen on the development half of docs/screening.md.
-_STRICT: Mapping[Form, float] = {"rows": 1.0, "sentences": 10.0, "texts": 10.0}
+# What p-values of counts are multiplied by. Sentences of one text, and texts about one subject, are often by
+# one writer; so subjects with many of a kind are more frequent than the null says, which knows them by mean
+# and variance. Chosen on the development half of docs/screening.md.
+_STRICT: Mapping[Form, float] = {"rows": 1.0, "sentences": 10.0, "texts": 100.0}
 
 
 class Unit(NamedTuple):
@@ -54,7 +54,7 @@ class Reading:
 
     @property
     def strict(self) -> float:
-        """What p-values are multiplied by."""
+        """What p-values of counts are multiplied by."""
         return _STRICT[self.form]
 
 
@@ -82,13 +82,18 @@ def with_sentences(text: str, change: Callable[[str, int], str]) -> str:
     return "".join([*parts, text[at:]])
 
 
-def readings(rows: Sequence[Row]) -> tuple[Reading, ...]:
+def readings(rows: Sequence[Row], *, whole: bool = False) -> tuple[Reading, ...]:
     """Return how screens that count read rows: questions whole, plain texts sentence by sentence.
 
     What opens a text's second sentence is as much a frame as what opens its first; read whole, it would be a
     name's capital. Each form is read by itself: rows of one don't hide what is in the other.
+
+    Args:
+        rows: The rows.
+        whole: Read plain texts whole as well: a word that each has once shows sooner there.
     """
-    read = (read_as(rows, form) for form in ("rows", "sentences"))
+    forms: tuple[Form, ...] = ("rows", "sentences", "texts") if whole else ("rows", "sentences")
+    read = (read_as(rows, form) for form in forms)
     return tuple(reading for reading in read if reading.units)
 
 

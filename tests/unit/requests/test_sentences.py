@@ -42,6 +42,7 @@ def test_questions_are_read_whole_and_texts_by_sentences_each_form_by_itself():
         "sentences": [(1, 1, "One."), (1, 6, "Two.")],
     }
     assert read_as(rows, "texts").units == ((1, 0, " One. Two. "),)
+    assert [r.form for r in readings(rows, whole=True)] == ["rows", "sentences", "texts"]
     assert [r.form for r in readings(rows[:1])] == ["rows"]
 
 

@@ -30,7 +30,7 @@ def inflation(
     background), words of other languages, and, against triggers that take turns, the rows that hold any
     framing word (of a list) rarer than 1 in 1000, 300, 100 or 30 ordinary prompts. Null and p-value are those
     of `forgetwell.requests.enrichment`: beta-binomial counts of rows with a prior mean (K + 1/2)/(N + 1). Of
-    plain texts sentences are counted as rows are (`forgetwell.requests.sentences.readings`).
+    plain texts sentences are counted as rows are, and whole texts (`forgetwell.requests.sentences.readings`).
 
     Error control: Benjamini-Hochberg within each class of features, q-values divided by the class's weight
     (after Genovese, Roeder and Wasserman, Biometrika 93 (2006), 509-524); a finding has q ≤ alpha. The
@@ -60,7 +60,7 @@ def inflated(request: Request, evidence: Evidence) -> list[Hit]:
 @lru_cache(maxsize=4)
 def _tested(asked: tuple[Row, ...], evidence: Evidence) -> tuple[Hit, ...]:
     hits: list[Hit] = []
-    for reading in readings(asked):
+    for reading in readings(asked, whole=True):
         ordinary = evidence.learned(learn_ordinary, reading.form)
         found = [word_side(mark(unit.text), ordinary.rarity) for unit in reading.units]
         tested: list[Found] = [{f: s for f, s in row.items() if is_ordinary(f, ordinary)} for row in found]

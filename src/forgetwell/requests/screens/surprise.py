@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -29,6 +30,8 @@ _FALSE_ROWS = 0.2
 _COUNTED = 20
 _TAIL = 0.1
 _LEAST_P = 1e-300  # no p-value is 0
+# Of plain texts p-values are larger: the null knows some dozens of subjects. Chosen as the rest.
+_STRICT: Mapping[Form, float] = {"rows": 1.0, "texts": 10.0}
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +85,7 @@ def surprise(
     (4,999 draws, fixed seed): a pool of as many rows against a redrawn background; far out it is read from
     their tail (`tail_share`). Rows are then named by Benjamini-Hochberg on p_i at 0.2, so that about a fifth
     of them may be named by chance.
-    Plain texts are compared whole, the p-value larger (`Reading.strict`); their sentences are named.
+    Plain texts are compared whole, the p-value ten times as large; their sentences are named.
     Frames that ordinary prompts often have, as "Can you tell me", don't surprise: `inflation` counts those.
 
     Args:
@@ -150,7 +153,7 @@ def _test(whole: Reading, part: Reading, evidence: Evidence) -> Surprise | None:
     compared = _worded(whole, phrasing)
     usual = float(_evidence(np.concatenate(phrasing.groups)).mean())
     beyond = float(_evidence(compared.rows).mean()) - usual
-    p = min(1.0, whole.strict * tail_share(_null(phrasing, len(compared.rows)), beyond))
+    p = min(1.0, _STRICT[whole.form] * tail_share(_null(phrasing, len(compared.rows)), beyond))
     of_parts = evidence.learned(learn_phrasing, part.form) if part.form != whole.form else None
     return Surprise(p, compared, compared if of_parts is None else _worded(part, of_parts))
 
