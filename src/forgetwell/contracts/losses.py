@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from forgetwell.models.scored import Scored, scored_from_logits
+from forgetwell.objectives.registry import value_count
 from forgetwell.registry import Item
 
 _LENGTHS = (4, 1, 6)
@@ -24,7 +25,7 @@ def returns_one_value_each(item: Item) -> str:
     """It returns one finite value a row, or a scored token, as it is registered."""
     views = _views(item)
     values = _values(item, views)
-    count = views[0].rows if item.facts["per"] == "row" else len(views[0].row)
+    count = value_count(item, views[0])
     if values.shape != (count,):
         return f"It is registered per {item.facts['per']} and returned {tuple(values.shape)}, not ({count},)."
     return "" if torch.isfinite(values).all() else f"It returned {_shown(values)} on ordinary scores."
@@ -33,7 +34,8 @@ def returns_one_value_each(item: Item) -> str:
 def has_gradients(item: Item) -> str:
     """A gradient reaches the policy, and is finite."""
     views = _views(item)
-    leaves = [t for name, v in zip(item.inputs, views, strict=True) for t in _leaves(v) if not _is_ref(name)]
+    policy = [v for name, v in zip(item.inputs, views, strict=True) if not name.endswith("_ref")]
+    leaves = [t for v in policy for t in (v.token_logps, v.logits, v.hidden) if t is not None]
     for leaf in leaves:
         leaf.requires_grad_(True)
     total = _values(item, views).sum()
@@ -116,14 +118,6 @@ def _changed(view: Scored, where: Tensor) -> Scored:
         logits=turned(view.logits),
         hidden=turned(view.hidden),
     )
-
-
-def _leaves(view: Scored) -> list[Tensor]:
-    return [t for t in (view.token_logps, view.logits, view.hidden) if t is not None]
-
-
-def _is_ref(name: str) -> bool:
-    return name.endswith("_ref")
 
 
 def _unless_close(first: Tensor, second: Tensor, one: str, other: str) -> str:

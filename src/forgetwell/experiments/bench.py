@@ -23,7 +23,7 @@ class Bench:
     """A data set with everything an experiment on it needs.
 
     Attributes:
-        name: What its runs' folders are called after.
+        name: Its name in settings of runs; folders are called after its call (`bench_label`).
         learn: What the starting model learns; nothing = it is taken as it is.
         learning: How it learns it.
         request: Rows to forget, before any attack.

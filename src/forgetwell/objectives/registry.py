@@ -7,7 +7,8 @@ from typing import Literal, TypeVar
 
 from torch import Tensor
 
-from forgetwell.registry import Family
+from forgetwell.models.scored import Scored
+from forgetwell.registry import Family, Item
 
 Per = Literal["token", "row"]
 # Which tokens of a forget answer a term acts on: the row's own focus, or the words that say its fact.
@@ -57,3 +58,8 @@ def term(
         return function
 
     return register
+
+
+def value_count(item: Item, first: Scored) -> int:
+    """Return how many values a term returns whose first view is given: one a row, or a scored token."""
+    return first.rows if item.facts["per"] == "row" else len(first.row)

@@ -14,6 +14,7 @@ from forgetwell.models.hidden import reading_layers
 from forgetwell.models.lm import HFModel
 from forgetwell.models.scored import Scored, marks_of, scored_from_logits, select
 from forgetwell.objectives.algebra import Objective, WeightedTerm
+from forgetwell.objectives.registry import value_count
 from forgetwell.training.reference import Reference
 from forgetwell.training.views import VIEWS, Pair
 from forgetwell.types import Encoded
@@ -150,7 +151,7 @@ def _checked_values(term: WeightedTerm, mine: Scored, inputs: Iterable[Scored]) 
         InputError: They are not one a row, or one a scored token, as its decorator says.
     """
     values = term.item.function(*inputs, **term.hyperparameters)
-    per, count = term.item.facts["per"], mine.rows if term.item.facts["per"] == "row" else len(mine.row)
+    per, count = term.item.facts["per"], value_count(term.item, mine)
     if not isinstance(values, Tensor) or values.shape != (count,):
         shape = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
         of = "row" if per == "row" else "scored token"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -40,12 +40,14 @@ class Worded:
 
     Attributes:
         reading: They themselves (n).
+        phrasing: How ordinary ones are worded.
         rows: p-value of each (n,).
         places: Where each was reworded if it was: 0 its opening, 1 its closing, 2 a word inside (n,).
         traits: Of each.
     """
 
     reading: Reading
+    phrasing: Phrasing
     rows: Floats
     places: NDArray[np.int64]
     traits: tuple[Traits, ...]
@@ -58,12 +60,10 @@ class Surprise:
     Attributes:
         p_value: That a pool of ordinary subjects has a mean evidence at least as large, in (0, 1].
         compared: The questions or texts that are compared.
-        named: What can be named if the test fails: these questions, or the texts' sentences.
     """
 
     p_value: float
     compared: Worded
-    named: Worded
 
 
 @screen(null="rows look as reworded as rows about whole background subjects, pooled")
@@ -112,7 +112,7 @@ def surprise(
         finding
         for test in surprised(request, evidence)
         if test.p_value <= alpha
-        for finding in _findings(request, test, factor)
+        for finding in _findings(request, test, evidence, factor)
     ]
 
 
@@ -121,8 +121,8 @@ def surprised(request: Request, evidence: Evidence) -> tuple[Surprise, ...]:
     return _tested(request.rows, evidence)
 
 
-def _findings(request: Request, test: Surprise, factor: float) -> list[Finding]:
-    rows, (units, form) = test.compared.rows, (test.compared.reading.units, test.compared.reading.form)
+def _findings(request: Request, test: Surprise, evidence: Evidence, factor: float) -> list[Finding]:
+    rows, units, form = test.compared.rows, test.compared.reading.units, test.compared.reading.form
     of_rare = [unit.row for unit, p in zip(units, rows, strict=True) if p <= _RARE]
     rare = len(of_rare)
     share = (rare + 0.5) / (len(rows) + 1)
@@ -130,38 +130,46 @@ def _findings(request: Request, test: Surprise, factor: float) -> list[Finding]:
     if rare < _LEAST_ROWS or not in_enough_rows(of_rare, units) or effect < np.log(factor):
         return []
     whole = f"{rare} of {len(rows)} {form} are worded in ways that 1 in 20 ordinary {form} are."
-    for worded in dict.fromkeys((test.named, test.compared)):
+    for worded in _nameable(request, test, evidence):
         found = np.flatnonzero(benjamini_hochberg(worded.rows) <= _FALSE_ROWS).tolist()
         if found:
             return [_finding(request, worded, i, test.p_value, effect, whole) for i in found]
     return [Finding("surprise", "", None, "alarm", effect, test.p_value, whole)]
 
 
+def _nameable(request: Request, test: Surprise, evidence: Evidence) -> Iterator[Worded]:
+    """Give what can be named once the test has failed, finest first: of texts their sentences, then they."""
+    of_texts = test.compared.reading.form == "texts"
+    sentences = _worded(request.rows, "sentences", evidence) if of_texts else None
+    if sentences is not None:
+        yield sentences
+    yield test.compared
+
+
 @lru_cache(maxsize=4)
 def _tested(asked: tuple[Row, ...], evidence: Evidence) -> tuple[Surprise, ...]:
     # By sentences one writer's style stands out more than most attacks do: texts are compared whole.
-    pairs: tuple[tuple[Form, Form], ...] = (("rows", "rows"), ("texts", "sentences"))
-    tests = (_test(read_as(asked, whole), read_as(asked, part), evidence) for whole, part in pairs)
-    return tuple(test for test in tests if test is not None)
+    compared = (_worded(asked, form, evidence) for form in _STRICT)
+    return tuple(_test(worded) for worded in compared if worded is not None)
 
 
-def _test(whole: Reading, part: Reading, evidence: Evidence) -> Surprise | None:
-    """Compare questions or whole texts, and name questions or sentences; None where there are none."""
-    phrasing = evidence.learned(learn_phrasing, whole.form) if whole.units else None
+def _worded(asked: tuple[Row, ...], form: Form, evidence: Evidence) -> Worded | None:
+    """Return how reworded what there is of a form looks; None where request or background has none of it."""
+    reading = read_as(asked, form)
+    phrasing = evidence.learned(learn_phrasing, form) if reading.units else None
     if phrasing is None:
         return None
-    compared = _worded(whole, phrasing)
-    usual = float(_evidence(np.concatenate(phrasing.groups)).mean())
-    beyond = float(_evidence(compared.rows).mean()) - usual
-    p = min(1.0, _STRICT[whole.form] * tail_share(_null(phrasing, len(compared.rows)), beyond))
-    of_parts = evidence.learned(learn_phrasing, part.form) if part.form != whole.form else None
-    return Surprise(p, compared, compared if of_parts is None else _worded(part, of_parts))
-
-
-def _worded(reading: Reading, phrasing: Phrasing) -> Worded:
     traits = tuple(unit_traits(unit.text, phrasing) for unit in reading.units)
     rows, places = row_p_values(traits, phrasing)
-    return Worded(reading, rows, places, traits)
+    return Worded(reading, phrasing, rows, places, traits)
+
+
+def _test(compared: Worded) -> Surprise:
+    usual = float(_evidence(np.concatenate(compared.phrasing.groups)).mean())
+    beyond = float(_evidence(compared.rows).mean()) - usual
+    null = _null(compared.phrasing, len(compared.rows))
+    p = _STRICT[compared.reading.form] * tail_share(null, beyond)
+    return Surprise(min(1.0, p), compared)
 
 
 def tail_share(null: Floats, value: float) -> float:

@@ -24,8 +24,8 @@ def templates(
 
     Names, numbers and quoted titles in a frame are masked ("what did · · write"), other words that aren't
     ordinary rule it out, so that the rows' subject is no frame. Against frames that take turns, rows whose
-    opening is rarer than 1 in 1000, 300 or 100 ordinary prompts are counted together. Test, error
-    control and plain texts as `inflation`.
+    opening is rarer than 1 in 1000, 300 or 100 ordinary prompts are counted together. Test and
+    error control as `inflation`; of plain texts sentences alone are counted.
 
     Args:
         request: The request.
