@@ -49,6 +49,8 @@ def test_a_processor_gets_the_type_that_it_multiplies_faster_in(
 
 
 def test_the_gain_is_a_ratio_of_times_that_is_measured_once():
+    threads = torch.get_num_threads()
     first = hardware.bfloat16_gain()
+    assert torch.get_num_threads() == threads
     assert 0 < first < 100
     assert hardware.bfloat16_gain() == first
