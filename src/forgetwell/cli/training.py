@@ -173,19 +173,23 @@ def alternates(
     model: str,
     out: Path,
     count: int = 5,
+    keep: bool = False,
     temperature: float = 1.0,
     seed: int = 0,
     columns: str | None = None,
     dtype: str = "auto",
     overwrite: bool = False,
 ) -> None:
-    """Write other plausible answers to a request's questions, for the term altpo.
+    """Write other plausible answers to a request's questions, for altpo and unwanted=facts.
+
+    A requester who writes them chooses what is taught: those in the file, and its focus, are left out.
 
     Args:
         request: File with the rows to forget.
         model: Writes the answers: smollm2, a folder or a hub id; a larger model writes better ones.
         out: File for the rows with their alternatives (JSON Lines).
-        count: Alternatives a row; rows that have as many already keep theirs.
+        count: Alternatives a row.
+        keep: Trust the file's own alternatives and focus, and write only what is missing.
         temperature: Of sampling.
         seed: Of sampling.
         columns: Names of the columns, as prompt=q,answer=a.
@@ -202,11 +206,13 @@ def alternates(
     lm = load(model, dtype=dtype)
     with progress_bar("writing alternatives") as progress:
         rows = add_alternates(
-            lm, asked.rows, count=count, temperature=temperature, seed=seed, progress=progress
+            lm, asked.rows, count=count, keep=keep, temperature=temperature, seed=seed, progress=progress
         )
     write_rows(out, rows)
-    added = sum(len(r.wrong) for r in rows) - sum(len(r.wrong) for r in asked.rows)
-    print(f"{added} alternatives for {len(rows)} rows. Written: {out}")
+    brought = sum(len(r.wrong) for r in asked.rows)
+    added = sum(len(r.wrong) for r in rows) - (brought if keep else 0)
+    own = f" {brought} of the request's own {'kept' if keep else 'left out'}." if brought else ""
+    print(f"{added} alternatives for {len(rows)} rows.{own} Written: {out}")
 
 
 @app.command

@@ -19,6 +19,7 @@ def add_alternates(
     rows: Sequence[Row],
     *,
     count: int = 5,
+    keep: bool = False,
     temperature: float = 1.0,
     seed: int = 0,
     max_new_tokens: int = 60,
@@ -26,13 +27,16 @@ def add_alternates(
 ) -> tuple[Row, ...]:
     """Return the rows with up to `count` alternative answers each, sampled from a model.
 
-    Rows that have as many keep theirs. Empty answers, the true one and repeats are dropped, and sampled again
-    at most twice, so that a row may end up with fewer. Text of a row stays text: it can't open a turn.
+    What rows bring along, alternatives and focus, is left out: a requester who writes them chooses what
+    `altpo` teaches and which words ``unwanted=facts`` unlearns. Empty answers, the true one and repeats are
+    dropped, and sampled again at most twice, so that a row may end up with fewer. Text of a row stays text:
+    it can't open a turn.
 
     Args:
         lm: Writes the answers.
         rows: Questions; plain text can't be answered.
         count: Alternatives wanted a row.
+        keep: Trust what rows bring along, and write only the alternatives that are missing.
         temperature: Of sampling.
         seed: Of sampling; a row's answers depend on its id and the seed, not on the other rows.
         max_new_tokens: Length at which an answer is cut.
@@ -46,7 +50,7 @@ def add_alternates(
     plain = next((r for r in rows if r.text), None)
     if plain is not None:
         raise InputError(f"Row {plain.id!r} is plain text; only questions have alternative answers.")
-    found = list(rows)
+    found = [r if keep else replace(r, wrong=(), focus=()) for r in rows]
     for attempt in range(_ROUNDS):
         asked = [(i, k) for i, r in enumerate(found) for k in range(count - len(r.wrong))]
         if asked:

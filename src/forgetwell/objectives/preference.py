@@ -112,8 +112,9 @@ def altpo(
     Tested: SmolLM2-135M, built-in world, 20 steps of batch 4, seed 0: ``altpo + gdr`` at 5e-5 takes forget
     recall from .95 to .77, retain recall from 1.00 to .83. The alternatives were the world's own wrong
     answers, which share most words with the true ones.
-    Fails when: alternatives are few or alike: they are learned as new facts, stated with certainty. Metrics
-    that compare with the same wrong answers (truth ratio) are then no longer fair.
+    Fails when: alternatives are few or alike: they are learned as new facts, stated with certainty. The
+    requester writes them: the model says then what a stranger wrote. Metrics that compare with the same wrong
+    answers (truth ratio) are no longer fair.
     """
     chosen = alternate.row_logps() - alternate_ref.row_logps()
     rejected = forget.row_logps() - forget_ref.row_logps()

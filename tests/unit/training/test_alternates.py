@@ -13,12 +13,19 @@ ROWS = (
 SHORT = {"count": 2, "max_new_tokens": 4}
 
 
-def test_rows_get_alternatives_that_are_new_and_keep_their_own():
-    found = add_alternates(tiny_lm(), ROWS, **SHORT)
+def test_what_a_requester_wrote_is_left_out_and_written_anew():
+    brought = (*ROWS, Row("d", "Why?", "For fun", wrong=("For all",), focus=("for",)))
+    found = add_alternates(tiny_lm(), brought, **SHORT)
+    assert all(len(set(r.wrong)) == len(r.wrong) == 2 for r in found)
+    assert all(set(r.wrong).isdisjoint(b.wrong) and not r.focus for r, b in zip(found, brought, strict=True))
+    assert all(r.answer not in r.wrong and "" not in r.wrong for r in found)
+
+
+def test_what_is_trusted_stays_and_only_what_is_missing_is_written():
+    found = add_alternates(tiny_lm(), ROWS, keep=True, **SHORT)
     assert all(len(set(r.wrong)) == len(r.wrong) == 2 for r in found)
     assert found[1] == ROWS[1]
     assert found[2].wrong[0] == "A cake"
-    assert all(r.answer not in r.wrong and "" not in r.wrong for r in found)
 
 
 def test_a_rows_alternatives_depend_on_its_id_and_the_seed_alone():
