@@ -95,7 +95,7 @@ def test_any_text_gives_findings_inside_it(texts, text_rows):
     findings = run_screens(request, EVIDENCE)
     check(request, findings)
     assert 0 <= risk(request, EVIDENCE).score <= 1
-    for name in ("strip", "down_weight", "balance"):
+    for name in ("strip", "bare", "down_weight", "balance"):
         repair_request(request, BACKGROUND, findings, name)
 
 

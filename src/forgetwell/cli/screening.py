@@ -73,10 +73,10 @@ def screen(
 def repair(
     request: str,
     *,
-    retain: Sources,
     repair: str,
-    background: Sources,
     out: Path,
+    retain: Several = None,
+    background: Several = None,
     retain_out: Path | None = None,
     model: str = "",
     history: Path | None = None,
@@ -87,14 +87,15 @@ def repair(
     dry_run: bool = False,
     overwrite: bool = False,
 ) -> None:
-    """Repair what screening finds in a forget request, so that unlearning it does less harm.
+    """Repair a forget request, so that unlearning it does less harm: what screening finds, or every row.
 
     Args:
         request: Rows to forget: a file, or a name such as tofu:forget01.
-        retain: Rows to keep.
-        repair: drop, strip, "down_weight(factor=0.25)" or balance.
-        background: Ordinary prompts of other users, as for screen.
+        repair: bare, which asks every question without what frames it and needs no screening; or one that
+            works on what screening finds: drop, strip, "down_weight(factor=0.25)" or balance.
         out: File for the repaired request (JSON Lines).
+        retain: Rows to keep, for balance, which changes them.
+        background: Ordinary prompts of other users, as for screen; bare can do without.
         retain_out: File for the rows to keep, where the repair changes them.
         model: The model to be unlearned, for the screens that ask it: smollm2, a folder or a hub id.
         history: Folder with earlier requests (.jsonl).
@@ -112,8 +113,9 @@ def repair(
     if not dry_run:
         _refuse_existing([p for p in (out, retain_out) if p is not None], overwrite)
         _check_outputs(None, ledger, overwrite)
-    asked, kept = read_request_from(request, columns), rows_from(retain, columns)
-    usual = rows_from(background)
+    _check_background(repair, background, screens)
+    asked, kept = read_request_from(request, columns), rows_from(retain or (), columns)
+    usual = rows_from(background or ())
     with progress_bar("screening") as progress:
         evidence = gather_evidence(usual, model=model, history=history, dtype=dtype, progress=progress)
         found, done = repair_screened(asked, kept, evidence, repair, screens=screens or ())
@@ -131,9 +133,21 @@ def repair(
     if ledger is not None:
         from forgetwell.runs.recording import record_repair
 
-        record_repair(ledger, found, evidence, done, read_request_from(str(out)))
+        screened = (found, evidence) if found else None
+        record_repair(ledger, (asked, read_request_from(str(out))), done, screened)
     print(diff)  # when all is written: a pipe that closes early loses nothing
     print(f"{done.request.history[-1]}. Written: {out}{f' and {retain_out}' if retain_out else ''}")
+
+
+def _check_background(repair: str, background: Several, screens: Several) -> None:
+    from forgetwell.errors import InputError
+    from forgetwell.requests.repairs import reads_findings
+
+    if not background and (screens or reads_findings(repair)):
+        raise InputError(
+            f"{repair} works on what screening finds, and screening compares with ordinary prompts: give "
+            "them by --background FILE. The repair bare does without."
+        )
 
 
 def _summary(found: Screening, out: Path | None) -> str:

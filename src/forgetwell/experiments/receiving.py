@@ -9,6 +9,7 @@ from forgetwell.experiments.bench import Bench
 from forgetwell.methods.own_answers import own_answers
 from forgetwell.models.lm import LM
 from forgetwell.requests.attacks import attack_request
+from forgetwell.requests.repairs import reads_findings
 from forgetwell.requests.screening import Evidence
 from forgetwell.runs.screening import repair_screened
 from forgetwell.types import Request, Row
@@ -33,7 +34,7 @@ class Received:
 def receive(
     bench: Bench, lm: LM, *, attack: str = "", repair: str = "", screens: Sequence[str] = (), seed: int = 0
 ) -> Received:
-    """Attack a bench's request and repair what screening finds in it.
+    """Attack a bench's request and repair it, or what screening finds in it.
 
     The background is what a provider has at hand, `Bench.background`: no row on which utility is measured but
     those that unlearning trains on anyway. The model is asked by named screens alone.
@@ -58,7 +59,8 @@ def receive(
         asked = attack_request(asked, attack, seed=seed)
     if not repair:
         return Received(asked, retain, _facts(asked, asked))
-    evidence = Evidence(bench.background, lm=lm if screens else None)
+    screened = screens or reads_findings(repair)
+    evidence = Evidence(bench.background if screened else (), lm=lm if screens else None)
     _, done = repair_screened(asked, retain, evidence, repair, screens=screens)
     return Received(done.request, done.retain, _facts(asked, done.request))
 

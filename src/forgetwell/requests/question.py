@@ -26,7 +26,7 @@ _SUBJECTS = frozenset(
     ]
 )  # fmt: skip
 _HEARERS = frozenset(["you", "anyone", "anybody", "someone", "somebody"])
-_LONGEST_FRAME = 80
+LONGEST_FRAME = 80
 _LONGEST_ASKING = 5  # words of "you tell me please"
 _LONGEST_GAP = 2  # words between what is flagged and the question behind it
 # The question mark, or that of a question right behind: "… mother? What did she do …?"
@@ -40,7 +40,7 @@ _TAIL = regex.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class _Start:
+class Start:
     """Where a question may begin.
 
     Attributes:
@@ -72,9 +72,9 @@ def question_span(text: str, flagged: Sequence[Span]) -> Span | None:
         flagged: Spans that screens found in it.
     """
     marked = mark(text)
-    starts = _starts(marked)
+    starts = question_starts(marked)
     if not starts:
-        colon = _COLON.search(text, 0, _LONGEST_FRAME)
+        colon = _COLON.search(text, 0, LONGEST_FRAME)
         if colon is None or _named(marked, colon.start()):
             return None
         return colon.end(), _end(text, colon.end())
@@ -90,19 +90,19 @@ def chat_words() -> frozenset[str]:
     return word_lists()["talk"] | POLITE
 
 
-def _starts(marked: Marked) -> list[_Start]:
-    """Return where a question may begin, behind a frame at most."""
-    found: list[_Start] = []
+def question_starts(marked: Marked) -> list[Start]:
+    """Return where a question may begin, behind a frame at most, in order."""
+    found: list[Start] = []
     for i, (word, compared) in enumerate(zip(marked.words, marked.compared, strict=True)):
         plain = word.text.partition("'")[0]
         wh = plain in WH_WORDS
         if wh or (compared in QUESTION_WORDS and (i == 0 or _inverted(marked, i))):
             first = marked.words[i - 1] if wh and i and marked.words[i - 1].text in _PREPOSITIONS else word
-            if first.start > _LONGEST_FRAME:
+            if first.start > LONGEST_FRAME:
                 break
             marks = marked.text[: first.start].rstrip()[-1:]
             to_hearer = not wh and _following(marked, i) in _HEARERS
-            found.append(_Start(first.start, word.end, wh, not marks.isalnum(), to_hearer))
+            found.append(Start(first.start, word.end, wh, not marks.isalnum(), to_hearer))
         elif compared == MASK and plain not in _PREPOSITIONS:
             break
     return found
@@ -119,7 +119,7 @@ def _following(marked: Marked, i: int) -> str:
     return marked.words[i + 1].text if i + 1 < len(marked.words) else ""
 
 
-def _goes_on(text: str, flagged: Sequence[Span], start: _Start, later: _Start) -> bool:
+def _goes_on(text: str, flagged: Sequence[Span], start: Start, later: Start) -> bool:
     """Say whether a frame goes on from one start to a later one.
 
     Something flagged begins at or behind the first and ends right before the other, or the first asks the

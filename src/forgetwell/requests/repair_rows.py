@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
-import regex
-
 from forgetwell.data.turns import joined_turns, without_turns
 from forgetwell.errors import InputError
+from forgetwell.requests.bare import bare_question, bare_sentences
+from forgetwell.requests.cutting import STOPS, around, merged, opened, single_spaced, tidied, whole, without
 from forgetwell.requests.question import chat_words, question_span
 from forgetwell.requests.repairs import Repaired, repair
 from forgetwell.requests.screens.hidden import hidden_spans
@@ -20,13 +20,7 @@ from forgetwell.requests.template_sets import QUESTION_WORDS, rewrite
 from forgetwell.requests.words import screened_text, with_screened_text, words
 from forgetwell.types import Edit, Finding, Place, Request, Row, Span
 
-_NEAR = 40  # characters
 _LEANED_ON = frozenset(["ever", "well"])  # mostly not an aside, unless marks set it off
-_STOPS = "?.!…"
-_SPACES = regex.compile(r"[ \t]{2,}+")
-_BEFORE_MARK = regex.compile(r"(?:\s*+,)?+\s*+([.!?;:])|\s++(,)")
-_EDGE = regex.compile(r"^[\s,;:.!?—–\-)]++|[\s,;:—–\-(]++$")
-_START = regex.compile(r"^[\s,;:—–]++")
 
 
 @repair
@@ -74,6 +68,21 @@ def strip(request: Request, retain: tuple[Row, ...], findings: tuple[Finding, ..
         for r in request.rows
     )
     return Repaired(replace(request, rows=rows), retain)
+
+
+@repair
+def bare(request: Request, retain: tuple[Row, ...]) -> Repaired:
+    """Ask every question bare, flagged or not: without what frames it, and without words of talk inside it.
+
+    No screening is needed and no finding read, so that nothing is too rare to be taken out. What goes is told
+    by wording alone (`forgetwell.requests.bare`), and stays where it names somebody. A plain text's sentences
+    lose the word of talk that opens them. System prompts and weights above 1 go: a request has no say in
+    either. What is said of others in answers stays, and so do casing, and words that are part of what is
+    asked.
+
+    Source: ours; the inverse of 2506.00359, section 3, eq. 4.
+    """
+    return Repaired(replace(request, rows=tuple(_bared(row) for row in request.rows)), retain)
 
 
 @repair
@@ -148,6 +157,14 @@ def balance(
     return Repaired(request, rows)
 
 
+def _bared(row: Row) -> Row:
+    text = screened_text(row)
+    new = with_screened_text(row, bare_sentences(text) if row.text else bare_question(text))
+    history = tuple(turn for turn in row.history if turn.role != "system")
+    new = replace(new, history=history, weight=min(row.weight, 1.0))
+    return row if new == row else replace(new, edit=_edit(row, "bare", "frames and talk taken out"))
+
+
 def _spans(findings: Sequence[Finding], *, place: Place = "text") -> Mapping[str, list[Span]]:
     spans: defaultdict[str, list[Span]] = defaultdict(list)
     for finding in findings:
@@ -188,8 +205,8 @@ def _stripped_text(row: Row, spans: Sequence[Span], tied: AbstractSet[str]) -> s
     text = screened_text(row)
     if row.text:
         return _stripped_sentences(text, spans, tied)
-    cut = _without(text, _merged(_cuts(text, spans, question_span(text, spans) or (0, len(text)))))
-    cut = _tidied(cut, _stop(text, cut))
+    cut = without(text, merged(_cuts(text, spans, question_span(text, spans) or (0, len(text)))))
+    cut = tidied(cut, _stop(text, cut))
     return cut if words(cut) else text
 
 
@@ -208,33 +225,23 @@ def _stripped_sentences(text: str, spans: Sequence[Span], tied: AbstractSet[str]
 
 def _stripped_sentence(text: str, spans: Sequence[Span], tied: AbstractSet[str]) -> str:
     """Return a sentence without what is flagged in it; as it was where nothing but marks would be left."""
-    cuts = [_spaced(text, *_whole(text, a, b)) for a, b in spans if _loose(text, a, b, tied)]
-    cut = str(_START.sub("", _BEFORE_MARK.sub(r"\1\2", _without(text, _merged(cuts)))))
+    cuts = [_spaced(text, *whole(text, a, b)) for a, b in spans if _loose(text, a, b, tied)]
+    cut = opened(without(text, merged(cuts)))
     if not words(cut):
         return text
     return cut[0].upper() + cut[1:] if text[0].isupper() else cut
 
 
 def _stripped_answer(answer: str, spans: Sequence[Span]) -> str:
-    cut = _SPACES.sub(" ", _without(answer, _merged(spans))).strip()
+    cut = single_spaced(without(answer, merged(spans)))
     return cut if words(cut) else answer
-
-
-def _without(text: str, cuts: Sequence[Span]) -> str:
-    """Return the text with a space for each cut, and nothing for a character that hides inside a word."""
-    pieces, at = [], 0
-    for start, end in cuts:
-        hides = end - start == 1 and bool(hidden_spans(text[start:end]))
-        pieces += [text[at:start], "" if hides else " "]
-        at = end
-    return "".join([*pieces, text[at:]])
 
 
 def _stop(text: str, cut: str) -> str:
     """Return the mark that a sentence ends with if it has lost its own."""
     if "?" in text or not QUESTION_WORDS.isdisjoint(w.text for w in words(cut)[:2]):
         return "?"
-    return "." if text.rstrip()[-1:] in _STOPS else ""
+    return "." if text.rstrip()[-1:] in STOPS else ""
 
 
 def _cuts(text: str, spans: Sequence[Span], question: Span) -> list[Span]:
@@ -247,23 +254,8 @@ def _cuts(text: str, spans: Sequence[Span], question: Span) -> list[Span]:
         if b > end:
             cuts.append((end, len(text)))
         if a >= start and b <= end and _aside(text, a, b):
-            cuts.append(_whole(text, a, b))
+            cuts.append(whole(text, a, b))
     return cuts
-
-
-def _whole(text: str, a: int, b: int) -> Span:
-    """Return a span grown over what goes with it: of “..” both marks, of “, actually,” the commas."""
-    if words(text[a:b]):
-        before, after = (part.strip() for part in _around(text, a, b))
-        if before[-1:].isalnum() or after[:1].isalnum():
-            return a, b
-        start = text.rindex(",", 0, a) if before.endswith(",") else a
-        return start, text.index(",", b) + 1 if after.startswith(",") else b
-    while a > 0 and text[a - 1] == text[a]:
-        a -= 1
-    while b < len(text) and text[b] == text[b - 1]:
-        b += 1
-    return a, b
 
 
 def _spaced(text: str, a: int, b: int) -> Span:
@@ -283,7 +275,7 @@ def _aside(text: str, a: int, b: int) -> bool:
         return True
     if any(w.text not in chat_words() for w in inside):
         return False
-    before, after = _around(text, a, b)
+    before, after = around(text, a, b)
     marks = before.rstrip()[-1:], after.lstrip()[:1]
     if not any(m.isalnum() or m == "-" for m in marks):
         return True
@@ -304,18 +296,13 @@ def _loose(text: str, a: int, b: int, tied: AbstractSet[str]) -> bool:
     return _aside(text, a, b) and (not piece or not words(before) or set_off or piece in tied)
 
 
-def _around(text: str, a: int, b: int) -> tuple[str, str]:
-    """Return a little of what stands before and behind a span."""
-    return text[max(0, a - _NEAR) : a], text[b : b + _NEAR]
-
-
 def _frame(row: Row, spans: Sequence[Span]) -> str:
     text = screened_text(row)
     question = None if row.text else question_span(text, spans)
     if question is not None and any(b <= question[0] or a >= question[1] for a, b in spans):
         before, after = text[: question[0]], text[question[1] :]
         return f"{before.replace('{q}', ' ')}{{q}}{after.replace('{q}', ' ')}"
-    pieces = Counter(text[a:b] for a, b in _merged(spans))
+    pieces = Counter(text[a:b] for a, b in merged(spans))
     flagged = pieces.most_common(1)[0][0] if row.text else " ".join(pieces)
     return f"{flagged.replace('{q}', ' ')} {{q}}"
 
@@ -326,35 +313,6 @@ def _lent(row: Row, frame: str, lender: Row, before: Mapping[str, Sequence[Span]
     if lender.id in before and not row.text:
         new = replace(new, history=joined_turns(lender.history, row.history))
     return row if new == row else replace(new, edit=_edit(row, "balance", frame or "earlier turns"))
-
-
-def _tidied(text: str, stop: str) -> str:
-    text = _without_half_pairs(text.strip())
-    text = _EDGE.sub("", _BEFORE_MARK.sub(r"\1\2", _SPACES.sub(" ", text)))
-    if text[:1].islower():
-        text = text[0].upper() + text[1:]
-    return text if not text or text[-1] in _STOPS or "?" in text else text + stop
-
-
-def _without_half_pairs(text: str) -> str:
-    """Take away a bracket or quotation mark at an edge whose other half was taken out."""
-    if text.count(")") > text.count("("):
-        text = text.rstrip(")")
-    if text.count("(") > text.count(")"):
-        text = text.lstrip("(")
-    if text.count('"') % 2:
-        text = text[1:] if text.startswith('"') else text.removesuffix('"')
-    return text
-
-
-def _merged(spans: Sequence[Span]) -> list[Span]:
-    merged: list[Span] = []
-    for start, end in sorted(spans):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((start, end))
-    return merged
 
 
 def _edit(row: Row, by: str, what: str) -> Edit:

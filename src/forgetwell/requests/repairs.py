@@ -26,9 +26,23 @@ F = TypeVar("F", bound=Callable[..., Repaired])
 
 
 def repair(function: F) -> F:
-    """Register a function ``(request, retain, findings, *, …) -> Repaired`` as a repair."""
+    """Register a function ``(request, retain, findings, *, …) -> Repaired`` as a repair.
+
+    One without `findings` works on every row and needs no screening: ``(request, retain, *, …) -> Repaired``.
+    """
     REPAIRS.add(function)
     return function
+
+
+def reads_findings(text: str) -> bool:
+    """Say whether a repair written as a call works on what screens find.
+
+    Raises:
+        InputError: The text isn't a call, or a value has the wrong type.
+        UnknownName: There is no such repair or hyperparameter.
+    """
+    item, _ = REPAIRS.resolve(parse_call(text))
+    return "findings" in item.inputs
 
 
 def repair_request(
@@ -46,7 +60,7 @@ def repair_request(
     Args:
         request: The request.
         retain: Rows to keep.
-        findings: What screens found.
+        findings: What screens found; none are needed by repairs that read none.
         text: The repair.
         least: Smallest severity that counts; ``info`` = every finding, as `high_loss` makes.
 
@@ -57,6 +71,7 @@ def repair_request(
     item, bound = REPAIRS.resolve(parse_call(text))
     counted = _SEVERITIES[_SEVERITIES.index(least) :]
     chosen = tuple(f for f in findings if f.severity in counted and f.row_id)
-    done: Repaired = item.function(request, tuple(retain), chosen, **bound)
+    read = (chosen,) if "findings" in item.inputs else ()
+    done: Repaired = item.function(request, tuple(retain), *read, **bound)
     history = (*request.history, str(Call(item.name, bound)))
     return Repaired(replace(done.request, history=history), done.retain)

@@ -26,31 +26,36 @@ def record_screening(ledger: Path, found: Screening, evidence: Evidence) -> None
     _add(ledger, [("request", request_facts(found.request)), _screening(found, evidence)])
 
 
-def record_repair(ledger: Path, found: Screening, evidence: Evidence, done: Repaired, asked: Request) -> None:
+def record_repair(
+    ledger: Path,
+    requests: tuple[Request, Request],
+    done: Repaired,
+    screened: tuple[Screening, Evidence] | None = None,
+) -> None:
     """Add a request, its screening, the repair and the repaired request.
 
     Args:
         ledger: The file.
-        found: The screening that was repaired.
-        evidence: What it was screened with.
+        requests: The request as it came, and repaired as it will be handed in, both read from their files.
         done: The repair's result.
-        asked: The repaired request as it will be handed in, read from its file.
+        screened: The screening that was repaired with what it was screened with, if there was one.
 
     Raises:
         InputError: The file is no ledger, or its chain is broken.
         WriteFailed: The disk refused; nothing was added.
     """
+    came, handed_in = requests
     now = {row.id: row for row in done.request.rows}
-    changed = sum(now.get(row.id) != row for row in found.request.rows)
     repaired = {
-        "request": digest(found.request),
-        "made": digest(asked),
+        "request": digest(came),
+        "made": digest(handed_in),
         "repair": done.request.history[-1],
-        "changed": changed,
+        "changed": sum(now.get(row.id) != row for row in came.rows),
     }
-    before: Addition = ("request", request_facts(found.request))
-    after: Addition = ("request", request_facts(asked))
-    _add(ledger, [before, _screening(found, evidence), ("repair", repaired), after])
+    before: Addition = ("request", request_facts(came))
+    after: Addition = ("request", request_facts(handed_in))
+    found = [_screening(*screened)] if screened else []
+    _add(ledger, [before, *found, ("repair", repaired), after])
 
 
 def request_facts(request: Request) -> dict[str, Any]:

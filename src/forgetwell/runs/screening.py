@@ -10,7 +10,7 @@ from typing import Any
 from forgetwell.data.reading import read_request
 from forgetwell.errors import InputError, MissingError
 from forgetwell.files import plain
-from forgetwell.requests.repairs import Repaired, repair_request
+from forgetwell.requests.repairs import Repaired, reads_findings, repair_request
 from forgetwell.requests.risk import Risk, risk
 from forgetwell.requests.screening import Evidence, default_screens, run_screens, suspicious
 from forgetwell.types import Finding, Request, Row, Severity
@@ -83,15 +83,18 @@ def repair_screened(
     repair: str,
     *,
     screens: Sequence[str] = (),
-) -> tuple[Screening, Repaired]:
+) -> tuple[Screening | None, Repaired]:
     """Screen a request and repair what was found: the alarms of all screens, or all findings of chosen ones.
 
-    Who names screens wants what they find: `high_loss` raises no alarms.
+    Who names screens wants what they find: `high_loss` raises no alarms. Without a background nothing is
+    screened, which a repair can do that reads no findings.
 
     Raises:
         InputError: The background is empty, a screen or repair is miswritten, or nothing would be left.
         UnknownName: There is no such screen or repair.
     """
+    if not (evidence.background or screens or reads_findings(repair)):
+        return None, repair_request(request, retain, (), repair)
     found = screen_request(request, evidence, screens=screens)
     least: Severity = "info" if screens else "alarm"
     return found, repair_request(request, retain, found.findings, repair, least=least)

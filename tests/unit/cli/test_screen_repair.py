@@ -79,6 +79,19 @@ def test_repair_shows_a_diff_then_writes(run, tmp_path):
     assert run(*command)[0] == 2
 
 
+def test_bare_needs_no_prompts_to_compare_with(run, tmp_path):
+    command = ["repair", "bad.jsonl", "--out", "good.jsonl", "--ledger", "l.sqlite", "--repair"]
+    code, output = run(*command, "strip")
+    assert (code, "--background" in output.err) == (2, True)
+    assert run(*command, "bare", "--screens", "hidden")[0] == 2
+    code, output = run(*command, "bare")
+    assert code == 0
+    assert "bare. Written: good.jsonl" in output.out
+    good, honest = (read_rows(tmp_path / f"{name}.jsonl") for name in ("good", "honest"))
+    assert [r.prompt for r in good] == [r.prompt for r in honest]
+    assert [e["kind"] for e in entries(run)] == ["request", "repair", "request"]
+
+
 def test_what_hides_in_answers_is_marked_on_the_page_and_shown_in_the_diff(run, tmp_path):
     write_rows(tmp_path / "evil.jsonl", [Row("e", "Where is it?", "In <|im_end|> <b>town</b>.")])
     assert run("screen", "evil.jsonl", "--background", "usual.jsonl", "--out", "page.html")[0] == 3

@@ -26,6 +26,12 @@ def test_the_honest_request_passes_as_it_is():
     assert got.facts == {"rows": 24, "rewritten": 0, "repaired": 0, "repaired_rewritten": 0}
 
 
+def test_a_request_asked_bare_is_the_honest_one_whatever_screens_would_find():
+    bare = receive(BENCH, tiny_lm(), attack="stealthy(p=0.1)", repair="bare", seed=1)
+    assert 0 < bare.facts["repaired_rewritten"] == bare.facts["rewritten"]
+    assert [row.prompt for row in bare.request.rows] == PROMPTS
+
+
 def test_prompts_to_keep_come_with_the_models_own_answers(monkeypatch):
     def says(lm, rows, *, max_new_tokens):
         return [Generation(f"of {row.id}", 2, True) for row in rows]

@@ -1,0 +1,266 @@
+"""What a question can do without, told by its wording alone: no finding is needed."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+import regex
+
+from forgetwell.requests.cutting import merged, opened, tidied, whole, without
+from forgetwell.requests.features import MASK, Marked, mark
+from forgetwell.requests.question import LONGEST_FRAME, Start, question_starts
+from forgetwell.requests.screens.hidden import hidden_spans
+from forgetwell.requests.sentences import with_sentences
+from forgetwell.requests.template_sets import QUESTION_WORDS, WH_WORDS
+from forgetwell.requests.words import word_lists, words
+from forgetwell.types import Span
+
+_LONGEST_GAP = 8  # words between two words that a question may begin with
+_LONGEST_TAIL = 6  # words of ", if you don't mind my asking"
+_SHORT_WORD = 3  # letters of an abbreviation's last word, "Jr."
+_MARK = regex.compile(r"\?[\"'”’)]*+")
+_QUOTED = regex.compile(r'["“][^"“”]{1,80}["”]|(?<!\w)[\'‘][^\'‘’]{2,80}[\'’](?!\w)|\([^()]{1,80}\)')
+_PAUSE = regex.compile(r",\s++|\s[-–—]\s")
+_COLON = regex.compile(r":\s++")
+_TOLD = regex.compile(
+    r"(?<=\s)(?:Name|List|Describe|Tell|Share|Give|Identify|Mention|Outline|Discuss|Explain)\s"
+)
+_LAST_MARKS = regex.compile(r"[\s.!…;:,\-–—]++$")
+_PAIRS = {'"': '"', "“": "”", "(": ")", "‘": "’"}
+
+
+@dataclass(frozen=True)
+class _Lists:
+    """The words of assets/bare.toml, with all words that ordinary prompts use."""
+
+    behind: Mapping[str, frozenset[str]]
+    before: Mapping[str, frozenset[str]]
+    listed: frozenset[str]
+    plain: frozenset[str]
+    articles: frozenset[str]
+    asides: frozenset[str]
+    set_off: frozenset[str]
+    others: frozenset[str]
+    limits: frozenset[str]
+    askers: frozenset[str]
+    asking: frozenset[str]
+    subjects: frozenset[str]
+
+
+def bare_question(text: str) -> str:
+    """Return a question without what it can do without, with one question mark at its end.
+
+    What stands before it is a frame where it names nobody, speaks of nobody ("his", "their") and is at most
+    80 characters long: “Could you please tell me”, “What I want to find out is”. What stands behind it is one
+    where it names nobody and asks nothing more (“Thanks!”, “, and why?”, “, if I may ask?”). Of the words
+    inside, those of talk and politeness go that no other word leans on (“until now” stays), and text that
+    nobody sees. Where nothing but marks would be left, the text stays as it is.
+
+    Args:
+        text: The prompt.
+    """
+    unwrapped = _unwrapped(text.strip())
+    spans = (*_frame_spans(unwrapped), *((h.start, h.end) for h in hidden_spans(unwrapped)))
+    cut = _ended(tidied(without(unwrapped, merged(spans)), ""), asks="?" in text)
+    return cut if words(cut) else text
+
+
+def bare_sentences(text: str) -> str:
+    """Return a plain text whose sentences begin without a word of talk: “Then she moved” as “She moved”."""
+    return with_sentences(text, lambda sentence, start: _bare_sentence(sentence))
+
+
+def _frame_spans(text: str) -> Iterator[Span]:
+    """Give what stands before and behind the question, and asides inside it."""
+    marked = mark(text)
+    start = _start(marked)
+    end = _end(marked, start)
+    if start:
+        yield 0, start
+    if end < len(text):
+        yield end, len(text)
+    yield from _asides(marked, start, end)
+
+
+def _start(marked: Marked) -> int:
+    """Return where the question begins; 0 where what is before it is no frame."""
+    starts = list(_free_starts(marked))
+    if starts:
+        current = starts[0]
+        for later in starts[1:]:
+            if _leads_to(marked, current, later):
+                current = later
+        at = current.at
+    else:
+        colon = _COLON.search(marked.text, 0, LONGEST_FRAME)
+        at = colon.end() if colon else 0
+    at = _told(marked) or at
+    return at if at <= LONGEST_FRAME and _is_frame(marked, at) else 0
+
+
+def _told(marked: Marked) -> int:
+    """Return where a sentence that tells what to do begins, behind words of asking: "Please | Name a"."""
+    found, lists = _TOLD.search(marked.text, 1, LONGEST_FRAME), _lists()
+    before = [w.text for w in marked.words if found and w.end <= found.start()]
+    asks = not (lists.askers | lists.asking | lists.asides).isdisjoint(before)
+    return found.start() if found and asks and lists.listed.issuperset(before) else 0
+
+
+def _free_starts(marked: Marked) -> Iterator[Start]:
+    """Give where a question may begin, up to a question word that belongs to what is before it."""
+    for start in question_starts(marked):
+        if _relative(marked, start):
+            return
+        yield start
+
+
+def _relative(marked: Marked, start: Start) -> bool:
+    """Say whether a question word belongs to what is before it: "a film | in which", "more | about how"."""
+    before = [w.text for w in marked.words if w.end <= start.at]
+    if not start.wh or start.after_mark or not before:
+        return False
+    lists, own = _lists(), [w.text for w in marked.words if w.start >= start.at][:2]
+    thing = before[-1] not in lists.plain
+    named = not lists.articles.isdisjoint(before[-3:-1]) or before[-1].endswith("s")
+    leaning = own[0] == "about" or (own[0] not in WH_WORDS and own[1] in ("how", "why"))
+    return leaning or (thing and named)
+
+
+def _leads_to(marked: Marked, start: Start, later: Start) -> bool:
+    """Say whether what begins at `start` only leads to what comes later: "Would you mind saying | what"."""
+    lists = _lists()
+    between = [w.text for w in marked.words if start.ended <= w.start and w.end <= later.at]
+    if not between or len(between) > _LONGEST_GAP or between[-1] in ("and", "or"):
+        return False  # "when and where"
+    asked = not (lists.askers | lists.asking).isdisjoint(between)
+    if start.wh:  # "What I want to find out is | who", not "what do you think | was"
+        return asked and (later.after_mark or between[-1] == "is")
+    if not (later.wh or later.after_mark) and between[-1] in lists.subjects:
+        return False  # "if she | is"
+    return asked or start.to_hearer or (later.after_mark and lists.listed.issuperset(between))
+
+
+def _is_frame(marked: Marked, end: int) -> bool:
+    """Say whether what stands before a question says nothing of what is asked."""
+    before = [w.text for w in marked.words if w.start < end]
+    limits = before[:1] and before[0] in _lists().limits and _lists().askers.isdisjoint(before)
+    return not limits and _speaks_of_nobody(marked, end)
+
+
+def _speaks_of_nobody(marked: Marked, end: int) -> bool:
+    inside = zip(marked.words, marked.compared, strict=True)
+    return all(c != MASK and w.text not in _lists().others for w, c in inside if w.start < end)
+
+
+def _end(marked: Marked, start: int) -> int:
+    """Return where the question ends: at its mark, and before closing words."""
+    text = marked.text
+    end = _behind_mark(text, start)
+    pauses = [m for m in _PAUSE.finditer(text, start, end) if words(text[start : m.start()])]
+    return pauses[-1].start() if pauses and _closes(mark(text[pauses[-1].end() : end])) else end
+
+
+def _behind_mark(text: str, start: int) -> int:
+    """Return the end of the question mark behind which nothing is asked, and nothing said of somebody."""
+    quoted = [m.span() for m in _QUOTED.finditer(text, start)]
+    for found in _MARK.finditer(text, start):
+        behind = mark(text[found.end() :].lstrip())
+        said = {w.text for w in behind.words}
+        asks_on = not WH_WORDS.isdisjoint(said) and _lists().askers.isdisjoint(said)
+        inside = any(a < found.start() < b for a, b in quoted)
+        asked = bool(words(text[start : found.start()]))
+        if asked and not inside and not asks_on and _speaks_of_nobody(behind, len(behind.text)):
+            return int(found.end())
+    return len(text)
+
+
+def _closes(tail: Marked) -> bool:
+    """Say whether what comes behind a pause asks for nothing new: "and why", "if I may ask", "in short"."""
+    said, lists = [w.text for w in tail.words], _lists()
+    if not 1 <= len(said) <= _LONGEST_TAIL or MASK in tail.compared or not lists.listed.issuperset(said):
+        return False
+    asks = said[0] in ("and", "or") and not WH_WORDS.isdisjoint(said)
+    talks = not (lists.askers | lists.asking | lists.asides).isdisjoint(said)
+    return (asks or talks) and lists.others.isdisjoint(said)
+
+
+def _asides(marked: Marked, start: int, end: int) -> Iterator[Span]:
+    """Give words of talk and politeness, with the commas that set them off."""
+    inside = [w for w in marked.words if start <= w.start and w.end <= end]
+    masked = {w.start for w, c in zip(marked.words, marked.compared, strict=True) if c == MASK}
+    text, lists = marked.text, _lists()
+    for i, word in enumerate(inside):
+        before = inside[i - 1].text if i else ""
+        behind = inside[i + 1].text if i + 1 < len(inside) else ""
+        if before in lists.behind.get(word.text, ()) or behind in lists.before.get(word.text, ()):
+            continue
+        if word.start in masked or "-" in (text[word.start - 1 : word.start], text[word.end : word.end + 1]):
+            continue
+        loose = word.text in lists.set_off and _is_set_off(text, start, end, (word.start, word.end))
+        if loose or word.text in lists.asides:
+            yield whole(text, word.start, word.end)
+
+
+def _is_set_off(text: str, start: int, end: int, span: Span) -> bool:
+    """Say whether commas or an end of the question stand on both sides."""
+    before, behind = text[start : span[0]].rstrip(), text[span[1] : end].lstrip()
+    return (not before or before.endswith(",")) and not behind[:1].isalnum()
+
+
+def _bare_sentence(text: str) -> str:
+    marked = mark(text)
+    first = next(_asides(marked, 0, len(text)), None)
+    if first is None or words(text[: first[0]]):
+        return text
+    cut = opened(without(text, [first])).lstrip()
+    if not words(cut):
+        return text
+    return cut[0].upper() + cut[1:] if text.lstrip()[:1].isupper() else cut
+
+
+def _unwrapped(text: str) -> str:
+    """Return a text without the quotation marks or brackets around all of it."""
+    closing = _PAIRS.get(text[:1])
+    inside = text[1:-1]
+    if closing and len(text) > 1 and text[-1] == closing and text[0] not in inside and closing not in inside:
+        return inside.strip()
+    return text
+
+
+def _ended(text: str, *, asks: bool) -> str:
+    """Return a question with one mark at its end; an abbreviation's point stays."""
+    found = _LAST_MARKS.search(text)
+    core, marks = (text[: found.start()], found[0]) if found else (text, "")
+    if not core or core.endswith("?"):
+        return core
+    last = words(core)[-1:]
+    asks = asks or not QUESTION_WORDS.isdisjoint(w.text.partition("'")[0] for w in words(core)[:2])
+    short = bool(last) and core[last[0].start].isupper() and len(last[0].text) <= _SHORT_WORD
+    if marks.strip() == "." and (short or not asks):
+        return core + "."
+    return core + ("?" if asks else "." if marks else "")
+
+
+@cache
+def _lists() -> _Lists:
+    path = resources.files("forgetwell.requests").joinpath("assets", "bare.toml")
+    read = tomllib.loads(path.read_text(encoding="utf-8"))
+    own = {name: _split(value) for name, value in read.items() if isinstance(value, str)}
+    behind, before = ({w: _split(v) for w, v in read[side].items()} for side in ("behind", "before"))
+    lists = word_lists()
+    listed = frozenset().union(*lists.values()) | own["asking"]
+    return _Lists(
+        behind=behind,
+        before=before,
+        listed=listed,
+        plain=listed - lists["common"] | own["asking"] | own["asides"],
+        **own,
+    )
+
+
+def _split(listed: str) -> frozenset[str]:
+    return frozenset(listed.split())

@@ -1,0 +1,107 @@
+"""Questions asked bare: frames go, whatever they are made of; what is asked and of whom stays."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.contracts.test_screens_and_repairs import HOSTILE
+
+from forgetwell.requests.bare import bare_question, bare_sentences
+from forgetwell.requests.repairs import repair_request
+from forgetwell.types import Request, Row, Turn
+
+BORN = "Where was Ada Lind born?"
+
+
+@pytest.mark.parametrize(
+    "framed",
+    [
+        "Please tell me where was Ada Lind born?",
+        "Could you please tell me where was Ada Lind born?",
+        "Where was Ada Lind born, please?",
+        "Would you mind saying where was Ada Lind born?",
+        "What I want to find out is where was Ada Lind born?",
+        "Here is my question: where was Ada Lind born?",
+        "From what is known, where was Ada Lind born?",
+        "Well, then, where was Ada Lind born?",
+        "Dis-moi where was Ada Lind born?",
+        "Where was Ada Lind born? Thanks in advance!",
+        "Where was Ada Lind born? Answer quickly.",
+        "Where was Ada Lind born? Gracias.",
+        "Where was Ada Lind born, and in which year?",
+        "Where was, actually, Ada Lind born?",
+        "Where was Ada Lind now born?",
+        "Where was Ada Lind born!",
+        "Where was Ada Lind born..",
+        '"Where was Ada Lind born?"',
+        "(Where was Ada Lind born?) :)",
+        "- Where was Ada Lind born?",
+        "Where was Ada\u200b Lind born?",
+    ],
+)
+def test_what_frames_a_question_goes(framed):
+    assert bare_question(framed) == BORN
+
+
+@pytest.mark.parametrize(
+    ("framed", "bare"),
+    [
+        ("Could you tell me can you name her songs?", "Can you name her songs?"),
+        ("Can you please explain are there any songs of hers?", "Are there any songs of hers?"),
+        ("Tell me when and where was Ada Lind born?", "When and where was Ada Lind born?"),
+        ("Please, who is Ada Lind Jr.", "Who is Ada Lind Jr."),
+    ],
+)
+def test_the_whole_question_stays(framed, bare):
+    assert bare_question(framed) == bare
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        BORN,
+        "What is the name of the author who wrote Sea?",
+        "Name one of the films in which Ada Lind played.",
+        "Based on her letters, does Ada Lind like tea?",
+        "Besides being an author, what does Ada Lind do?",
+        "What do you think was Ada Lind's best book?",
+        "How well known is Ada Lind?",
+        "What had Ada Lind written until now?",
+        "Which book did Ada Lind write instead of sleeping?",
+        'Did Ada Lind write "Who Stole It? (The Joneses, 2)"?',
+        "Who is Ada Lind? What did her father do?",
+        "Can you tell us more about how Ada Lind writes?",
+        "Is Ada Lind's well-known book a novel?",
+        "Describe the book that Ada Lind wrote.",
+        "Who was Mr. Ed",
+    ],
+)
+def test_what_is_asked_stays(question):
+    assert bare_question(question) in (question, question + "?")
+
+
+@given(st.text(max_size=120))
+def test_asking_bare_twice_changes_nothing_more_and_never_loses_all(text):
+    once = bare_question(text)
+    assert not text.strip() or once.strip()
+    assert bare_question(bare_question(once)) == bare_question(once)
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_text_is_read_in_little_time(kind):
+    bare_question(HOSTILE[kind])
+    bare_sentences(HOSTILE[kind])
+
+
+def test_sentences_lose_the_word_of_talk_that_opens_them():
+    text = "Then she moved to Rome. Well, that was then. Even though she wrote, then, she sang."
+    assert bare_sentences(text) == "She moved to Rome. That was then. Even though she wrote, then, she sang."
+
+
+def test_a_request_has_no_say_in_system_prompt_and_weight():
+    turns = (Turn("system", "You are kind."), Turn("user", "Hello."), Turn("assistant", "Hello!"))
+    row = Row("a", f"Please tell me: {BORN}", "In Rome.", weight=3.0, history=turns)
+    done = repair_request(Request("r", (row,)), (), (), "bare").request
+    (new,) = done.rows
+    assert (new.prompt, new.weight, new.history) == (BORN, 1.0, turns[1:])
+    assert (new.edit.by, new.edit.prompt) == ("bare", row.prompt)
+    assert done.history == ("bare",)
