@@ -50,12 +50,17 @@ class Outcome:
     harmed: int = 0
 
 
-def repair_outcome(case: Attacked, repair: str, evidence: Evidence) -> Outcome:
-    """Repair one request by the alarms of all screens and say what became of its rows."""
-    findings = run_screens(case.attacked, evidence)
-    repaired = repair_request(case.attacked, (), findings, repair).request
-    still = suspicious(run_screens(repaired, evidence))
-    return _compared(case, repaired, findings, still_flagged=still)
+def repair_outcome(case: Attacked, repairs: Sequence[str], evidence: Evidence) -> Outcome:
+    """Repair one request by one repair after the other and say what became of its rows.
+
+    Each repairs the alarms that all screens raise on what the one before it has left.
+    """
+    first = findings = run_screens(case.attacked, evidence)
+    repaired = case.attacked
+    for repair in repairs:
+        repaired = repair_request(repaired, (), findings, repair).request
+        findings = run_screens(repaired, evidence)
+    return _compared(case, repaired, first, still_flagged=suspicious(findings))
 
 
 def _compared(
@@ -116,21 +121,21 @@ def outcome_table(found: Mapping[str, Outcome]) -> str:
     return "\n".join(lines)
 
 
+_Several = Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")]
 app = App(name="python -m forgetwell.experiments.repairing", help=__doc__)
 
 
 @app.default
 def main(
-    *, out: Path = Path("runs/repairing"), repair: str = "strip", half: Half = "report", splits: int = 6,
-    first_split: int = 1, attacked: int = 20, polite_background: float = 0.05, rate: float = 0.33,
-    families: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
-    form: Form = "questions",
+    *, out: Path = Path("runs/repairing"), repair: _Several = ("strip",), half: Half = "report",
+    splits: int = 6, first_split: int = 1, attacked: int = 20, polite_background: float = 0.05,
+    rate: float = 0.33, families: _Several = (), form: Form = "questions",
 ) -> None:  # fmt: skip
     """Repair attacked requests and write repairs.json and repairs.md.
 
     Args:
         out: Folder for the results.
-        repair: The repair, with hyperparameters as "down_weight(factor=0.1)".
+        repair: The repair, with hyperparameters as "down_weight(factor=0.1)", or several in turn.
         half: report, or development to choose settings on.
         splits: How often subjects are divided anew into background and requests.
         first_split: Number of the first division, from 1.
