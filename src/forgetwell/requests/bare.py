@@ -44,6 +44,8 @@ class _Lists:
     articles: frozenset[str]
     asides: frozenset[str]
     set_off: frozenset[str]
+    joins: frozenset[str]
+    set_apart: frozenset[str]
     others: frozenset[str]
     limits: frozenset[str]
     askers: frozenset[str]
@@ -70,7 +72,7 @@ def bare_question(text: str) -> str:
 
 
 def bare_sentences(text: str) -> str:
-    """Return a plain text whose sentences begin without a word of talk: “Then she moved” as “She moved”."""
+    """Return a plain text whose sentences begin without a word that joins them: “Then she” as “She”."""
     return with_sentences(text, lambda sentence, start: _bare_sentence(sentence))
 
 
@@ -212,14 +214,20 @@ def _is_set_off(text: str, start: int, end: int, span: Span) -> bool:
 
 
 def _bare_sentence(text: str) -> str:
-    marked = mark(text)
-    first = next(_asides(marked, 0, len(text)), None)
-    if first is None or words(text[: first[0]]):
+    found, lists = words(text)[:2], _lists()
+    if not found:
         return text
-    cut = opened(without(text, [first])).lstrip()
+    first, behind = found[0], found[1].text if len(found) > 1 else ""
+    apart = text[first.end : first.end + 1] == ","
+    joins = first.text in lists.asides | lists.joins or (
+        apart and first.text in lists.set_off | lists.set_apart
+    )
+    if not joins or text[first.end : first.end + 1] == "-" or behind in lists.before.get(first.text, ()):
+        return text
+    cut = opened(text[: first.start] + text[first.end :]).lstrip()
     if not words(cut):
         return text
-    return cut[0].upper() + cut[1:] if text.lstrip()[:1].isupper() else cut
+    return cut[0].upper() + cut[1:] if text[first.start].isupper() else cut
 
 
 def _unwrapped(text: str) -> str:
