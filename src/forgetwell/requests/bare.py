@@ -15,7 +15,7 @@ from forgetwell.requests.features import MASK, Marked, mark
 from forgetwell.requests.question import LONGEST_FRAME, Start, question_starts
 from forgetwell.requests.screens.hidden import hidden_spans
 from forgetwell.requests.sentences import with_sentences
-from forgetwell.requests.template_sets import QUESTION_WORDS, WH_WORDS
+from forgetwell.requests.template_sets import WH_WORDS
 from forgetwell.requests.words import word_lists, words
 from forgetwell.types import Span
 
@@ -26,9 +26,6 @@ _MARK = regex.compile(r"\?[\"'”’)]*+")
 _QUOTED = regex.compile(r'["“][^"“”]{1,80}["”]|(?<!\w)[\'‘][^\'‘’]{2,80}[\'’](?!\w)|\([^()]{1,80}\)')
 _PAUSE = regex.compile(r",\s++|\s[-–—]\s")
 _COLON = regex.compile(r":\s++")
-_TOLD = regex.compile(
-    r"(?<=\s)(?:Name|List|Describe|Tell|Share|Give|Identify|Mention|Outline|Discuss|Explain)\s"
-)
 _LAST_MARKS = regex.compile(r"[\s.!…;:,\-–—]++$")
 _PAIRS = {'"': '"', "“": "”", "(": ")", "‘": "’"}
 
@@ -48,6 +45,8 @@ class _Lists:
     set_apart: frozenset[str]
     others: frozenset[str]
     limits: frozenset[str]
+    opens: frozenset[str]
+    leads: frozenset[str]
     askers: frozenset[str]
     asking: frozenset[str]
     subjects: frozenset[str]
@@ -105,11 +104,19 @@ def _start(marked: Marked) -> int:
 
 
 def _told(marked: Marked) -> int:
-    """Return where a sentence that tells what to do begins, behind words of asking: "Please | Name a"."""
-    found, lists = _TOLD.search(marked.text, 1, LONGEST_FRAME), _lists()
-    before = [w.text for w in marked.words if found and w.end <= found.start()]
-    asks = not (lists.askers | lists.asking | lists.asides).isdisjoint(before)
-    return found.start() if found and asks and lists.listed.issuperset(before) else 0
+    """Return where a sentence begins in mid-text, behind words of asking: "Please tell me | Outside of"."""
+    lists, before = _lists(), list[str]()
+    for i, word in enumerate(marked.words):
+        if word.start > LONGEST_FRAME or not lists.listed.issuperset(before):
+            break
+        capital = marked.text[word.start].isupper() and not word.text.startswith("i'") and word.text != "i"
+        opens = capital and word.text in lists.listed | lists.limits | lists.opens
+        led = bool(before) and before[-1] not in lists.leads
+        asks = not (lists.askers | lists.asking | lists.asides).isdisjoint(before)
+        if i and opens and led and asks and not _is_quoted(marked.text, word.start):
+            return word.start
+        before.append(word.text)
+    return 0
 
 
 def _free_starts(marked: Marked) -> Iterator[Start]:
@@ -168,16 +175,19 @@ def _end(marked: Marked, start: int) -> int:
 
 def _behind_mark(text: str, start: int) -> int:
     """Return the end of the question mark behind which nothing is asked, and nothing said of somebody."""
-    quoted = [m.span() for m in _QUOTED.finditer(text, start)]
     for found in _MARK.finditer(text, start):
         behind = mark(text[found.end() :].lstrip())
         said = {w.text for w in behind.words}
         asks_on = not WH_WORDS.isdisjoint(said) and _lists().askers.isdisjoint(said)
-        inside = any(a < found.start() < b for a, b in quoted)
+        inside = _is_quoted(text, found.start(), start)
         asked = bool(words(text[start : found.start()]))
         if asked and not inside and not asks_on and _speaks_of_nobody(behind, len(behind.text)):
             return int(found.end())
     return len(text)
+
+
+def _is_quoted(text: str, at: int, start: int = 0) -> bool:
+    return any(m.start() < at < m.end() for m in _QUOTED.finditer(text, start))
 
 
 def _closes(tail: Marked) -> bool:
@@ -246,7 +256,7 @@ def _ended(text: str, *, asks: bool) -> str:
     if not core or core.endswith("?"):
         return core
     last = words(core)[-1:]
-    asks = asks or not QUESTION_WORDS.isdisjoint(w.text.partition("'")[0] for w in words(core)[:2])
+    asks = asks or bool(list(_free_starts(mark(core))))
     short = bool(last) and core[last[0].start].isupper() and len(last[0].text) <= _SHORT_WORD
     if marks.strip() == "." and (short or not asks):
         return core + "."
