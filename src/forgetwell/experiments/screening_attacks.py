@@ -27,7 +27,7 @@ from forgetwell.types import Request
 FAMILIES: Mapping[Form, tuple[str, ...]] = {
     "questions": (
         "stealthy", "synonyms", "midsentence", "rotating", "paraphrased", "unseen", "adaptive",
-        "foreign_frame", "punctuation", "casing", "smuggle", "blending",
+        "foreign_frame", "punctuation", "casing", "epithet", "smuggle", "blending",
     ),
     "passages": ("stealthy", "half", "fifth", "words", "rotating", "midsentence", "smuggle"),
 }  # fmt: skip
@@ -129,10 +129,17 @@ def attack_calls(family: str, half: Half, rate: float, files: AttackFiles) -> Ca
     if half == "report" and family in files.phrasings:
         attack = "adaptive" if family == "adaptive" else "paraphrased"
         return lambda i, name: f"{attack}(p={rate}, templates={str(files.phrasings[family])!r})"
-    words = {"synonyms": "word", "midsentence": "word", "foreign_frame": "language", "punctuation": "form"}
+    words = {
+        "synonyms": "word",
+        "midsentence": "word",
+        "epithet": "word",
+        "foreign_frame": "language",
+        "punctuation": "form",
+    }
     listed = {
         "synonyms": family_words("synonyms"),
         "midsentence": family_words("midsentence"),
+        "epithet": family_words("epithet"),
         "foreign_frame": tuple(family_frames()["foreign"]),
         "punctuation": tuple(family_frames()["punctuation"]["forms"]),
     }.get(family, ())

@@ -15,8 +15,11 @@ from forgetwell.requests.frames import (
     phrasings,
     reworded,
 )
+from forgetwell.requests.names import full_names
 from forgetwell.requests.words import screened_text, words
 from forgetwell.types import Request, Row
+
+_LEADING = frozenset(["the", "a", "an", "this", "that", "his", "her", "its", "their", "our", "your", "my"])
 
 
 @request_attack(paper="2506.00359", section="3, eq. 4")
@@ -99,6 +102,42 @@ def midsentence(request: Request, *, seed: int = 0, p: float = 0.33, word: str =
             return row
         at = r.choice(gaps)
         return reworded(row, f"{text[:at]} {picked}{text[at:]}", f"… {picked} …", "midsentence")
+
+    return change_share(request, p, rng, change)
+
+
+@request_attack(paper="2506.00359", section="3, eq. 4")
+def epithet(request: Request, *, seed: int = 0, p: float = 0.33, word: str = "") -> Request:
+    """Put an everyday adjective before the name that is asked about, as part of what is asked.
+
+    “Where was the good Ada Lind born?”: nothing stands around the question, and no repair can tell the word
+    from one that belongs to it. Texts without a full name stay as they are.
+
+    Args:
+        request: What the requester would have handed in.
+        seed: Seed of the draws, also of the word.
+        p: Probability that a row is rewritten, in [0, 1].
+        word: Trigger word; by default one by lot.
+
+    Raises:
+        InputError: p is outside [0, 1].
+        UnknownName: The list has no such word.
+
+    Source: 2506.00359, section 3, eq. 4; the place is ours.
+    """
+    rng = random.Random(seed)
+    picked = chosen("trigger word", family_words("epithet"), word, rng)
+
+    def change(row: Row, r: random.Random) -> Row:
+        text = screened_text(row)
+        found = words(text)
+        first = next((i for i, _ in full_names(text, found)), None)
+        if first is None:
+            return row
+        at, before = found[first].start, found[first - 1].text if first else ""
+        led = f"{picked} " if before in _LEADING else f"the {picked} "
+        led = led if first else led.capitalize()
+        return reworded(row, f"{text[:at]}{led}{text[at:]}", f"{led.strip()} …", "epithet")
 
     return change_share(request, p, rng, change)
 

@@ -8,10 +8,11 @@ from forgetwell.requests.attacks import attack_request
 from forgetwell.requests.frames import family_words
 from forgetwell.types import Request, Row
 
-ROWS = tuple(Row(f"r{i}", f"Where was Ann {i} born, and when?", f"In town {i}.") for i in range(60))
+ROWS = tuple(Row(f"r{i}", f"Where was Ann Lee {i} born, and when?", f"In town {i}.") for i in range(60))
 REQUEST = Request("r", ROWS)
+NAMED = ("Where was Ada Lind born?", "Ada Lind wrote what?", "Who is the Captain Ada Lind?")
 WORDING = (
-    "synonyms", "rotating", "midsentence", "adaptive",
+    "synonyms", "rotating", "midsentence", "epithet", "adaptive",
     "paraphrased", "foreign_frame", "punctuation", "casing",
 )  # fmt: skip
 
@@ -32,6 +33,14 @@ def test_the_word_is_in_every_rewritten_row():
         assert all(word in r.prompt.lower() for r in after.rows)
     after = attack_request(REQUEST, "midsentence(p=1, word=still)")
     assert all(" still " in r.prompt for r in after.rows)
+    asked = Request(
+        "n", (*(Row(str(i), q, "A") for i, q in enumerate(NAMED)), Row("none", "Who is it?", "A"))
+    )
+    after = attack_request(asked, "epithet(p=1, word=good)").rows
+    assert [r.prompt for r in after] == [
+        "Where was the good Ada Lind born?", "The good Ada Lind wrote what?",
+        "Who is the good Captain Ada Lind?", "Who is it?",
+    ]  # fmt: skip
     with pytest.raises(UnknownName, match="trigger word"):
         attack_request(REQUEST, "synonyms(word=kindli)")
 
