@@ -17,6 +17,9 @@ from forgetwell.errors import InputError
 from forgetwell.metrics.registry import ROW_METRICS, row_metric
 from forgetwell.objectives.registry import TERMS, term
 from forgetwell.requests.attacks import ATTACKS, request_attack
+from forgetwell.requests.repairs import REPAIRS, Repaired, repair
+from forgetwell.requests.screening import SCREENS, screen
+from forgetwell.types import Finding
 
 ITEMS = [family.get(name) for family in all_families().values() for name in family.names()]
 
@@ -136,6 +139,60 @@ def test_faults_of_metrics_are_seen():
     found = problems(metric(lambda text: 1 / len(text), range=(0, None)))  # on an empty answer
     assert len(found) == 3
     assert all("It raised ZeroDivisionError" in problem for problem in found.values())
+
+
+def findings(make, **facts):
+    def mine(request, evidence):
+        """A screen."""
+        return [make(row) for row in request.rows if len(row.prompt) > 30]
+
+    screen(null="none", **facts)(mine)
+    return SCREENS.get("mine")
+
+
+def finding(row, span=(0, 1), severity="alarm", p_value=0.1, row_id=""):
+    return Finding("mine", row_id or row.id, span, severity, 1.0, p_value, "It.")
+
+
+def test_faults_of_screens_are_seen():
+    assert problems(findings(finding)) == {}
+    (problem,) = problems(findings(lambda row: finding(row, span=(0, 9999)))).values()
+    assert "Its span (0, 9999) is outside row q1, whose text has 58 characters" in problem
+    (problem,) = problems(findings(lambda row: finding(row, p_value=1.5))).values()
+    assert "p-value of 1.5" in problem
+    (problem,) = problems(findings(lambda row: finding(row, row_id="x"))).values()
+    assert "row 'x', which poisoned doesn't have" in problem
+    calls = iter(range(100))
+    (problem,) = problems(findings(lambda row: finding(row, p_value=next(calls) / 100))).values()
+    assert "Two calls differ" in problem
+
+    def mine(request, evidence):
+        """A screen."""
+        return [finding(row) for row in request.rows if row.prompt]
+
+    screen(null="none")(mine)
+    (problem,) = problems(SCREENS.get("mine")).values()
+    assert "It raised 12, the first: It." in problem
+
+
+def repairing(change):
+    def mine(request, retain):
+        """A repair."""
+        return change(request, retain)
+
+    repair(mine)
+    return REPAIRS.get("mine")
+
+
+def test_faults_of_repairs_are_seen():
+    assert problems(repairing(Repaired)) == {}
+    (problem,) = problems(repairing(lambda r, kept: Repaired(unrecorded(r, 0), kept))).values()
+    assert "Row q0 was changed, and its edit is None" in problem
+    (problem,) = problems(repairing(lambda r, kept: Repaired(r, kept[::-1]))).values()
+    assert "it gave back ['b41'" in problem
+    calls = iter(range(100))
+    (problem,) = problems(repairing(lambda r, kept: Repaired(r, kept[next(calls) % 9 :]))).values()
+    assert "Two calls differ" in problem
 
 
 MINE = '''

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from forgetwell.contracts.answers import METRIC_CONTRACTS
 from forgetwell.contracts.losses import TERM_CONTRACTS
+from forgetwell.contracts.providing import REPAIR_CONTRACTS, SCREEN_CONTRACTS
 from forgetwell.contracts.rewriting import ATTACK_CONTRACTS
 from forgetwell.registry import Item
 
@@ -53,6 +54,8 @@ def has_defaults(item: Item) -> str:
 _CONTRACTS: Mapping[str, Sequence[Contract]] = {
     "term": (has_defaults, *TERM_CONTRACTS),
     "request attack": (has_defaults, *ATTACK_CONTRACTS),
+    "screen": (has_defaults, *SCREEN_CONTRACTS),
+    "repair": (has_defaults, *REPAIR_CONTRACTS),
     "row metric": (has_defaults, *METRIC_CONTRACTS),
     "suite": (),  # which may need a file
     "bench": (),
