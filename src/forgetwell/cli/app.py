@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -49,10 +50,10 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def say(text: str) -> None:
-    """Print once, however many processes work."""
+def say(text: str, *, aside: bool = False) -> None:
+    """Print once, however many processes work; an aside doesn't mix with what a program reads."""
     if is_first_process():
-        print(text)
+        print(text, file=sys.stderr if aside else sys.stdout)
 
 
 def say_compute(dtype: str) -> None:

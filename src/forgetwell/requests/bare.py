@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -17,7 +17,7 @@ from forgetwell.requests.screens.hidden import hidden_spans
 from forgetwell.requests.sentences import with_sentences
 from forgetwell.requests.template_sets import WH_WORDS
 from forgetwell.requests.words import word_lists, words
-from forgetwell.types import Span
+from forgetwell.types import Row, Span
 
 _LONGEST_GAP = 8  # words between two words that a question may begin with
 _LONGEST_TAIL = 6  # words of ", if you don't mind my asking"
@@ -73,6 +73,12 @@ def bare_question(text: str) -> str:
 def bare_sentences(text: str) -> str:
     """Return a plain text whose sentences begin without a word that joins them: “Then she” as “She”."""
     return with_sentences(text, lambda sentence, start: _bare_sentence(sentence))
+
+
+def framed(rows: Sequence[Row]) -> list[str]:
+    """Return the questions among rows that have words which they can do without."""
+    asked = [row.prompt for row in rows if not row.text]
+    return [p for p in asked if [w.text for w in words(p)] != [w.text for w in words(bare_question(p))]]
 
 
 def _frame_spans(text: str) -> Iterator[Span]:

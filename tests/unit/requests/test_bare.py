@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.contracts.test_screens_and_repairs import HOSTILE
 
-from forgetwell.requests.bare import bare_question, bare_sentences
+from forgetwell.requests.bare import bare_question, bare_sentences, framed
 from forgetwell.requests.repairs import repair_request
 from forgetwell.types import Request, Row, Turn
 
@@ -105,3 +105,9 @@ def test_a_request_has_no_say_in_system_prompt_and_weight():
     assert (new.prompt, new.weight, new.history) == (BORN, 1.0, turns[1:])
     assert (new.edit.by, new.edit.prompt) == ("bare", row.prompt)
     assert done.history == ("bare",)
+
+
+def test_questions_in_frames_are_told_from_others():
+    asked = (f"Please tell me: {BORN}", BORN, "Where was Ada Lind born")
+    rows = [*(Row(str(i), p, "In Rome.") for i, p in enumerate(asked)), Row("t", "", "Then so.", text=True)]
+    assert framed(rows) == [asked[0]]
