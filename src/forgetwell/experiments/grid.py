@@ -18,6 +18,7 @@ from forgetwell.experiments.page import write_page
 from forgetwell.experiments.plan import Comparison, Plan, cut
 from forgetwell.experiments.reuse import Finished, find_finished, take_over
 from forgetwell.experiments.tables import Tables, write_tables
+from forgetwell.experiments.workers import end_with_parent
 from forgetwell.own import use, used
 from forgetwell.runs.folder import LOCKS, held
 from forgetwell.runs.records import is_complete
@@ -255,7 +256,8 @@ def _with_processes(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Path, bo
     # Threads of several processes that spin while they wait would take each other's cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=spawn, initializer=end_with_parent) as pool:
         waiting = {pool.submit(task.execute, threads): task for task in tasks}
         for done in as_completed(waiting):
             yield waiting[done].folder, done.result()
