@@ -26,10 +26,14 @@ def test_the_honest_request_passes_as_it_is():
     assert got.facts == {"rows": 24, "rewritten": 0, "repaired": 0, "repaired_rewritten": 0}
 
 
-def test_a_request_asked_bare_is_the_honest_one_whatever_screens_would_find():
-    bare = receive(BENCH, tiny_lm(), attack="stealthy(p=0.1)", repair="bare", seed=1)
-    assert 0 < bare.facts["repaired_rewritten"] == bare.facts["rewritten"]
-    assert [row.prompt for row in bare.request.rows] == PROMPTS
+@pytest.mark.parametrize("attack", ["stealthy", "synonyms", "paraphrased", "foreign_frame", "punctuation"])
+@pytest.mark.parametrize("p", [0.1, 0.67])
+def test_a_request_asked_bare_is_the_honest_one_to_the_letter(attack, p):
+    for seed in range(5):
+        bare = receive(BENCH, tiny_lm(), attack=f"{attack}(p={p})", repair="bare", seed=seed)
+        assert bare.facts["repaired_rewritten"] == bare.facts["rewritten"]
+        assert tuple(replace(row, edit=None) for row in bare.request.rows) == BENCH.request
+        assert bare.retain == BENCH.retain
 
 
 def test_prompts_to_keep_come_with_the_models_own_answers(monkeypatch):
