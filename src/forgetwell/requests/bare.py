@@ -12,13 +12,17 @@ import regex
 
 from forgetwell.requests.cutting import merged, opened, tidied, whole, without
 from forgetwell.requests.features import MASK, Marked, mark
-from forgetwell.requests.question import LONGEST_FRAME, Start, question_starts
+from forgetwell.requests.question import LONGEST_FRAME, PREPOSITIONS, Start, question_starts
 from forgetwell.requests.screens.hidden import hidden_spans
 from forgetwell.requests.sentences import with_sentences
 from forgetwell.requests.template_sets import WH_WORDS
-from forgetwell.requests.words import word_lists, words
+from forgetwell.requests.words import ENGLISH, word_lists, words
 from forgetwell.types import Row, Span
 
+_NO_TALK = ("function", "person", "common")  # lists of words that sentences about anything hold
+_SOON = 4  # words before a question in which a verb of asking leads to it
+_FEW_OTHERS = 2  # words of no list in a frame that speaks of who asks, …
+_SOME_OTHERS = 3  # … and in one that ends with a verb of asking
 _LONGEST_GAP = 8  # words between two words that a question may begin with
 _LONGEST_TAIL = 6  # words of ", if you don't mind my asking"
 _SHORT_WORD = 3  # letters of an abbreviation's last word, "Jr."
@@ -38,13 +42,18 @@ class _Lists:
     before: Mapping[str, frozenset[str]]
     listed: frozenset[str]
     plain: frozenset[str]
+    talk: frozenset[str]
+    foreign: frozenset[str]
     articles: frozenset[str]
     asides: frozenset[str]
+    edges: frozenset[str]
     set_off: frozenset[str]
     joins: frozenset[str]
     set_apart: frozenset[str]
     others: frozenset[str]
     limits: frozenset[str]
+    tasks: frozenset[str]
+    verbs: frozenset[str]
     opens: frozenset[str]
     leads: frozenset[str]
     askers: frozenset[str]
@@ -106,7 +115,12 @@ def _start(marked: Marked) -> int:
         colon = _COLON.search(marked.text, 0, LONGEST_FRAME)
         at = colon.end() if colon else 0
     at = _told(marked) or at
-    return at if at <= LONGEST_FRAME and _is_frame(marked, at) else 0
+    return at if at <= LONGEST_FRAME and _is_frame(_before(marked, at)) else 0
+
+
+def _before(marked: Marked, end: int) -> Marked:
+    count = sum(w.end <= end for w in marked.words)
+    return Marked(marked.text[:end], marked.words[:count], marked.compared[:count])
 
 
 def _told(marked: Marked) -> int:
@@ -128,7 +142,11 @@ def _told(marked: Marked) -> int:
 def _free_starts(marked: Marked) -> Iterator[Start]:
     """Give where a question may begin, up to a question word that belongs to what is before it."""
     for start in question_starts(marked):
-        if _relative(marked, start):
+        behind = next((w.text for w in marked.words if w.start >= start.ended), "")
+        last = (
+            start.wh and start.at > 0 and (not behind or behind in PREPOSITIONS - {"of"})
+        )  # "is known as | what?"
+        if last or _relative(marked, start):
             return
         yield start
 
@@ -151,24 +169,39 @@ def _leads_to(marked: Marked, start: Start, later: Start) -> bool:
     between = [w.text for w in marked.words if start.ended <= w.start and w.end <= later.at]
     if not between or len(between) > _LONGEST_GAP or between[-1] in ("and", "or"):
         return False  # "when and where"
-    asked = not (lists.askers | lists.asking).isdisjoint(between)
     if start.wh:  # "What I want to find out is | who", not "what do you think | was"
+        asked = not (lists.askers | lists.asking).isdisjoint(between)
         return asked and (later.after_mark or between[-1] == "is")
     if not (later.wh or later.after_mark) and between[-1] in lists.subjects:
         return False  # "if she | is"
-    return asked or start.to_hearer or (later.after_mark and lists.listed.issuperset(between))
+    asked = start.to_hearer or not (lists.askers | lists.asking).isdisjoint(between)
+    asks = asked and not (lists.verbs | lists.asking).isdisjoint(between[-_SOON:])
+    return asks or (later.after_mark and lists.listed.issuperset(between))
 
 
-def _is_frame(marked: Marked, end: int) -> bool:
-    """Say whether what stands before a question says nothing of what is asked."""
-    before = [w.text for w in marked.words if w.start < end]
-    limits = before[:1] and before[0] in _lists().limits and _lists().askers.isdisjoint(before)
-    return not limits and _speaks_of_nobody(marked, end)
+def _is_frame(piece: Marked) -> bool:
+    """Say whether a piece before a question says nothing of what is asked.
 
-
-def _speaks_of_nobody(marked: Marked, end: int) -> bool:
-    inside = zip(marked.words, marked.compared, strict=True)
-    return all(c != MASK and w.text not in _lists().others for w, c in inside if w.start < end)
+    It names nobody, and talks: in words of the lists alone, or of who asks, with hardly another word.
+    """
+    said, lists = [w.text for w in piece.words], _lists()
+    if not said:
+        return True
+    if MASK in piece.compared or not lists.others.isdisjoint(said) or said[0] in lists.tasks:
+        return False
+    other = sum(w not in lists.listed for w in said)
+    speaks = not lists.askers.isdisjoint(said)
+    ended = not piece.text.rstrip()[-1:].isalnum()
+    if said[0] in lists.limits and (other or not ended or (lists.askers | lists.asking).isdisjoint(said)):
+        return False
+    if not lists.verbs.isdisjoint(said[-2:]) and other <= _SOME_OTHERS:
+        return True
+    if not other:
+        return ended or speaks or not (lists.talk | lists.joins).isdisjoint(said)
+    foreign = not lists.foreign.isdisjoint(said)
+    return (speaks and other <= _FEW_OTHERS and 3 * other <= len(said)) or (
+        foreign and 2 * other <= len(said)
+    )
 
 
 def _end(marked: Marked, start: int) -> int:
@@ -182,14 +215,21 @@ def _end(marked: Marked, start: int) -> int:
 def _behind_mark(text: str, start: int) -> int:
     """Return the end of the question mark behind which nothing is asked, and nothing said of somebody."""
     for found in _MARK.finditer(text, start):
-        behind = mark(text[found.end() :].lstrip())
-        said = {w.text for w in behind.words}
-        asks_on = not WH_WORDS.isdisjoint(said) and _lists().askers.isdisjoint(said)
         inside = _is_quoted(text, found.start(), start)
         asked = bool(words(text[start : found.start()]))
-        if asked and not inside and not asks_on and _speaks_of_nobody(behind, len(behind.text)):
+        if asked and not inside and _is_thanks(mark(text[found.end() :].lstrip())):
             return int(found.end())
     return len(text)
+
+
+def _is_thanks(piece: Marked) -> bool:
+    """Say whether a piece behind a question asks nothing, names nobody and talks in half its words."""
+    said, lists = [w.text for w in piece.words], _lists()
+    asks = not WH_WORDS.isdisjoint(said) and lists.askers.isdisjoint(said)
+    if asks or MASK in piece.compared or not lists.others.isdisjoint(said):
+        return False
+    talks = not (lists.talk | lists.askers).isdisjoint(said)
+    return not said or (talks and 2 * sum(w in lists.listed for w in said) >= len(said))
 
 
 def _is_quoted(text: str, at: int, start: int = 0) -> bool:
@@ -199,11 +239,13 @@ def _is_quoted(text: str, at: int, start: int = 0) -> bool:
 def _closes(tail: Marked) -> bool:
     """Say whether what comes behind a pause asks for nothing new: "and why", "if I may ask", "in short"."""
     said, lists = [w.text for w in tail.words], _lists()
-    if not 1 <= len(said) <= _LONGEST_TAIL or MASK in tail.compared or not lists.listed.issuperset(said):
+    if not 1 <= len(said) <= _LONGEST_TAIL or MASK in tail.compared or not lists.others.isdisjoint(said):
         return False
-    asks = said[0] in ("and", "or") and not WH_WORDS.isdisjoint(said)
-    talks = not (lists.askers | lists.asking | lists.asides).isdisjoint(said)
-    return (asks or talks) and lists.others.isdisjoint(said)
+    if not lists.listed.issuperset(said) or "known" in said:
+        return False
+    if not WH_WORDS.isdisjoint(said):
+        return said[0] in ("and", "or")
+    return not (lists.askers | lists.talk).isdisjoint(said)
 
 
 def _asides(marked: Marked, start: int, end: int) -> Iterator[Span]:
@@ -218,8 +260,10 @@ def _asides(marked: Marked, start: int, end: int) -> Iterator[Span]:
             continue
         if word.start in masked or "-" in (text[word.start - 1 : word.start], text[word.end : word.end + 1]):
             continue
-        loose = word.text in lists.set_off and _is_set_off(text, start, end, (word.start, word.end))
-        if loose or word.text in lists.asides:
+        last = i == len(inside) - 1
+        loose = word.text in lists.asides or (word.text in lists.edges and last)
+        apart = word.text in lists.edges | lists.set_off
+        if loose or (apart and _is_set_off(text, start, end, (word.start, word.end))):
             yield whole(text, word.start, word.end)
 
 
@@ -277,11 +321,16 @@ def _lists() -> _Lists:
     behind, before = ({w: _split(v) for w, v in read[side].items()} for side in ("behind", "before"))
     lists = word_lists()
     listed = frozenset().union(*lists.values()) | own["asking"]
+    talk = listed.difference(*(lists[name] for name in _NO_TALK))
     return _Lists(
         behind=behind,
         before=before,
         listed=listed,
-        plain=listed - lists["common"] | own["asking"] | own["asides"],
+        foreign=frozenset()
+        .union(*(own for name, own in lists.items() if name not in ENGLISH))
+        .difference(*(lists[name] for name in ENGLISH)),
+        talk=talk | own["asking"] | own["asides"] | own["edges"],
+        plain=listed - lists["common"] | own["asking"] | own["asides"] | own["edges"],
         **own,
     )
 

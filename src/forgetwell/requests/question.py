@@ -13,7 +13,7 @@ from forgetwell.requests.words import ordinary_words, word_lists, words
 from forgetwell.types import Span
 
 POLITE = frozenset(["please", "kindly", "thanks", "pls", "plz", "thx", "sorry"])
-_PREPOSITIONS = frozenset(
+PREPOSITIONS = frozenset(
     [
         "in", "on", "at", "from", "to", "of", "for", "by", "with", "about", "under", "through", "during",
         "since", "until", "into",
@@ -97,13 +97,13 @@ def question_starts(marked: Marked) -> list[Start]:
         plain = word.text.partition("'")[0]
         wh = plain in WH_WORDS
         if wh or (compared in QUESTION_WORDS and (i == 0 or _inverted(marked, i))):
-            first = marked.words[i - 1] if wh and i and marked.words[i - 1].text in _PREPOSITIONS else word
+            first = marked.words[i - 1] if wh and i and marked.words[i - 1].text in PREPOSITIONS else word
             if first.start > LONGEST_FRAME:
                 break
             marks = marked.text[: first.start].rstrip()[-1:]
             to_hearer = not wh and _following(marked, i) in _HEARERS
             found.append(Start(first.start, word.end, wh, not marks.isalnum(), to_hearer))
-        elif compared == MASK and plain not in _PREPOSITIONS:
+        elif compared == MASK and plain not in PREPOSITIONS:
             break
     return found
 
@@ -111,7 +111,7 @@ def question_starts(marked: Marked) -> list[Start]:
 def _inverted(marked: Marked, i: int) -> bool:
     """Say whether a subject follows, as in "can you"."""
     following = _following(marked, i)
-    named = MASK in marked.compared[i + 1 : i + 2] and following not in _PREPOSITIONS
+    named = MASK in marked.compared[i + 1 : i + 2] and following not in PREPOSITIONS
     return named or following in _SUBJECTS or following in word_lists()["person"]
 
 

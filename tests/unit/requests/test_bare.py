@@ -73,6 +73,16 @@ def test_the_whole_question_stays(framed, bare):
         "Is Ada Lind's well-known book a novel?",
         "Describe the book that Ada Lind wrote.",
         "Who was Mr. Ed",
+        "Etna is part of which island?",
+        "In betting, what is a flutter?",
+        "If a lake freezes, which fish die first?",
+        "If you raise a fox at home, what will it learn to do?",
+        "Do people know when to sleep?",
+        "The yew is better known as what?",
+        "Which of these is red? a) rose b) moss",
+        "Translate this: where is the station?",
+        "A cook burns a pan. Which metal is it?",
+        "Is a dog always a dog?",
     ],
 )
 def test_what_is_asked_stays(question):
