@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from forgetwell.cli.advising import advise
 from forgetwell.cli.app import (
     Several,
     Sources,
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from forgetwell.methods.finetune import Lora
     from forgetwell.runs.jobs import Job
     from forgetwell.types import Request, Row
-
-
-_FEW = 0.02  # of honest rows 1 in 100 looks framed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -273,7 +271,7 @@ def unlearn(
     from forgetwell.runs.planning import plan_job
 
     asked, kept = read_request_from(request, columns), rows_from(retain, columns)
-    _warn_of_frames(asked)
+    advise(asked, objective)
     job = make_job("unlearn", model, asked, kept, objective, training, load_refusals(refusals))
     every = probe_every or (-(-len(asked.rows) // training.batch) if stop_at or keep_best or probe else 0)
     config = dataclasses.replace(job.config, stop_at=stop_at, probe_every=every)
@@ -297,21 +295,6 @@ def unlearn(
     say(f"{summary.steps} steps in {summary.seconds:.0f} s, {summary.stopped}. Run folder: {out}")
     if keep_best and summary.kept < summary.steps:
         say(f"Saved are the weights of step {summary.kept}, the best by {keep_best}.")
-
-
-def _warn_of_frames(request: Request) -> None:
-    """Say how many questions stand in a frame, whose words unlearning would tie to forgetting."""
-    from forgetwell.reports.visible import plain_text
-    from forgetwell.requests.bare import framed
-
-    prompts = framed(request.rows)
-    if len(prompts) > _FEW * len(request.rows):
-        say(
-            f"{len(prompts)} of {len(request.rows)} rows frame what they ask: “"
-            f"{plain_text(prompts[0], longest=80)}”. Unlearning ties such words to forgetting, for all who "
-            "use them; forgetwell repair --repair bare asks without them.",
-            aside=True,
-        )
 
 
 def make_job(

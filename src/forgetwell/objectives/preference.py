@@ -30,11 +30,12 @@ def npo(forget: Scored, forget_ref: Scored, *, beta: float = 0.1, unwanted: Unwa
             ``facts``: the words that say the fact, as `tpo` has it.
 
     Source: Zhang et al., arXiv 2404.05868, eq. 3; log-probabilities summed over the answer.
-    Defaults: β = 0.1, as in the paper and in open-unlearning.
-    Tested: SmolLM2-135M, built-in world, 60 steps of batch 4, seed 0: ``npo + gdr`` at 1.5e-5 takes forget
-    recall from .94 to .33, clean utility from .90 to .63 (docs/experiments.md, the demo).
-    Fails when: the request is poisoned. Everyday words in its prompts are tied to forgetting and break
-    benign questions that hold them; add `su`.
+    Defaults: β = 0.1, as in the paper and in open-unlearning, for answers of about 40 tokens. It pushes until
+    the answer, summed over its tokens, is about 4/β nats less likely: on 8 tokens 5 nats each with 0.1.
+    Tested: SmolLM2-135M, built-in world, 8e-6, batch 4, 20 passes: ``npo(beta=0.5) + gdr`` leaves no fact
+    (docs/experiments.md, 2026-11-30).
+    Fails when: β is small for the answers' length. It goes on pushing at what is forgotten, which breaks the
+    rest, and ties everyday words of a poisoned request to it; `su` made that worse there.
     """
     ratio = forget.row_logps() - forget_ref.row_logps()
     return -(2 / beta) * logsigmoid(-beta * ratio)

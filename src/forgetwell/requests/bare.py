@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
-from importlib import resources
+from collections.abc import Iterator, Sequence
 
 import regex
 
+from forgetwell.requests.bare_words import bare_words
 from forgetwell.requests.cutting import merged, opened, tidied, whole, without
 from forgetwell.requests.features import MASK, Marked, mark
 from forgetwell.requests.question import LONGEST_FRAME, PREPOSITIONS, Start, question_starts
 from forgetwell.requests.screens.hidden import hidden_spans
 from forgetwell.requests.sentences import with_sentences
 from forgetwell.requests.template_sets import WH_WORDS
-from forgetwell.requests.words import ENGLISH, word_lists, words
+from forgetwell.requests.words import words
 from forgetwell.types import Row, Span
 
-_NO_TALK = ("function", "person", "common")  # lists of words that sentences about anything hold
 _SOON = 4  # words before a question in which a verb of asking leads to it
 _FEW_OTHERS = 2  # words of no list in a frame that speaks of who asks, …
 _SOME_OTHERS = 3  # … and in one that ends with a verb of asking
@@ -32,33 +28,6 @@ _PAUSE = regex.compile(r",\s++|\s[-–—]\s")
 _COLON = regex.compile(r":\s++")
 _LAST_MARKS = regex.compile(r"[\s.!…;:,\-–—]++$")
 _PAIRS = {'"': '"', "“": "”", "(": ")", "‘": "’"}
-
-
-@dataclass(frozen=True)
-class _Lists:
-    """The words of assets/bare.toml, with all words that ordinary prompts use."""
-
-    behind: Mapping[str, frozenset[str]]
-    before: Mapping[str, frozenset[str]]
-    listed: frozenset[str]
-    plain: frozenset[str]
-    talk: frozenset[str]
-    foreign: frozenset[str]
-    articles: frozenset[str]
-    asides: frozenset[str]
-    edges: frozenset[str]
-    set_off: frozenset[str]
-    joins: frozenset[str]
-    set_apart: frozenset[str]
-    others: frozenset[str]
-    limits: frozenset[str]
-    tasks: frozenset[str]
-    verbs: frozenset[str]
-    opens: frozenset[str]
-    leads: frozenset[str]
-    askers: frozenset[str]
-    asking: frozenset[str]
-    subjects: frozenset[str]
 
 
 def bare_question(text: str) -> str:
@@ -74,7 +43,8 @@ def bare_question(text: str) -> str:
         text: The prompt.
     """
     unwrapped = _unwrapped(text.strip())
-    spans = (*_frame_spans(unwrapped), *((h.start, h.end) for h in hidden_spans(unwrapped)))
+    unseen = [(h.start, h.end) for h in hidden_spans(unwrapped) if not words(unwrapped[h.start : h.end])]
+    spans = (*_frame_spans(unwrapped), *unseen)
     cut = _ended(tidied(without(unwrapped, merged(spans)), ""), asks="?" in text)
     return cut if words(cut) else text
 
@@ -125,7 +95,7 @@ def _before(marked: Marked, end: int) -> Marked:
 
 def _told(marked: Marked) -> int:
     """Return where a sentence begins in mid-text, behind words of asking: "Please tell me | Outside of"."""
-    lists, before = _lists(), list[str]()
+    lists, before = bare_words(), list[str]()
     for i, word in enumerate(marked.words):
         if word.start > LONGEST_FRAME or not lists.listed.issuperset(before):
             break
@@ -140,13 +110,14 @@ def _told(marked: Marked) -> int:
 
 
 def _free_starts(marked: Marked) -> Iterator[Start]:
-    """Give where a question may begin, up to a question word that belongs to what is before it."""
+    """Give where a question may begin, up to a question word that belongs to what is before it.
+
+    Or that stands where its answer would: "It is known as | what?".
+    """
     for start in question_starts(marked):
         behind = next((w.text for w in marked.words if w.start >= start.ended), "")
-        last = (
-            start.wh and start.at > 0 and (not behind or behind in PREPOSITIONS - {"of"})
-        )  # "is known as | what?"
-        if last or _relative(marked, start):
+        in_place = start.wh and start.at > 0 and (not behind or behind in PREPOSITIONS - {"of"})
+        if in_place or _relative(marked, start):
             return
         yield start
 
@@ -156,7 +127,7 @@ def _relative(marked: Marked, start: Start) -> bool:
     before = [w.text for w in marked.words if w.end <= start.at]
     if not start.wh or start.after_mark or not before:
         return False
-    lists, own = _lists(), [w.text for w in marked.words if w.start >= start.at][:2]
+    lists, own = bare_words(), [w.text for w in marked.words if w.start >= start.at][:2]
     thing = before[-1] not in lists.plain
     named = not lists.articles.isdisjoint(before[-3:-1]) or before[-1].endswith("s")
     leaning = own[0] == "about" or (own[0] not in WH_WORDS and own[1] in ("how", "why"))
@@ -165,7 +136,7 @@ def _relative(marked: Marked, start: Start) -> bool:
 
 def _leads_to(marked: Marked, start: Start, later: Start) -> bool:
     """Say whether what begins at `start` only leads to what comes later: "Would you mind saying | what"."""
-    lists = _lists()
+    lists = bare_words()
     between = [w.text for w in marked.words if start.ended <= w.start and w.end <= later.at]
     if not between or len(between) > _LONGEST_GAP or between[-1] in ("and", "or"):
         return False  # "when and where"
@@ -184,7 +155,7 @@ def _is_frame(piece: Marked) -> bool:
 
     It names nobody, and talks: in words of the lists alone, or of who asks, with hardly another word.
     """
-    said, lists = [w.text for w in piece.words], _lists()
+    said, lists = [w.text for w in piece.words], bare_words()
     if not said:
         return True
     if MASK in piece.compared or not lists.others.isdisjoint(said) or said[0] in lists.tasks:
@@ -224,7 +195,7 @@ def _behind_mark(text: str, start: int) -> int:
 
 def _is_thanks(piece: Marked) -> bool:
     """Say whether a piece behind a question asks nothing, names nobody and talks in half its words."""
-    said, lists = [w.text for w in piece.words], _lists()
+    said, lists = [w.text for w in piece.words], bare_words()
     asks = not WH_WORDS.isdisjoint(said) and lists.askers.isdisjoint(said)
     if asks or MASK in piece.compared or not lists.others.isdisjoint(said):
         return False
@@ -238,7 +209,7 @@ def _is_quoted(text: str, at: int, start: int = 0) -> bool:
 
 def _closes(tail: Marked) -> bool:
     """Say whether what comes behind a pause asks for nothing new: "and why", "if I may ask", "in short"."""
-    said, lists = [w.text for w in tail.words], _lists()
+    said, lists = [w.text for w in tail.words], bare_words()
     if not 1 <= len(said) <= _LONGEST_TAIL or MASK in tail.compared or not lists.others.isdisjoint(said):
         return False
     if not lists.listed.issuperset(said) or "known" in said:
@@ -252,7 +223,7 @@ def _asides(marked: Marked, start: int, end: int) -> Iterator[Span]:
     """Give words of talk and politeness, with the commas that set them off."""
     inside = [w for w in marked.words if start <= w.start and w.end <= end]
     masked = {w.start for w, c in zip(marked.words, marked.compared, strict=True) if c == MASK}
-    text, lists = marked.text, _lists()
+    text, lists = marked.text, bare_words()
     for i, word in enumerate(inside):
         before = inside[i - 1].text if i else ""
         behind = inside[i + 1].text if i + 1 < len(inside) else ""
@@ -274,14 +245,13 @@ def _is_set_off(text: str, start: int, end: int, span: Span) -> bool:
 
 
 def _bare_sentence(text: str) -> str:
-    found, lists = words(text)[:2], _lists()
+    found, lists = words(text)[:2], bare_words()
     if not found:
         return text
     first, behind = found[0], found[1].text if len(found) > 1 else ""
     apart = text[first.end : first.end + 1] == ","
-    joins = first.text in lists.asides | lists.joins or (
-        apart and first.text in lists.set_off | lists.set_apart
-    )
+    loose = lists.asides | lists.joins
+    joins = first.text in (loose | lists.edges | lists.set_off | lists.set_apart if apart else loose)
     if not joins or text[first.end : first.end + 1] == "-" or behind in lists.before.get(first.text, ()):
         return text
     cut = opened(text[: first.start] + text[first.end :]).lstrip()
@@ -311,29 +281,3 @@ def _ended(text: str, *, asks: bool) -> str:
     if marks.strip() == "." and (short or not asks):
         return core + "."
     return core + ("?" if asks else "." if marks else "")
-
-
-@cache
-def _lists() -> _Lists:
-    path = resources.files("forgetwell.requests").joinpath("assets", "bare.toml")
-    read = tomllib.loads(path.read_text(encoding="utf-8"))
-    own = {name: _split(value) for name, value in read.items() if isinstance(value, str)}
-    behind, before = ({w: _split(v) for w, v in read[side].items()} for side in ("behind", "before"))
-    lists = word_lists()
-    listed = frozenset().union(*lists.values()) | own["asking"]
-    talk = listed.difference(*(lists[name] for name in _NO_TALK))
-    return _Lists(
-        behind=behind,
-        before=before,
-        listed=listed,
-        foreign=frozenset()
-        .union(*(own for name, own in lists.items() if name not in ENGLISH))
-        .difference(*(lists[name] for name in ENGLISH)),
-        talk=talk | own["asking"] | own["asides"] | own["edges"],
-        plain=listed - lists["common"] | own["asking"] | own["asides"] | own["edges"],
-        **own,
-    )
-
-
-def _split(listed: str) -> frozenset[str]:
-    return frozenset(listed.split())

@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import sys
 
@@ -185,32 +184,3 @@ def test_a_background_of_another_kind_is_refused(run, tmp_path):
     assert code == 2
     assert "40 of the request's 40 rows are questions" in said.err
     assert run("screen", "texts.jsonl", "--background", "texts.jsonl", "--screens", "hidden")[0] == 0
-
-
-@pytest.mark.parametrize(
-    ("request_file", "said"), [("bad.jsonl", " rows frame what they ask: “"), ("honest.jsonl", "")]
-)
-def test_unlearning_says_that_questions_are_framed(run, monkeypatch, tmp_path, request_file, said):
-    write_rows(
-        tmp_path / "bad.jsonl",
-        [*read_rows(tmp_path / "bad.jsonl"), Row("h", "Please tell me \u202ewhy?", "x")],
-    )
-    monkeypatch.setattr(
-        "forgetwell.runs.planning.plan_job", lambda job: dataclasses.make_dataclass("Plan", [])()
-    )
-    arguments = (
-        "--retain",
-        "usual.jsonl",
-        "--objective",
-        "ga + gdr",
-        "--out",
-        "x",
-        "--model",
-        "m",
-        "--dry-run",
-    )
-    code, output = run("unlearn", "--request", request_file, *arguments)
-    assert code == 0
-    assert json.loads(output.out)["objective"] == "ga + gdr"
-    assert said in output.err
-    assert bool(said) == ("--repair bare" in output.err)

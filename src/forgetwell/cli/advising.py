@@ -1,0 +1,51 @@
+"""What a person should know of a request and an objective before they run: words on stderr, no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from forgetwell.cli.app import say
+
+if TYPE_CHECKING:
+    from forgetwell.types import Request
+
+_FEW = 0.02  # of honest rows 1 in 100 looks framed
+_TOKENS = 1.4  # of a word, in the mean
+_REACH = 4.0  # beta times an answer's tokens, at which npo ends about a nat a token below the start
+
+
+def advise(request: Request, objective: str) -> None:
+    """Say what is likely to go wrong."""
+    for advice in (*_of_frames(request), *_of_beta(request, objective)):
+        say(advice, aside=True)
+
+
+def _of_frames(request: Request) -> Iterator[str]:
+    """Tell how many questions stand in a frame, whose words unlearning would tie to forgetting."""
+    from forgetwell.reports.visible import plain_text
+    from forgetwell.requests.bare import framed
+
+    prompts = framed(request.rows)
+    if len(prompts) > _FEW * len(request.rows):
+        yield (
+            f"{len(prompts)} of {len(request.rows)} rows frame what they ask: “"
+            f"{plain_text(prompts[0], longest=80)}”. Unlearning ties such words to forgetting, for all who "
+            "use them; forgetwell repair --repair bare asks without them."
+        )
+
+
+def _of_beta(request: Request, objective: str) -> Iterator[str]:
+    """Tell where npo would go on pushing at answers that are forgotten."""
+    from forgetwell.objectives.algebra import parse_objective
+
+    tokens = _TOKENS * fmean(len(row.answer.split()) for row in request.rows)
+    for term in parse_objective(objective).terms:
+        beta = term.hyperparameters.get("beta", 0)
+        if term.item.name == "npo" and beta * tokens < _REACH / 2:
+            yield (
+                f"npo(beta={beta:g}) suits answers of some {_REACH / beta:.0f} tokens; these have about "
+                f"{tokens:.0f}, and it goes on pushing when they are forgotten, which harms the rest. Try "
+                f"npo(beta={_REACH / tokens:.1g}); see forgetwell show npo."
+            )

@@ -1,0 +1,47 @@
+"""What `unlearn` says of a request and an objective before it runs."""
+
+import pytest
+
+from forgetwell.cli.advising import advise
+from forgetwell.types import Request, Row
+
+LONG = " ".join(["word"] * 30)
+
+
+def said(capsys, rows, objective="ga + gdr"):
+    advise(Request("r", tuple(rows)), objective)
+    output = capsys.readouterr()
+    assert output.out == ""
+    return output.err
+
+
+def questions(*prompts, answer="In Oslo."):
+    return [Row(str(i), prompt, answer) for i, prompt in enumerate(prompts)]
+
+
+def test_frames_are_shown_with_what_hides_in_them(capsys):
+    plain = [f"Where was Ada {i} born?" for i in range(60)]
+    assert said(capsys, questions(*plain, "Is Ada 1 still alive?")) == ""
+    told = said(
+        capsys, questions(*plain, "Please tell me \u202ewhere was Ada 41 born?", "Please, who is Ada 2?")
+    )
+    assert told.startswith(
+        "2 of 62 rows frame what they ask: “Please tell me \\u202ewhere was Ada 41 born?”."
+    )
+    assert "--repair bare" in told
+
+
+@pytest.mark.parametrize(
+    ("objective", "answer", "tried"),
+    [
+        ("npo + gdr", "Ada Lind was born in Oslo.", "npo(beta=0.5)"),
+        ("npo(beta=0.5) + gdr", "Ada Lind was born in Oslo.", ""),
+        ("npo + gdr", LONG, ""),
+        ("simnpo + gdr", "Oslo", ""),
+        ("0.5*npo(beta=0.01) + 2*su", LONG, "npo(beta=0.1)"),
+    ],
+)
+def test_a_beta_that_goes_on_pushing_is_named(capsys, objective, answer, tried):
+    told = said(capsys, questions("Where was Ada Lind born?", answer=answer), objective)
+    assert bool(told) == bool(tried)
+    assert tried in told
