@@ -32,8 +32,9 @@ def npo(forget: Scored, forget_ref: Scored, *, beta: float = 0.1, unwanted: Unwa
     Source: Zhang et al., arXiv 2404.05868, eq. 3; log-probabilities summed over the answer.
     Defaults: β = 0.1, as in the paper and in open-unlearning, for answers of about 40 tokens. It pushes until
     the answer, summed over its tokens, is about 4/β nats less likely: on 8 tokens 5 nats each with 0.1.
-    Tested: SmolLM2-135M, built-in world, 8e-6, batch 4, 20 passes: ``npo(beta=0.5) + gdr`` leaves no fact
-    (docs/experiments.md, 2026-11-30).
+    Tested: SmolLM2-135M, built-in world, 8e-6, batch 4, 20 passes: ``npo(beta=0.5) + gdr`` leaves .01 of the
+    facts, clean and trigger utility .85 and .85 of .94 and .89, after a poisoned request .84 and .83 (three
+    seeds); with 0.1 it ends at .68 and .73, after a poisoned one .70 and .60 (seed 1, docs/experiments.md).
     Fails when: β is small for the answers' length. It goes on pushing at what is forgotten, which breaks the
     rest, and ties everyday words of a poisoned request to it; `su` made that worse there.
     """
