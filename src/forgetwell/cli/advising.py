@@ -40,10 +40,12 @@ def _of_beta(request: Request, objective: str) -> Iterator[str]:
     """Tell where npo would go on pushing at answers that are forgotten."""
     from forgetwell.objectives.algebra import parse_objective
 
-    tokens = _TOKENS * fmean(len(row.answer.split()) for row in request.rows)
+    tokens = max(1.0, _TOKENS * fmean([len(row.answer.split()) for row in request.rows] or [0]))
     for term in parse_objective(objective).terms:
-        beta = term.hyperparameters.get("beta", 0)
-        if term.item.name == "npo" and beta * tokens < _REACH / 2:
+        if term.item.name != "npo" or term.hyperparameters["unwanted"] == "facts":
+            continue
+        beta: float = term.hyperparameters["beta"]
+        if 0 < beta < _REACH / tokens / 2:
             yield (
                 f"npo(beta={beta:g}) suits answers of some {_REACH / beta:.0f} tokens; these have about "
                 f"{tokens:.0f}, and it goes on pushing when they are forgotten, which harms the rest. Try "

@@ -113,7 +113,7 @@ def repair(
     if not dry_run:
         _refuse_existing([p for p in (out, retain_out) if p is not None], overwrite)
         _check_outputs(None, ledger, overwrite)
-    _check_background(repair, background, screens)
+    _check_background(repair, background, bool(screens or model or history))
     asked, kept = read_request_from(request, columns), rows_from(retain or (), columns)
     usual = rows_from(background or ())
     with progress_bar("screening") as progress:
@@ -139,14 +139,14 @@ def repair(
     print(f"{done.request.history[-1]}. Written: {out}{f' and {retain_out}' if retain_out else ''}")
 
 
-def _check_background(repair: str, background: Several, screens: Several) -> None:
+def _check_background(repair: str, background: Several, screened: bool) -> None:
     from forgetwell.errors import InputError
     from forgetwell.requests.repairs import reads_findings
 
-    if not background and (screens or reads_findings(repair)):
+    if not background and (screened or reads_findings(repair)):
         raise InputError(
-            f"{repair} works on what screening finds, and screening compares with ordinary prompts: give "
-            "them by --background FILE. The repair bare does without."
+            "Screening compares with ordinary prompts: give them by --background FILE. The repair bare does "
+            "without screening, and then without --screens, --model and --history."
         )
 
 
