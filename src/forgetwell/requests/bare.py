@@ -22,6 +22,7 @@ _SOME_OTHERS = 3  # … and in one that ends with a verb of asking
 _LONGEST_GAP = 8  # words between two words that a question may begin with
 _LONGEST_TAIL = 6  # words of ", if you don't mind my asking"
 _SHORT_WORD = 3  # letters of an abbreviation's last word, "Jr."
+_CLAUSES = ("when", "where")  # which also begin what is no question: "is formed when …"
 _MARK = regex.compile(r"\?[\"'”’)]*+")
 _QUOTED = regex.compile(r'["“][^"“”]{1,80}["”]|(?<!\w)[\'‘][^\'‘’]{2,80}[\'’](?!\w)|\([^()]{1,80}\)')
 _PAUSE = regex.compile(r",\s++|\s[-–—]\s")
@@ -75,17 +76,15 @@ def _frame_spans(text: str) -> Iterator[Span]:
 def _start(marked: Marked) -> int:
     """Return where the question begins; 0 where what is before it is no frame."""
     starts = list(_free_starts(marked))
-    if starts:
-        current = starts[0]
-        for later in starts[1:]:
-            if _leads_to(marked, current, later):
-                current = later
-        at = current.at
-    else:
-        colon = _COLON.search(marked.text, 0, LONGEST_FRAME)
-        at = colon.end() if colon else 0
-    at = _told(marked) or at
-    return at if at <= LONGEST_FRAME and _is_frame(_before(marked, at)) else 0
+    current = starts[0] if starts else None
+    for later in starts[1:]:
+        if current and _leads_to(marked, current, later):
+            current = later
+    colon = _COLON.search(marked.text, 0, LONGEST_FRAME)
+    at = _told(marked) or (current.at if current else colon.end() if colon else 0)
+    before = _before(marked, at)
+    frame = _is_frame(before) or (current is not None and current.at == at and _could_frame(marked, current))
+    return at if at <= LONGEST_FRAME and frame else 0
 
 
 def _before(marked: Marked, end: int) -> Marked:
@@ -175,6 +174,30 @@ def _is_frame(piece: Marked) -> bool:
     )
 
 
+def _could_frame(marked: Marked, start: Start) -> bool:
+    """Say whether what stands before a question can be a frame because the question says whom it is about.
+
+    It begins with a question word, and what is before it names nobody, begins with no thing or place ("The
+    teeth", "In jazz") and holds two words at most that are in no list.
+    """
+    piece, lists = _before(marked, start.at), bare_words()
+    said = [w.text for w in piece.words]
+    clause = not start.wh or (not start.after_mark and marked.text[start.at :].lower().startswith(_CLAUSES))
+    if len(said) < 2 or clause or MASK in piece.compared or not _names_somebody(marked, start.at):
+        return False
+    if said[0] in lists.tasks | lists.limits | lists.articles | PREPOSITIONS or not lists.others.isdisjoint(
+        said
+    ):
+        return False
+    other = sum(w not in lists.listed for w in said)
+    return other <= _FEW_OTHERS and (said[0] in lists.listed or not lists.askers.isdisjoint(said))
+
+
+def _names_somebody(marked: Marked, start: int) -> bool:
+    inside = zip(marked.words, marked.compared, strict=True)
+    return any(c == MASK and w.text not in PREPOSITIONS for w, c in inside if w.start > start)
+
+
 def _end(marked: Marked, start: int) -> int:
     """Return where the question ends: at its mark, and before closing words."""
     text = marked.text
@@ -224,6 +247,7 @@ def _asides(marked: Marked, start: int, end: int) -> Iterator[Span]:
     inside = [w for w in marked.words if start <= w.start and w.end <= end]
     masked = {w.start for w, c in zip(marked.words, marked.compared, strict=True) if c == MASK}
     text, lists = marked.text, bare_words()
+    asides = lists.asides | lists.edges if _names_somebody(marked, start) else lists.asides
     for i, word in enumerate(inside):
         before = inside[i - 1].text if i else ""
         behind = inside[i + 1].text if i + 1 < len(inside) else ""
@@ -232,7 +256,7 @@ def _asides(marked: Marked, start: int, end: int) -> Iterator[Span]:
         if word.start in masked or "-" in (text[word.start - 1 : word.start], text[word.end : word.end + 1]):
             continue
         last = i == len(inside) - 1
-        loose = word.text in lists.asides or (word.text in lists.edges and last)
+        loose = word.text in asides or (word.text in lists.edges and last)
         apart = word.text in lists.edges | lists.set_off
         if loose or (apart and _is_set_off(text, start, end, (word.start, word.end))):
             yield whole(text, word.start, word.end)
