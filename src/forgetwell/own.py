@@ -7,14 +7,15 @@ folder or model can name code.
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib.metadata
-import importlib.util
 import sys
 import traceback
 from pathlib import Path
+from types import ModuleType
 
 from forgetwell.errors import ForgetwellError, InputError, MissingError
-from forgetwell.files import digest, file_sha256
+from forgetwell.files import digest
 
 GROUP = "forgetwell"  # of entry points
 _USED: dict[Path, str] = {}  # files that were run, with the digest of what they held
@@ -35,17 +36,17 @@ def use(path: str | Path) -> None:
         raise MissingError(f"There is no file {path}. Give a Python file that registers items of your own.")
     if file.suffix != ".py":
         raise InputError(f"{path} is no Python file (.py), which items of your own are written in.")
-    held = file_sha256(file)
+    content = file.read_bytes()
+    held = hashlib.sha256(content).hexdigest()
     if _USED.get(file) == held:
         return
     name = f"forgetwell_own_{file.stem}_{digest(str(file))[:8]}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise InputError(f"{path} can't be loaded as a Python file.")
-    module = importlib.util.module_from_spec(spec)
+    module = ModuleType(name)
+    module.__file__ = str(file)
     sys.modules[name] = module  # annotations are read from there
     try:
-        spec.loader.exec_module(module)
+        # Not by an import: that takes bytecode kept for a file of this size and second, whatever it holds.
+        exec(compile(content, str(file), "exec"), module.__dict__)
     except Exception as error:
         del sys.modules[name]
         raise InputError(f"{path}{_line(error, file)} can't be used: {_said(error)}") from error

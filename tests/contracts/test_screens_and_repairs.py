@@ -1,7 +1,7 @@
 """Every registered screen and repair, whoever wrote it, on whatever is handed in."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.tiny import tiny_lm
 
@@ -90,6 +90,7 @@ EVIDENCE = Evidence(BACKGROUND, (HONEST,))  # what is learned of a background is
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.text(max_size=80), min_size=1, max_size=6), st.booleans())
+@example(["\x1f\n0"], True)  # hidden text in no sentence
 def test_any_text_gives_findings_inside_it(texts, text_rows):
     request = request_of(*texts, text_rows=text_rows)
     findings = run_screens(request, EVIDENCE)

@@ -217,7 +217,8 @@ def _stripped_sentences(text: str, spans: Sequence[Span], tied: AbstractSet[str]
         own = []
         while left and left[0][0] < start + len(sentence):
             a, b = left.popleft()
-            own.append((max(a - start, 0), min(b - start, len(sentence))))
+            if b > start:  # what is flagged between two sentences is in neither
+                own.append((max(a - start, 0), min(b - start, len(sentence))))
         return _stripped_sentence(sentence, own, tied) if own else sentence
 
     return with_sentences(text, stripped)
