@@ -177,7 +177,8 @@ def _diff(before: Request, kept: tuple[Row, ...], done: Repaired) -> str:
     for name, old, new in (("request", before.rows, done.request.rows), ("retain", kept, done.retain)):
         now = {row.id: row for row in new}
         changed = [(row, now.get(row.id)) for row in old if now.get(row.id) != row]
-        lines.append(f"{name}: {len(changed)} of {len(old)} rows change")
+        if old:
+            lines.append(f"{name}: {len(changed)} of {len(old)} rows change")
         for row, other in changed:
             lines += (
                 f"{sign} {row.id}: {plain_text(text, longest=300)}" for sign, text in _edits(row, other)

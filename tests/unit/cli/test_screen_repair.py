@@ -87,6 +87,7 @@ def test_bare_needs_no_prompts_to_compare_with(run, tmp_path):
     code, output = run(*command, "bare")
     assert code == 0
     assert "bare. Written: good.jsonl" in output.out
+    assert "retain" not in output.out
     good, honest = (read_rows(tmp_path / f"{name}.jsonl") for name in ("good", "honest"))
     assert [r.prompt for r in good] == [r.prompt for r in honest]
     assert [e["kind"] for e in entries(run)] == ["request", "repair", "request"]
