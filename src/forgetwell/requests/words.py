@@ -30,7 +30,7 @@ _INSIDE = r"[\p{M}\p{Cf}]"
 # keeps an apostrophe that no letter follows: hence the look ahead.
 _LETTERS = rf"(?:{_LETTER}{_INSIDE}*+)++"
 _WORD = regex.compile(rf"{_SPACELESS}{_INSIDE}*+|{_LETTERS}(?:['’](?={_LETTER}){_LETTERS})*+")
-# The same for ASCII in lower case, in a third of the time. Nothing comes behind what repeats, so that nothing is
+# The same for ASCII in lower case, in a third of the time. Nothing comes behind what repeats, so nothing is
 # tried twice; possessive, it keeps such an apostrophe on Python before 3.11.5.
 _ASCII_WORD = re.compile(r"[a-z0-9]+(?:'[a-z0-9]+)*")
 
