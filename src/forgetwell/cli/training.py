@@ -275,12 +275,11 @@ def unlearn(
     job = make_job("unlearn", model, asked, kept, objective, training, load_refusals(refusals))
     every = probe_every or (-(-len(asked.rows) // training.batch) if stop_at or keep_best or probe else 0)
     config = dataclasses.replace(job.config, stop_at=stop_at, probe_every=every)
-    measured = rows_from(probe) if probe else kept
     job = dataclasses.replace(
         job,
         config=config,
         redact=redact,
-        probe=measured if every else (),
+        probe=(rows_from(probe) if probe else kept) if every else (),
         keep_best=keep_best,
         keep=rows_from(keep, columns) if keep else (),
     ).behind(system or ())

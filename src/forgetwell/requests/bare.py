@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import regex
 
@@ -20,6 +22,7 @@ _SOON = 4  # words before a question in which a verb of asking leads to it
 _FEW_OTHERS = 2  # words of no list in a frame that speaks of who asks, …
 _SOME_OTHERS = 3  # … and in one that ends with a verb of asking
 _LONGEST_GAP = 8  # words between two words that a question may begin with
+_MOST_MARKS = 20  # question marks that are looked at, so that time grows with length alone
 _LONGEST_TAIL = 6  # words of ", if you don't mind my asking"
 _SHORT_WORD = 3  # letters of an abbreviation's last word, "Jr."
 _CLAUSES = ("when", "where")  # which also begin what is no question: "is formed when …"
@@ -201,17 +204,24 @@ def _names_somebody(marked: Marked, start: int) -> bool:
 def _end(marked: Marked, start: int) -> int:
     """Return where the question ends: at its mark, and before closing words."""
     text = marked.text
-    end = _behind_mark(text, start)
-    pauses = [m for m in _PAUSE.finditer(text, start, end) if words(text[start : m.start()])]
-    return pauses[-1].start() if pauses and _closes(mark(text[pauses[-1].end() : end])) else end
+    asked = next((w.end for w in marked.words if w.start >= start), len(text))
+    end = _behind_mark(text, start, asked)
+    pause = deque(_PAUSE.finditer(text, asked, end), maxlen=1)
+    return pause[0].start() if pause and _closes(mark(text[pause[0].end() : end])) else end
 
 
-def _behind_mark(text: str, start: int) -> int:
-    """Return the end of the question mark behind which nothing is asked, and nothing said of somebody."""
-    for found in _MARK.finditer(text, start):
-        inside = _is_quoted(text, found.start(), start)
-        asked = bool(words(text[start : found.start()]))
-        if asked and not inside and _is_thanks(mark(text[found.end() :].lstrip())):
+def _behind_mark(text: str, start: int, asked: int) -> int:
+    """Return the end of the question mark behind which nothing is asked, and nothing said of somebody.
+
+    Args:
+        text: The prompt.
+        start: Where the question begins.
+        asked: The end of its first word, before which no mark counts.
+    """
+    quoted = [m.span() for m in _QUOTED.finditer(text, start)]
+    for found in islice(_MARK.finditer(text, asked), _MOST_MARKS):
+        inside = any(a < found.start() < b for a, b in quoted)
+        if not inside and _is_thanks(mark(text[found.end() :].lstrip())):
             return int(found.end())
     return len(text)
 
@@ -226,8 +236,8 @@ def _is_thanks(piece: Marked) -> bool:
     return not said or (talks and 2 * sum(w in lists.listed for w in said) >= len(said))
 
 
-def _is_quoted(text: str, at: int, start: int = 0) -> bool:
-    return any(m.start() < at < m.end() for m in _QUOTED.finditer(text, start))
+def _is_quoted(text: str, at: int) -> bool:
+    return any(m.start() < at < m.end() for m in _QUOTED.finditer(text))
 
 
 def _closes(tail: Marked) -> bool:

@@ -96,6 +96,11 @@ def test_asking_bare_twice_changes_nothing_more_and_never_loses_all(text):
     assert bare_question(bare_question(once)) == bare_question(once)
 
 
+@pytest.mark.parametrize("piece", ["a? ", "a, ", "a - ", '"a?" ', "a, please, "])
+def test_time_grows_with_length_alone(piece):
+    assert bare_question(piece * (90_000 // len(piece)))
+
+
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_hostile_text_is_read_in_little_time(kind):
     bare_question(HOSTILE[kind])
