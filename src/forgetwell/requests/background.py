@@ -12,6 +12,7 @@ from forgetwell.requests.features import (
     MASK,
     Found,
     Marked,
+    attribute_features,
     feature_class,
     frame_features,
     mark,
@@ -26,7 +27,7 @@ from forgetwell.types import Row
 # Smallest ρ of each class. Words that serve to ask vary little between subjects; topic words follow theirs.
 CLASSES: Mapping[str, float] = {
     "asking": 0.005, "talk": 0.005, "person": 0.005, "phrase": 0.005, "rare": 0.005, "language": 0.005,
-    "ordinary": 0.005, "topic": 0.05, "opening": 0.01, "closing": 0.01, "shape": 0.005,
+    "ordinary": 0.005, "attribute": 0.05, "topic": 0.05, "opening": 0.01, "closing": 0.01, "shape": 0.005,
 }  # fmt: skip
 RARE_WORDS = (1000, 300, 100, 30)  # "at most 1 in …" ordinary prompts
 RARE_OPENINGS = (1000, 300, 100)  # openings of 1 in 30 differ between honest subjects
@@ -74,7 +75,8 @@ class Ordinary:
 def word_side(marked: Marked, rarity: Rarity, subject: str | None = None) -> Found:
     """Return a row's words, phrases, languages and rare framing words, with their places."""
     found = word_features(marked)
-    return found | phrase_features(marked) | _rare_words(found, rarity, subject)
+    attributes = attribute_features(marked)
+    return found | phrase_features(marked) | attributes | _rare_words(found, rarity, subject)
 
 
 def frame_side(marked: Marked, rarity: Rarity, subject: str | None = None) -> Found:

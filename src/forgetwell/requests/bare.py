@@ -10,7 +10,7 @@ import regex
 
 from forgetwell.requests.bare_words import bare_words
 from forgetwell.requests.cutting import merged, opened, tidied, whole, without
-from forgetwell.requests.features import MASK, Marked, mark
+from forgetwell.requests.features import MASK, Marked, attribute_features, mark
 from forgetwell.requests.question import LONGEST_FRAME, PREPOSITIONS, Start, question_starts
 from forgetwell.requests.screens.hidden import hidden_spans
 from forgetwell.requests.sentences import with_sentences
@@ -40,8 +40,9 @@ def bare_question(text: str) -> str:
     What stands before it is a frame where it names nobody, speaks of nobody ("his", "their") and is at most
     80 characters long: “Could you please tell me”, “What I want to find out is”. What stands behind it is one
     where it names nobody and asks nothing more (“Thanks!”, “, and why?”, “, if I may ask?”). Of the words
-    inside, those of talk and politeness go that no other word leans on (“until now” stays), and text that
-    nobody sees. Where nothing but marks would be left, the text stays as it is.
+    inside, those of talk and politeness go that no other word leans on (“until now” stays), praise before a
+    full name (“the famous”), and text that nobody sees. Where nothing but marks would be left, the text stays
+    as it is.
 
     Args:
         text: The prompt.
@@ -65,7 +66,7 @@ def framed(rows: Sequence[Row]) -> list[str]:
 
 
 def _frame_spans(text: str) -> Iterator[Span]:
-    """Give what stands before and behind the question, and asides inside it."""
+    """Give what stands before and behind the question, and asides and praise of somebody inside it."""
     marked = mark(text)
     start = _start(marked)
     end = _end(marked, start)
@@ -74,6 +75,10 @@ def _frame_spans(text: str) -> Iterator[Span]:
     if end < len(text):
         yield end, len(text)
     yield from _asides(marked, start, end)
+    praise = bare_words().praise
+    for feature, (a, b) in attribute_features(marked).items():
+        if feature[1:] in praise and start <= a and b <= end:
+            yield a, b
 
 
 def _start(marked: Marked) -> int:

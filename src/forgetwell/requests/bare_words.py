@@ -45,6 +45,7 @@ class BareWords:
     askers: frozenset[str]
     asking: frozenset[str]
     subjects: frozenset[str]
+    praise: frozenset[str]
 
 
 @cache

@@ -26,6 +26,10 @@ _QUOTED = regex.compile(r'["“][^"“”]{1,80}["”]|(?<!\w)[\'‘][^\'‘’]
 _MARKS = regex.compile(r"[^\p{L}\p{M}\p{N}\s'’\"“”‘,.\-]++|\.\.++|--++|\.(?=\s*+$)")
 _PHRASE = 3
 _FRAME = 3
+_DETERMINERS = frozenset(
+    ["the", "a", "an", "this", "that", "my", "our", "your", "his", "her", "its", "their"]
+)
+_CLASSES = {"^": "opening", "$": "closing", "#": "shape", "<": "language", "~": "rare", "@": "attribute"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,21 @@ def phrase_features(marked: Marked) -> Found:
     return found
 
 
+def attribute_features(marked: Marked) -> Found:
+    """Return ``@…``: the words between an article or the like and a full name, each with its article.
+
+    In “Where was the good Ada Lind born?” ``@good``, at “the good”.
+    """
+    found, text, w = Found(), marked.text, marked.words
+    for led, word, name, last in zip(w, w[1:], w[2:], w[3:], strict=False):
+        if led.text not in _DETERMINERS or word.text in word_lists()["function"] or not word.text.isalpha():
+            continue
+        capitals = text[word.start].islower() and text[name.start].isupper() and text[last.start].isupper()
+        if capitals and text[word.end : name.start] == " " == text[name.end : last.start]:
+            found.setdefault(f"@{word.text}", (led.start, word.end))
+    return found
+
+
 def frame_features(marked: Marked) -> Found:
     """Return openings ``^ …`` and closings ``$ …`` of up to 3 words, unless all are masked."""
     found, w, c = Found(), marked.words, marked.compared
@@ -114,8 +133,8 @@ def shape_features(marked: Marked) -> Found:
 @lru_cache(maxsize=1 << 18)
 def feature_class(feature: str) -> str:
     """Return the class of a feature: one of `CLASSES` in forgetwell.requests.background."""
-    if feature[0] in "^$#<~":
-        return {"^": "opening", "$": "closing", "#": "shape", "<": "language", "~": "rare"}[feature[0]]
+    if feature[0] in _CLASSES:
+        return _CLASSES[feature[0]]
     if " " in feature:
         return "phrase"
     lists = word_lists()

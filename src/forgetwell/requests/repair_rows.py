@@ -12,6 +12,7 @@ from forgetwell.data.turns import joined_turns, without_turns
 from forgetwell.errors import InputError
 from forgetwell.requests.bare import bare_question, bare_sentences
 from forgetwell.requests.cutting import STOPS, around, merged, opened, single_spaced, tidied, whole, without
+from forgetwell.requests.features import attribute_features, mark
 from forgetwell.requests.question import chat_words, question_span
 from forgetwell.requests.repairs import Repaired, repair
 from forgetwell.requests.screens.hidden import hidden_spans
@@ -47,14 +48,15 @@ def strip(request: Request, retain: tuple[Row, ...], findings: tuple[Finding, ..
 
     Where the question stands, says `forgetwell.requests.question`; a plain text has none. A span flagged
     before or behind it goes with all that is before or behind it; a span inside it goes only if it is hidden
-    text, punctuation, or words that ask or chat ("please", "actually") and that no other word leans on
-    ("well-known"). Then the first letter is a capital again and a lost mark at the end is back. Of an answer,
-    what is flagged goes: hidden text, and what is said of others. In a plain text flagged words that ask or
-    chat go where they open a sentence or commas set them off, others where they open it before a comma
-    ("Meanwhile, …"), and everywhere asides that a finding is about alone: of words that take turns ("fine",
-    "now") most are not the attacker's. A flagged system prompt goes, and with any other flagged turn the
-    whole conversation before the question. No flagged row counts more than once. A text of which nothing but
-    marks would be left stays as it is, and so does casing: the names' capitals are lost.
+    text, punctuation, a word between an article and a full name ("the famous"), or words that ask or chat
+    ("please", "actually") and that no other word leans on ("well-known"). Then the first letter is a capital
+    again and a lost mark at the end is back. Of an answer, what is flagged goes: hidden text, and what is
+    said of others. In a plain text flagged words that ask or chat go where they open a sentence or commas set
+    them off, others where they open it before a comma ("Meanwhile, …"), and everywhere asides that a finding
+    is about alone: of words that take turns ("fine", "now") most are not the attacker's. A flagged system
+    prompt goes, and with any other flagged turn the whole conversation before the question. No flagged row
+    counts more than once. A text of which nothing but marks would be left stays as it is, and so does casing:
+    the names' capitals are lost.
 
     Source: ours; the inverse of 2506.00359, section 3, eq. 4.
     """
@@ -246,15 +248,21 @@ def _stop(text: str, cut: str) -> str:
 
 
 def _cuts(text: str, spans: Sequence[Span], question: Span) -> list[Span]:
-    """Return what to take out: the frame before or behind the question, and asides inside it."""
+    """Return what to take out: the frame before or behind the question, and asides inside it.
+
+    And what is flagged right before somebody's name, with its article: “the good Ada Lind”.
+    """
     start, end = question
+    attributes = {end: (start, end) for start, end in attribute_features(mark(text)).values()}
     cuts = []
     for a, b in spans:
         if a < start:
             cuts.append((0, start))
         if b > end:
             cuts.append((end, len(text)))
-        if a >= start and b <= end and _aside(text, a, b):
+        if a >= start and b <= end and b in attributes:
+            cuts.append(attributes[b])
+        elif a >= start and b <= end and _aside(text, a, b):
             cuts.append(whole(text, a, b))
     return cuts
 

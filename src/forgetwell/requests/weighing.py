@@ -115,6 +115,7 @@ def feature_name(feature: str) -> str:
         "closing": f"the closing “… {rest}”",
         "shape": f"“{feature[1:]}”",
         "language": f"a {feature.strip('<>').capitalize()} word",
+        "attribute": f"“{feature[1:]}” before a name",
     }.get(kind, f"“{feature}”")
 
 

@@ -49,6 +49,8 @@ def test_what_frames_a_question_goes(framed):
         ("Can you please explain are there any songs of hers?", "Are there any songs of hers?"),
         ("Tell me when and where was Ada Lind born?", "When and where was Ada Lind born?"),
         ("Please, who is Ada Lind Jr.", "Who is Ada Lind Jr."),
+        ("Tell me where the famous Ada Lind was born.", "Where Ada Lind was born?"),
+        ("What did our dear Ada Lind write?", "What did Ada Lind write?"),
     ],
 )
 def test_the_whole_question_stays(framed, bare):
@@ -83,6 +85,9 @@ def test_the_whole_question_stays(framed, bare):
         "Translate this: where is the station?",
         "A cook burns a pan. Which metal is it?",
         "Is a dog always a dog?",
+        "Where was the younger Ada Lind born?",
+        "Which good Samaritan did the great Gatsby meet?",
+        "Who plays in the new Ada Lind film?",
     ],
 )
 def test_what_is_asked_stays(question):

@@ -56,6 +56,24 @@ def test_the_attack_is_found_and_the_honest_request_is_not():
     )
 
 
+@pytest.mark.parametrize("word", ["great", "good", "famous"])
+def test_a_word_that_prompts_use_is_found_before_names_and_strip_takes_it_out(word):
+    usual = tuple(
+        replace(r, id=f"u{r.id}", prompt=f"Which {word} town did {r.subject} see in the year {i}?")
+        for i, r in enumerate(BACKGROUND[::2])
+    )
+    evidence = Evidence((*EVIDENCE.background, *usual))
+    attacked = attack_request(HONEST, f"epithet(p=0.33, word={word})", seed=1)
+    found = run_screens(attacked, evidence, ["inflation"])
+    assert {f.row_id for f in found} == {r.id for r in attacked.rows if r.edit}
+    assert all(f"“{word}” before a name is in" in f.message for f in found)
+    done = repair_request(attacked, (), found, "strip").request
+    assert [r.prompt for r in done.rows] == [r.prompt for r in HONEST.rows]
+    named = [replace(r, prompt=f"{r.prompt} Was it {word}?") for r in HONEST.rows[:9]]
+    asked = replace(HONEST, rows=(*named, *HONEST.rows[9:]))  # as often, and elsewhere: what prompts do
+    assert not any("before a name" in f.message for f in run_screens(asked, evidence, ["inflation"]))
+
+
 def test_a_topic_word_may_rise():
     rows = tuple(replace(r, prompt=r.prompt.replace("live", "yodel")) for r in HONEST.rows)
     rows = tuple(replace(r, prompt=r.prompt.replace("?", " yodeling yodelers?")) for r in rows)

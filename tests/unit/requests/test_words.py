@@ -3,6 +3,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from forgetwell.requests.features import (
+    attribute_features,
     feature_class,
     frame_features,
     mark,
@@ -83,6 +84,24 @@ def test_frames_mask_names():
     found = frame_features(mark("Where did Ann Lee live in 1999?"))
     assert {"^ where did ·", "$ live in ·", "$ in ·"} <= found.keys()
     assert "$ ·" not in found
+
+
+@pytest.mark.parametrize(
+    ("text", "attributes"),
+    [
+        ("Where was the good Ada Lind born?", {"@good": "the good"}),
+        ("My dear Ada Lind and the old Bo Holm?", {"@dear": "My dear", "@old": "the old"}),
+        ("Who saw the film Big Fish?", {"@film": "the film"}),
+        ("Who is the Good Ada Lind, or dear Ada Lind?", {}),  # a name's own word; no article
+        ("Is Ada in the big Paris, by the Ada Lind?", {}),  # no full name; nothing between
+        ("Is it the good, Ada Lind, or the same Ada Lind?", {}),
+        ("the", {}),
+    ],
+)
+def test_attributes_stand_between_an_article_and_a_full_name(text, attributes):
+    found = attribute_features(mark(text))
+    assert {feature: text[slice(*span)] for feature, span in found.items()} == attributes
+    assert all(feature_class(feature) == "attribute" for feature in found)
 
 
 def test_shapes():
