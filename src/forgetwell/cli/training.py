@@ -225,6 +225,7 @@ def unlearn(
     objective: str,
     out: Path,
     keep: Sources | None = None,
+    counterfactuals: int = 0,
     system: Several = None,
     columns: str | None = None,
     refusals: Path | None = None,
@@ -249,6 +250,8 @@ def unlearn(
         out: Folder of the run.
         keep: Prompts at which the model should stay as it is (answers are not read): its own answers to them
             are rows to keep as well, best held by the term klr, as in "idk + gdr + 4*klr".
+        counterfactuals: Ask each of the request's questions about so many others as well, whom the rows to
+            keep name: prompts to keep, among which the name alone tells what to forget; best with klr.
         system: System prompt before all rows, those to keep too, as your service has, or several, which rows
             take in turn; rows with one of their own keep it.
         columns: Names of the columns of all files, as prompt=q,answer=a.
@@ -282,7 +285,8 @@ def unlearn(
         probe=(rows_from(probe) if probe else kept) if every else (),
         keep_best=keep_best,
         keep=rows_from(keep, columns) if keep else (),
-    ).behind(system or ())
+    )
+    job = job.asking_others(counterfactuals).behind(system or ())
     if dry_run:
         say(json.dumps({**job.settings, "plan": dataclasses.asdict(plan_job(job))}, indent=2))
         return

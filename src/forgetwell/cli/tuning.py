@@ -30,6 +30,7 @@ def tune(
     training: Shared = DEFAULTS,
     probe: Several = None,
     keep: Sources | None = None,
+    counterfactuals: int = 0,
     system: Several = None,
     trials: int = 8,
     level: float = 0.4,
@@ -54,6 +55,7 @@ def tune(
         probe: Rows to keep that the probe asks, clean and with "please"; by default 8 retain rows.
         keep: Prompts at which the model should stay as it is (answers are not read): its own answers to them
             are rows to keep as well.
+        counterfactuals: Ask each question about so many others as well: prompts to keep.
         system: System prompt before all rows, as your service has, or several, in turn.
         trials: Settings in the first round.
         level: Forget ROUGE-L recall at which utility is compared.
@@ -70,13 +72,14 @@ def tune(
         job,
         probe=rows_from(probe) if probe else kept,
         keep=rows_from(keep, columns) if keep else (),
-    ).behind(system or ())
+    )
+    job = job.asking_others(counterfactuals).behind(system or ())
     search = Search(trials, level, lr_factor, weight_factor, training.seed)
     with progress_bar("tuning") as progress:
         found = tune(job, search, out, progress=progress, overwrite=overwrite)
     _print_trials(found)
     flags = {"model": [model], "request": [request], "retain": retain, "objective": [found[0].objective]}
-    optional = {"columns": columns, "refusals": refusals}
+    optional = {"columns": columns, "refusals": refusals, "counterfactuals": counterfactuals or None}
     flags |= {k: [str(v)] for k, v in optional.items() if v is not None}
     flags |= {k: v for k, v in (("probe", probe), ("keep", keep), ("system", system)) if v}
     best = dataclasses.replace(training, lr=found[0].lr, max_steps=found[0].steps)

@@ -91,6 +91,7 @@ class Run:
             provider's continued fine-tuning; "" = nothing.
         repair: What the provider does to the request before, as "strip"; "" = nothing.
         screens: Screens all of whose findings are repaired; none = the alarms of all that need no model.
+        counterfactuals: Others that each question is asked about as well; 0 = nobody.
     """
 
     condition: str
@@ -101,12 +102,15 @@ class Run:
     then: str = ""
     repair: str = ""
     screens: tuple[str, ...] = ()
+    counterfactuals: int = 0
 
     @property
     def steps(self) -> str:
         """What the provider does, in words."""
         repaired = f"{self.repair} of {', '.join(self.screens) or 'alarms'}, then " if self.repair else ""
-        return f"{repaired}{self.objective or self.method}" + (f", then {self.then}" if self.then else "")
+        asked = f"each question about {self.counterfactuals} others, " if self.counterfactuals else ""
+        then = f", then {self.then}" if self.then else ""
+        return f"{repaired}{asked}{self.objective or self.method}{then}"
 
 
 def run_folder(out: Path, run: Run) -> Path:
@@ -140,7 +144,15 @@ def run_claim(
         return folder
     start_run(folder, settings, overwrite=folder.exists())
     lm = load(str(model))
-    received = receive(bench, lm, attack=run.attack, repair=run.repair, screens=run.screens, seed=run.seed)
+    received = receive(
+        bench,
+        lm,
+        attack=run.attack,
+        repair=run.repair,
+        screens=run.screens,
+        counterfactuals=run.counterfactuals,
+        seed=run.seed,
+    )
     floor = f"{setup.left}<={setup.floor:g}" if setup.config.probe_every else ""  # else read at its end alone
     config = replace(setup.config, seed=run.seed, stop_at=floor)
     last = config.steps(-(-len(received.request.rows) // config.batch))

@@ -24,7 +24,8 @@
 In place of an objective a condition may name a method (``method = "task_vector(alpha=5)"``), and after either
 training may go on with retain terms on the bench's other rows (``then = "gdr"``). A condition may have the
 request screened and repaired before (``repair = "strip"``): the alarms of all screens that need no model, or
-all findings of those it names (``screens = ["high_loss(share=0.33)"]``).
+all findings of those it names (``screens = ["high_loss(share=0.33)"]``). With ``counterfactuals = 4`` each
+question is asked about 4 others as well, where the model is held at its own answers.
 
 Beside ``bench``, ``trigger = "{attack}"`` asks utility in the wording of that attack instead of the paper's,
 ``floor`` is the forget recall at which runs stop, ``utility_below = 0.3`` leaves utility out above it, and
@@ -78,7 +79,8 @@ _KEYS = (
     "grid",
     "conditions",
 )
-_CONDITION = ("attack", "objective", "method", "then", "repair", "screens")
+_TEXTS = ("attack", "objective", "method", "then", "repair")
+_CONDITION = (*_TEXTS, "screens", "counterfactuals")
 _VARIABLE = re.compile(r"\{(\w+)\}")
 
 
@@ -213,13 +215,16 @@ def _run(name: str, given: Any, seed: int, point: Table) -> Run:  # noqa: ANN401
             raise unknown_name(f"key of [conditions.{name}]", key, _CONDITION)
     if not isinstance(given, dict) or ("objective" in given) == ("method" in given):
         raise InputError(f"[conditions.{name}] needs an objective, as objective = 'npo + gdr', or a method.")
-    texts = {key: _filled(str(given.get(key, "")), point) for key in _CONDITION[:-1]}
+    texts = {key: _filled(str(given.get(key, "")), point) for key in _TEXTS}
     for key, family in (("attack", ATTACKS), ("method", METHODS), ("repair", REPAIRS)):
         if texts[key]:
             family.resolve(parse_call(texts[key]))
     for key in ("objective", "then"):
         texts[key] = parse_objective(texts[key]).text if texts[key] else ""
-    return Run(name, seed, **texts, screens=_screens(name, given, point))
+    others = given.get("counterfactuals", 0)
+    if type(others) is not int or others < 0:
+        raise InputError(f"[conditions.{name}] has counterfactuals = {others!r}; expected a number, as 4.")
+    return Run(name, seed, **texts, screens=_screens(name, given, point), counterfactuals=others)
 
 
 def _screens(name: str, given: Table, point: Table) -> tuple[str, ...]:

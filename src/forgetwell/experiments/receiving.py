@@ -9,6 +9,7 @@ from forgetwell.experiments.bench import Bench
 from forgetwell.methods.own_answers import own_answers
 from forgetwell.models.lm import LM
 from forgetwell.requests.attacks import attack_request
+from forgetwell.requests.counterfactual import counterfactual_prompts
 from forgetwell.requests.repairs import reads_findings
 from forgetwell.requests.screening import Evidence
 from forgetwell.runs.screening import repair_screened
@@ -32,7 +33,14 @@ class Received:
 
 
 def receive(
-    bench: Bench, lm: LM, *, attack: str = "", repair: str = "", screens: Sequence[str] = (), seed: int = 0
+    bench: Bench,
+    lm: LM,
+    *,
+    attack: str = "",
+    repair: str = "",
+    screens: Sequence[str] = (),
+    counterfactuals: int = 0,
+    seed: int = 0,
 ) -> Received:
     """Attack a bench's request and repair it, or what screening finds in it.
 
@@ -45,7 +53,9 @@ def receive(
         attack: What the requester does, as a call; "" = nothing.
         repair: What the provider does, as a call; "" = nothing.
         screens: Screens all of whose findings are repaired; by default the alarms of all that need no model.
-        seed: Of the attack.
+        counterfactuals: Others that each question is asked about (`counterfactual_prompts`); the model's own
+            answers are rows to keep.
+        seed: Of the attack, and of the others.
 
     Raises:
         InputError: A call is miswritten, or nothing would be left of the request.
@@ -57,12 +67,16 @@ def receive(
     retain = (*bench.retain, *(own_answers(lm, bench.keep) if bench.keep else ()))
     if attack:
         asked = attack_request(asked, attack, seed=seed)
-    if not repair:
-        return Received(asked, retain, _facts(asked, asked))
-    screened = screens or reads_findings(repair)
-    evidence = Evidence(bench.background if screened else (), lm=lm if screens else None)
-    _, done = repair_screened(asked, retain, evidence, repair, screens=screens)
-    return Received(done.request, done.retain, _facts(asked, done.request))
+    left = asked
+    if repair:
+        screened = screens or reads_findings(repair)
+        evidence = Evidence(bench.background if screened else (), lm=lm if screens else None)
+        _, done = repair_screened(asked, retain, evidence, repair, screens=screens)
+        left, retain = done.request, done.retain
+    if counterfactuals:
+        others = counterfactual_prompts(left, bench.retain, per_row=counterfactuals, seed=seed)
+        retain += own_answers(lm, others)
+    return Received(left, retain, _facts(asked, left))
 
 
 def _facts(asked: Request, kept: Request) -> dict[str, int]:

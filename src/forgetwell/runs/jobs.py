@@ -25,6 +25,7 @@ from forgetwell.models.processes import started_processes
 from forgetwell.models.saving import ModelCard
 from forgetwell.objectives.algebra import Objective, parse_objective
 from forgetwell.registry import own_code
+from forgetwell.requests.counterfactual import counterfactual_prompts
 from forgetwell.runs.folder import append_log, is_run, start_run, started_with, trim_log, write_manifest
 from forgetwell.runs.redaction import redact
 from forgetwell.runs.tracking import Log, check_trackers, tracked
@@ -106,6 +107,13 @@ class Job:
             **({"own_code": own} if own else {}),
         }
 
+    def asking_others(self, per_row: int) -> Job:
+        """Return the job with the request's `counterfactual_prompts` among the prompts to keep."""
+        if not per_row:
+            return self
+        asked = counterfactual_prompts(self.request, self.retain, per_row=per_row, seed=self.config.seed)
+        return replace(self, keep=(*self.keep, *asked))
+
     def behind(self, system: str | Sequence[str]) -> Job:
         """Return the job with all its rows behind system prompts (`with_system`)."""
         return replace(
@@ -130,6 +138,7 @@ def unlearn(
     redact: bool = False,
     probe: Sequence[Row] | str | Path = (),
     keep: Sequence[Row] | str | Path = (),
+    counterfactuals: int = 0,
     keep_best: str = "",
     system: str | Sequence[str] = "",
     overwrite: bool = False,
@@ -150,6 +159,8 @@ def unlearn(
         redact: Keep digests instead of the request's text in the run.
         probe: Rows to keep that are asked during training, or where to read them; none = no probe.
         keep: Prompts at which the model should stay as it is, or where to read them.
+        counterfactuals: Of how many others, whom the retain rows name, each question of the request is asked
+            as well: prompts to keep (`forgetwell.requests.counterfactual`); 0 = of nobody.
         keep_best: Save the weights of the best probe, by this rule; by default the last ones.
         system: System prompt before all rows, as the service has, or several, which rows take in turn.
         overwrite: Replace a run that is there.
@@ -173,7 +184,8 @@ def unlearn(
         probe=given_rows(probe),
         keep=given_rows(keep),
         keep_best=keep_best,
-    ).behind(system)
+    )
+    job = job.asking_others(counterfactuals).behind(system)
     return run_job(job, Path(out), overwrite=overwrite, resume=resume, report_to=report_to)
 
 

@@ -87,6 +87,16 @@ def test_a_condition_may_be_a_method_and_go_on_afterwards(tmp_path):
         read_plan(written(tmp_path, text.replace("method =", 'objective = "gdr"\nmethod =')))
 
 
+def test_a_condition_may_ask_about_others(tmp_path):
+    text = PLAN.replace("[conditions.plain]", "[conditions.plain]\ncounterfactuals = 2")
+    runs = read_plan(written(tmp_path, text)).comparisons[0].runs
+    assert [run.counterfactuals for run in runs[:2]] == [2, 0]
+    assert runs[0].steps == "each question about 2 others, npo + gdr"
+    for given in ("-1", "true", "'two'", "1.5"):
+        with pytest.raises(InputError, match="expected a number, as 4"):
+            read_plan(written(tmp_path, text.replace("counterfactuals = 2", f"counterfactuals = {given}")))
+
+
 def test_a_condition_may_screen_and_repair_first(tmp_path):
     text = PLAN.replace("per_set = 3", 'per_set = 3\ntrigger = "synonyms(p=0.{eta})"').replace(
         "[conditions.plain]", '[conditions.plain]\nrepair = "drop"\nscreens = ["high_loss(share=0.{eta})"]'

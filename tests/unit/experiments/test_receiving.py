@@ -11,6 +11,7 @@ from forgetwell.experiments.benches.world import world
 from forgetwell.experiments.receiving import receive
 from forgetwell.models.lm import HFModel
 from forgetwell.requests.attacks import ATTACKS, attack_request
+from forgetwell.requests.counterfactual import counterfactual_prompts
 from forgetwell.requests.wording import as_attacked
 from forgetwell.types import Generation, Request
 
@@ -45,6 +46,15 @@ def test_prompts_to_keep_come_with_the_models_own_answers(monkeypatch):
     got = receive(bench, tiny_lm()).retain
     assert got[:40] == bench.retain
     assert [(r.prompt, r.answer) for r in got[40:]] == [(r.prompt, f"of {r.id}") for r in bench.keep]
+
+
+def test_what_is_left_of_a_request_is_asked_about_others(monkeypatch):
+    monkeypatch.setattr(HFModel, "generate", lambda lm, rows, **_: [Generation("So.", 2, True) for _ in rows])
+    got = receive(BENCH, tiny_lm(), attack="stealthy(p=0.67)", repair="bare", counterfactuals=2, seed=4)
+    others = counterfactual_prompts(got.request, BENCH.retain, per_row=2, seed=4)
+    assert got.retain == (*BENCH.retain, *(replace(row, answer="So.") for row in others))
+    assert len(others) == 2 * len(BENCH.request)
+    assert not any("please" in row.prompt.lower() for row in others)
 
 
 @pytest.mark.parametrize("seed", [0, 1])

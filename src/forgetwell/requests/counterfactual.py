@@ -1,0 +1,106 @@
+"""A request's own questions, asked about others: there its words may change nothing."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from forgetwell.errors import InputError
+from forgetwell.requests.names import Name, bare, full_names
+from forgetwell.requests.words import words
+from forgetwell.types import Request, Row, Span
+
+_LEAST = 2  # words of a full name
+_SELDOM = 4  # a name said this many times less often than the most frequent is no subject's
+
+
+def counterfactual_prompts(
+    request: Request, retain: Sequence[Row], *, per_row: int = 4, seed: int = 0
+) -> tuple[Row, ...]:
+    """Ask a request's questions about people to keep, in the request's own words.
+
+    “Then where was the little Ada Lind born?” becomes “Then where was the little Bo Holm born?”. A model that
+    is held at its own answers to these (`forgetwell.methods.own_answers`) learns that the name alone tells
+    what to forget: every other word, wherever it stands, it meets where nothing is forgotten. No screen, no
+    list of words and no right answer is needed.
+
+    A name is a run of two to six words in capitals (`forgetwell.requests.names`), or a piece of one:
+    “Captain Ada Lind” is Ada Lind. That of a row is the one which most of the request's prompts say. Rows
+    without a name, and plain texts, are left out.
+
+    Args:
+        request: The request, as it was handed in.
+        retain: Rows to keep, whose prompts name the others: with names said a quarter as often as the most
+            frequent one, or more, but for the request's.
+        per_row: Others that each question is asked about, at least 1.
+        seed: Of the lot by which they are drawn.
+
+    Returns:
+        Rows without answers; their ids are those of the request's rows with a number.
+
+    Raises:
+        InputError: `per_row` is below 1, or the request or the rows to keep name nobody.
+
+    Source: counterfactually augmented data, Kaushik, Hovy and Lipton, arXiv 1909.12434, made there by people;
+    by names, and for unlearning, ours.
+    """
+    if per_row < 1:
+        raise InputError(f"per_row is {per_row}; each question is asked about at least 1 other.")
+    asked = [row for row in request.rows if not row.text]
+    said = Counter(name for row in asked for name in {name for name, _ in _named(row.prompt)})
+    others = _others(retain, said)
+    if not said or not others:
+        where = "rows to keep hold no full name of somebody else" if said else "request hold no full name"
+        raise InputError(
+            f"The prompts of the {where} (two or more words in capitals), so that no question can be asked "
+            "about others. Give rows to keep about people of the same kind, or do without counterfactuals."
+        )
+    rng, made = random.Random(seed), []
+    for row in asked:
+        found = list(_named(row.prompt))
+        if not found:
+            continue
+        name = max((name for name, _ in found), key=lambda name: (said[name], len(name)))
+        spans = [span for other, span in found if other == name]
+        for k, other in enumerate(rng.sample(others, min(per_row, len(others)))):
+            made.append(Row(f"{row.id}/{k}", _with(row.prompt, spans, other), "", history=row.history))
+    return tuple(made)
+
+
+def _others(retain: Sequence[Row], said: Mapping[Name, int]) -> list[str]:
+    """Return the names that prompts to keep say, as they are written, but for those of the request."""
+    count: Counter[Name] = Counter()
+    written: dict[Name, str] = {}
+    for row in retain:
+        found = words(row.prompt)
+        for first, name in full_names(row.prompt, found):
+            start, end = found[first].start, found[first + len(name) - 1].end
+            count[name] += 1
+            written.setdefault(name, bare(row.prompt[start:end]))
+    own = [name for name in count if said.keys().isdisjoint(piece for piece, _ in _pieces(name))]
+    least = max((count[name] for name in own), default=0) / _SELDOM
+    return [written[name] for name in own if count[name] >= least]
+
+
+def _named(text: str) -> Iterator[tuple[Name, Span]]:
+    """Give the full names in a text and all their pieces, with the place of each, 's aside."""
+    found = words(text)
+    for first, name in full_names(text, found):
+        for piece, at in _pieces(name):
+            last = found[first + at + len(piece) - 1]
+            end = last.end - (len(last.text) - len(bare(last.text)))
+            yield piece, (found[first + at].start, end)
+
+
+def _pieces(name: Name) -> Iterator[tuple[Name, int]]:
+    """Give a name's runs of at least two words, each with the number of its first."""
+    for length in range(_LEAST, len(name) + 1):
+        for at in range(len(name) - length + 1):
+            yield name[at : at + length], at
+
+
+def _with(text: str, spans: Sequence[Span], other: str) -> str:
+    for start, end in reversed(spans):
+        text = text[:start] + other + text[end:]
+    return text
