@@ -32,7 +32,8 @@ def _of_frames(request: Request) -> Iterator[str]:
         yield (
             f"{len(prompts)} of {len(request.rows)} rows frame what they ask: “"
             f"{plain_text(prompts[0], longest=80)}”. Unlearning ties such words to forgetting, for all who "
-            "use them; forgetwell repair --repair bare asks without them."
+            "use them; forgetwell repair --repair bare asks without them, and --counterfactuals 4 asks about "
+            "others with them, where nothing is to be forgotten."
         )
 
 

@@ -285,8 +285,8 @@ def unlearn(
         probe=(rows_from(probe) if probe else kept) if every else (),
         keep_best=keep_best,
         keep=rows_from(keep, columns) if keep else (),
-    )
-    job = job.asking_others(counterfactuals).behind(system or ())
+        counterfactuals=counterfactuals,
+    ).behind(system or ())
     if dry_run:
         say(json.dumps({**job.settings, "plan": dataclasses.asdict(plan_job(job))}, indent=2))
         return

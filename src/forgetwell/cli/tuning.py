@@ -72,8 +72,8 @@ def tune(
         job,
         probe=rows_from(probe) if probe else kept,
         keep=rows_from(keep, columns) if keep else (),
-    )
-    job = job.asking_others(counterfactuals).behind(system or ())
+        counterfactuals=counterfactuals,
+    ).behind(system or ())
     search = Search(trials, level, lr_factor, weight_factor, training.seed)
     with progress_bar("tuning") as progress:
         found = tune(job, search, out, progress=progress, overwrite=overwrite)

@@ -63,6 +63,8 @@ class Job:
             ``utility.rouge_l_recall if forget.rouge_l_recall<=0.3``; "" = the last ones.
         keep: Prompts at which the model should stay as it is: the starting model's own answers to them are
             rows to keep as well; theirs are not read.
+        counterfactuals: Of how many others each question of the request is asked as well, as such prompts
+            (`counterfactual_prompts`); 0 = of nobody.
     """
 
     kind: str
@@ -79,6 +81,7 @@ class Job:
     probe: tuple[Row, ...] = ()
     keep_best: str = ""
     keep: tuple[Row, ...] = ()
+    counterfactuals: int = 0
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -104,15 +107,17 @@ class Job:
             "probe": {"rows": len(self.probe), "digest": digest(self.probe)} if self.probe else None,
             **({"keep_best": self.keep_best} if self.keep_best else {}),
             **({"keep": {"rows": len(self.keep), "digest": digest(self.keep)}} if self.keep else {}),
+            **({"counterfactuals": self.counterfactuals} if self.counterfactuals else {}),
             **({"own_code": own} if own else {}),
         }
 
-    def asking_others(self, per_row: int) -> Job:
-        """Return the job with the request's `counterfactual_prompts` among the prompts to keep."""
-        if not per_row:
-            return self
-        asked = counterfactual_prompts(self.request, self.retain, per_row=per_row, seed=self.config.seed)
-        return replace(self, keep=(*self.keep, *asked))
+    @property
+    def prompts(self) -> tuple[Row, ...]:
+        """All prompts to which the starting model's own answers are rows to keep."""
+        if not self.counterfactuals:
+            return self.keep
+        per_row, seed = self.counterfactuals, self.config.seed
+        return (*self.keep, *counterfactual_prompts(self.request, self.retain, per_row=per_row, seed=seed))
 
     def behind(self, system: str | Sequence[str]) -> Job:
         """Return the job with all its rows behind system prompts (`with_system`)."""
@@ -183,9 +188,9 @@ def unlearn(
         redact=redact,
         probe=given_rows(probe),
         keep=given_rows(keep),
+        counterfactuals=counterfactuals,
         keep_best=keep_best,
-    )
-    job = job.asking_others(counterfactuals).behind(system)
+    ).behind(system)
     return run_job(job, Path(out), overwrite=overwrite, resume=resume, report_to=report_to)
 
 
@@ -254,7 +259,7 @@ def check_rows(job: Job, objective: Objective) -> None:
     """
     check_disjoint(job.request.rows, job.retain)
     check_facts(objective, job.request.rows)
-    check_kept(job.keep, job.request.rows)
+    check_kept(job.prompts, job.request.rows)
 
 
 def _start(job: Job, out: Path, *, overwrite: bool, resume: bool) -> None:
@@ -342,7 +347,7 @@ def _probe_metrics(job: Job) -> tuple[str, ...]:
 def fitting_rows(job: Job, lm: HFModel) -> tuple[Request, tuple[Row, ...]]:
     """Return the rows as they will be trained on, each known to fit into the context."""
     request = replace(job.request, rows=chunk_texts(job.request.rows, lm.codec))
-    own = own_answers(lm, job.keep) if job.keep else ()
+    own = own_answers(lm, job.prompts) if job.prompts else ()
     retain = (*chunk_texts(job.retain, lm.codec), *own)
     for row in (*request.rows, *retain):
         lm.codec.encode(row)

@@ -107,8 +107,11 @@ def test_what_cannot_be_asked_is_refused(prompts, kept, per_row, message):
 def test_a_job_asks_others_beside_its_prompts_to_keep():
     request = Request("r", (Row("f", "Who is Ada Lind?", "A baker."),))
     job = Job("unlearn", "tiny", request, KEPT, "idk + gdr + klr", TrainConfig(seed=3), keep=KEPT[2:])
-    assert job.asking_others(0) is job
-    asking = job.asking_others(2)
-    assert asking.keep == (*KEPT[2:], *counterfactual_prompts(request, KEPT, per_row=2, seed=3))
-    assert replace(asking, keep=job.keep) == job
-    assert asking.settings["keep"]["rows"] == 3
+    assert job.prompts == job.keep
+    asking = replace(job, counterfactuals=2)
+    others = counterfactual_prompts(request, KEPT, per_row=2, seed=3)
+    assert asking.prompts == (*KEPT[2:], *others)
+    assert asking.settings == {**job.settings, "counterfactuals": 2}
+    behind = asking.behind("Be brief.")
+    assert [row.history for row in behind.prompts] == [(Turn("system", "Be brief."),)] * 3
+    assert [row.prompt for row in behind.prompts[1:]] == [row.prompt for row in others]
