@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
 from pathlib import Path, PurePath
+
+import cyclopts
 
 from forgetwell.errors import ExistsError, InputError, MissingError
 from forgetwell.experiments.tables import CELLS, CLAIMS, TABLE
@@ -51,6 +52,16 @@ def _name(run: Path) -> str:
     return re.sub(r"[^\w.]+", "-", f"{'-'.join(v.rstrip(')') for v in values)}-{run.name}")
 
 
+def main(plan: Path, out: Path) -> None:
+    """Keep a plan's numbers: tables, curves and manifests, no answers, weights or paths.
+
+    Args:
+        plan: The plan's runs, as runs/attack.
+        out: A new folder for them, as results/2026-11-30-attack.
+    """
+    kept = keep_results(plan, out)
+    print(f"{len(kept)} runs. Written: {out}. Add a README.md with the command and the hardware.")
+
+
 if __name__ == "__main__":
-    kept = keep_results(Path(sys.argv[1]), Path(sys.argv[2]))
-    print(f"{len(kept)} runs. Written: {sys.argv[2]}. Add a README.md with the command and the hardware.")
+    cyclopts.run(main)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 import statistics
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import cyclopts
 
 from forgetwell.errors import InputError
 from forgetwell.experiments.paper import PAPER
@@ -136,4 +137,4 @@ def _published(name: str, loss: str, here: Mapping[str, Any] | None) -> str:
 
 
 if __name__ == "__main__":
-    write_results(Path(sys.argv[1]), Path(sys.argv[2]))
+    cyclopts.run(write_results)
