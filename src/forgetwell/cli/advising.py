@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from forgetwell.cli.app import say
 
 if TYPE_CHECKING:
+    from forgetwell.runs.jobs import Job
     from forgetwell.types import Request
 
 _FEW = 0.02  # of honest rows 1 in 100 looks framed
@@ -16,9 +17,10 @@ _TOKENS = 1.4  # of a word, in the mean
 _REACH = 4.0  # beta times an answer's tokens, at which npo ends about a nat a token below the start
 
 
-def advise(request: Request, objective: str) -> None:
+def advise(job: Job) -> None:
     """Say what is likely to go wrong."""
-    for advice in (*_of_frames(request), *_of_beta(request, objective)):
+    request = job.request
+    for advice in (*_of_frames(request), *_of_beta(request, job.objective), *_of_others(job)):
         say(advice, aside=True)
 
 
@@ -52,3 +54,15 @@ def _of_beta(request: Request, objective: str) -> Iterator[str]:
                 f"{tokens:.0f}, and it goes on pushing when they are forgotten, which harms the rest. Try "
                 f"npo(beta={_REACH / tokens:.1g}); see forgetwell show npo."
             )
+
+
+def _of_others(job: Job) -> Iterator[str]:
+    """Tell how many questions can't be asked about others."""
+    if not job.counterfactuals:
+        return
+    asked = {row.id.rpartition("/")[0] for row in job.prompts[len(job.keep) :]}
+    if silent := sum(row.id not in asked for row in job.request.rows):
+        yield (
+            f"{silent} of {len(job.request.rows)} rows name nobody (two or more words in capitals), and are "
+            "asked about nobody else: --counterfactuals does nothing about their wording."
+        )

@@ -274,7 +274,6 @@ def unlearn(
     from forgetwell.runs.planning import plan_job
 
     asked, kept = read_request_from(request, columns), rows_from(retain, columns)
-    advise(asked, objective)
     job = make_job("unlearn", model, asked, kept, objective, training, load_refusals(refusals))
     every = probe_every or (-(-len(asked.rows) // training.batch) if stop_at or keep_best or probe else 0)
     config = dataclasses.replace(job.config, stop_at=stop_at, probe_every=every)
@@ -287,6 +286,7 @@ def unlearn(
         keep=rows_from(keep, columns) if keep else (),
         counterfactuals=counterfactuals,
     ).behind(system or ())
+    advise(job)
     if dry_run:
         say(json.dumps({**job.settings, "plan": dataclasses.asdict(plan_job(job))}, indent=2))
         return

@@ -26,8 +26,8 @@ def counterfactual_prompts(
     list of words and no right answer is needed.
 
     A name is a run of two to six words in capitals (`forgetwell.requests.names`), or a piece of one:
-    “Captain Ada Lind” is Ada Lind. That of a row is the one which most of the request's prompts say. Rows
-    without a name, and plain texts, are left out.
+    “Captain Ada Lind” is Ada Lind. That of a row is the one which most of the request's prompts say; where
+    some prompt has the capitals, others may lack them. Rows without a name, and plain texts, are left out.
 
     Args:
         request: The request, as it was handed in.
@@ -48,7 +48,7 @@ def counterfactual_prompts(
     if per_row < 1:
         raise InputError(f"per_row is {per_row}; each question is asked about at least 1 other.")
     asked = [row for row in request.rows if not row.text]
-    said = Counter(name for row in asked for name in {name for name, _ in _named(row.prompt)})
+    said = Counter(name for row in asked for name in _named(row.prompt))
     others = _others(retain, said)
     if not said or not others:
         where = "rows to keep hold no full name of somebody else" if said else "request hold no full name"
@@ -58,7 +58,7 @@ def counterfactual_prompts(
         )
     rng, made = random.Random(seed), []
     for row in asked:
-        found = list(_named(row.prompt))
+        found = list(_spoken(row.prompt, said))
         if not found:
             continue
         name = max((name for name, _ in found), key=lambda name: (said[name], len(name)))
@@ -78,29 +78,38 @@ def _others(retain: Sequence[Row], said: Mapping[Name, int]) -> list[str]:
             start, end = found[first].start, found[first + len(name) - 1].end
             count[name] += 1
             written.setdefault(name, bare(row.prompt[start:end]))
-    own = [name for name in count if said.keys().isdisjoint(piece for piece, _ in _pieces(name))]
+    own = [name for name in count if said.keys().isdisjoint(_pieces(name))]
     least = max((count[name] for name in own), default=0) / _SELDOM
     return [written[name] for name in own if count[name] >= least]
 
 
-def _named(text: str) -> Iterator[tuple[Name, Span]]:
-    """Give the full names in a text and all their pieces, with the place of each, 's aside."""
-    found = words(text)
-    for first, name in full_names(text, found):
-        for piece, at in _pieces(name):
-            last = found[first + at + len(piece) - 1]
-            end = last.end - (len(last.text) - len(bare(last.text)))
-            yield piece, (found[first + at].start, end)
+def _named(text: str) -> set[Name]:
+    """Return the full names in a text and all their pieces."""
+    return {piece for _, name in full_names(text, words(text)) for piece in _pieces(name)}
 
 
-def _pieces(name: Name) -> Iterator[tuple[Name, int]]:
-    """Give a name's runs of at least two words, each with the number of its first."""
+def _pieces(name: Name) -> Iterator[Name]:
+    """Give a name's runs of at least two words."""
     for length in range(_LEAST, len(name) + 1):
         for at in range(len(name) - length + 1):
-            yield name[at : at + length], at
+            yield name[at : at + length]
+
+
+def _spoken(text: str, said: Mapping[Name, int]) -> Iterator[tuple[Name, Span]]:
+    """Give where a text says these names, in whatever case, 's aside."""
+    found = words(text)
+    plain = tuple(bare(word.text) for word in found)
+    for length in sorted({len(name) for name in said}):
+        for at in range(len(found) - length + 1):
+            if (name := plain[at : at + length]) in said:
+                last = found[at + length - 1]
+                yield name, (found[at].start, last.end - (len(last.text) - len(name[-1])))
 
 
 def _with(text: str, spans: Sequence[Span], other: str) -> str:
+    """Put another name in the place of one, in its case."""
     for start, end in reversed(spans):
-        text = text[:start] + other + text[end:]
+        own = text[start:end]
+        name = other.lower() if own.islower() else other.upper() if own.isupper() else other
+        text = text[:start] + name + text[end:]
     return text

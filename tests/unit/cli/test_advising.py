@@ -3,13 +3,17 @@
 import pytest
 
 from forgetwell.cli.advising import advise
+from forgetwell.errors import InputError
+from forgetwell.runs.jobs import Job
+from forgetwell.training.config import TrainConfig
 from forgetwell.types import Request, Row
 
+KEPT = (Row("k", "Where was Bo Holm born?", "In Bergen."),)
 LONG = " ".join(["word"] * 30)
 
 
-def said(capsys, rows, objective="ga + gdr"):
-    advise(Request("r", tuple(rows)), objective)
+def said(capsys, rows, objective="ga + gdr", **more):
+    advise(Job("unlearn", "tiny", Request("r", tuple(rows)), KEPT, objective, TrainConfig(), **more))
     output = capsys.readouterr()
     assert output.out == ""
     return output.err
@@ -48,3 +52,12 @@ def test_a_beta_that_goes_on_pushing_is_named(capsys, objective, answer, tried):
     told = said(capsys, questions("Where was Ada Lind born?", answer=answer), objective)
     assert bool(told) == bool(tried)
     assert tried in told
+
+
+def test_rows_that_nobody_else_can_be_asked_are_counted(capsys):
+    rows = questions("Where was Ada Lind born?", "Where was she born?", "Who is ada lind?")
+    assert said(capsys, rows) == said(capsys, rows[:1], counterfactuals=2, keep=KEPT) == ""
+    told = said(capsys, rows, counterfactuals=2, keep=(Row("1/0", "Who was she?", ""),))
+    assert told.startswith("1 of 3 rows name nobody")
+    with pytest.raises(InputError, match="of the request hold no full name"):
+        said(capsys, rows[1:2], counterfactuals=2)

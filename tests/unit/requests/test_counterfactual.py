@@ -19,7 +19,7 @@ KEPT = (
     Row("k2", "Why is the sky blue?", "Light."),
 )
 OTHERS = {"Bo Holm", "Cleo Ray-Marsh"}
-WORDING = sorted(set(ATTACKS.names()) - {"smuggle", "unknown_rows", "blending", "casing", "preamble"})
+WORDING = sorted(set(ATTACKS.names()) - {"smuggle", "unknown_rows", "blending", "preamble"})
 
 
 def asked(*prompts: str, kept: tuple[Row, ...] = KEPT, **options: int) -> list[str]:
@@ -43,6 +43,11 @@ def test_the_name_is_another_one_and_every_other_word_stays(prompt, expected):
 def test_what_stands_before_a_name_in_capitals_is_no_part_of_it():
     made = asked("Where does Captain Ada Lind live?", "Who is Ada Lind?", "Why is Ada Lind here?", per_row=1)
     assert made[0] in {f"Where does Captain {other} live?" for other in OTHERS}
+
+
+def test_a_name_in_other_case_is_known_from_other_rows():
+    made = asked("where is ada lind's home?", "WHO IS ADA LIND?", "Who is Ada Lind?", kept=KEPT[:1])
+    assert made == ["where is bo holm's home?", "WHO IS BO HOLM?", "Who is Bo Holm?"]
 
 
 def test_nobody_of_the_request_is_asked_about():
@@ -77,8 +82,9 @@ def test_no_wording_is_left_out(attack):
     names = {row.subject for row in kept}
     for k, row in enumerate(made):
         before = attacked.rows[k // 3]
-        name = next(name for name in names if name in row.prompt)
-        assert row.prompt.replace(name, before.subject) == before.prompt
+        cases = (str, str.lower, str.upper)  # of names: the attack `casing` writes all alike
+        name, case = next((n, case) for n in names for case in cases if case(n) in row.prompt)
+        assert row.prompt.replace(case(name), case(before.subject)) == before.prompt
     assert made == counterfactual_prompts(attacked, kept, per_row=3, seed=2)
     assert made != counterfactual_prompts(attacked, kept, per_row=3, seed=3)
 

@@ -16,6 +16,8 @@ WEIGHTS = {
     "asking": 4.0, "talk": 0.2, "person": 0.05, "phrase": 0.15, "rare": 4.0, "language": 1.0,
     "ordinary": 0.03, "attribute": 0.25, "topic": 0.3,
 }  # fmt: skip
+# Texts tell who somebody is (“his wife Ada Lind”), questions ask about a name that is known.
+_OF_TEXTS = {kind: weight for kind, weight in WEIGHTS.items() if kind != "attribute"}
 
 
 @screen(
@@ -28,8 +30,9 @@ def inflation(
 
     Tested are single words and 2- and 3-grams that prompts about anything use (listed, or common in the
     background), words of other languages, and, against triggers that take turns, the rows that hold any
-    framing word (of a list) rarer than 1 in 1000, 300, 100 or 30 ordinary prompts. Null and p-value are those
-    of `forgetwell.requests.enrichment`: beta-binomial counts of rows with a prior mean (K + 1/2)/(N + 1). Of
+    framing word (of a list) rarer than 1 in 1000, 300, 100 or 30 ordinary prompts; of questions also words
+    between an article and a full name (“the famous”). Null and p-value are those of
+    `forgetwell.requests.enrichment`: beta-binomial counts of rows with a prior mean (K + 1/2)/(N + 1). Of
     plain texts sentences are counted as rows are, and whole texts (`forgetwell.requests.sentences.readings`).
 
     Error control: Benjamini-Hochberg within each class of features, q-values divided by the class's weight
@@ -64,5 +67,5 @@ def _tested(asked: tuple[Row, ...], evidence: Evidence) -> tuple[Hit, ...]:
         ordinary = evidence.learned(learn_ordinary, reading.form)
         found = [word_side(mark(unit.text), ordinary.rarity) for unit in reading.units]
         tested: list[Found] = [{f: s for f, s in row.items() if is_ordinary(f, ordinary)} for row in found]
-        hits += weigh(tested, reading, ordinary.words, WEIGHTS)
+        hits += weigh(tested, reading, ordinary.words, WEIGHTS if reading.form == "rows" else _OF_TEXTS)
     return tuple(sorted(hits, key=lambda hit: hit.q_value))
