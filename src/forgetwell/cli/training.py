@@ -25,6 +25,7 @@ from forgetwell.errors import ExistsError, InputError
 if TYPE_CHECKING:
     from forgetwell.methods.finetune import Lora
     from forgetwell.runs.jobs import Job
+    from forgetwell.training.loop import Summary
     from forgetwell.types import Request, Row
 
 
@@ -131,8 +132,7 @@ def learn(
         summary = jobs.run_job(
             job, out, progress=progress, resume=resume, overwrite=overwrite, report_to=report_to or ()
         )
-    say_compute(training.dtype)
-    say(f"{summary.steps} steps in {summary.seconds:.0f} s, {summary.stopped}. Run folder: {out}")
+    _say_ended(summary, out, training.dtype)
 
 
 @app.command(name="attack-request")
@@ -276,10 +276,9 @@ def unlearn(
     asked, kept = read_request_from(request, columns), rows_from(retain, columns)
     job = make_job("unlearn", model, asked, kept, objective, training, load_refusals(refusals))
     every = probe_every or (-(-len(asked.rows) // training.batch) if stop_at or keep_best or probe else 0)
-    config = dataclasses.replace(job.config, stop_at=stop_at, probe_every=every)
     job = dataclasses.replace(
         job,
-        config=config,
+        config=dataclasses.replace(job.config, stop_at=stop_at, probe_every=every),
         redact=redact,
         probe=(rows_from(probe) if probe else kept) if every else (),
         keep_best=keep_best,
@@ -294,8 +293,7 @@ def unlearn(
         summary = jobs.run_job(
             job, out, progress=progress, resume=resume, overwrite=overwrite, report_to=report_to or ()
         )
-    say_compute(training.dtype)
-    say(f"{summary.steps} steps in {summary.seconds:.0f} s, {summary.stopped}. Run folder: {out}")
+    _say_ended(summary, out, training.dtype)
     if keep_best and summary.kept < summary.steps:
         say(f"Saved are the weights of step {summary.kept}, the best by {keep_best}.")
 
@@ -319,6 +317,11 @@ def make_job(
     return Job(
         kind, model, request, rows, objective, config, refusals, lora, training.dtype, training.max_length
     )
+
+
+def _say_ended(summary: Summary, out: Path, dtype: str) -> None:
+    say_compute(dtype)
+    say(f"{summary.steps} steps in {summary.seconds:.0f} s, {summary.stopped}. Run folder: {out}")
 
 
 def _lora(training: Training) -> Lora | None:
