@@ -60,7 +60,7 @@ def _of_others(job: Job) -> Iterator[str]:
     """Tell how many questions can't be asked about others."""
     if not job.counterfactuals:
         return
-    asked = {row.id.rpartition("/")[0] for row in job.prompts[len(job.keep) :]}
+    asked = {row.id.rpartition("/")[0] for row in job.others}
     if silent := sum(row.id not in asked for row in job.request.rows):
         yield (
             f"{silent} of {len(job.request.rows)} rows name nobody (two or more words in capitals), and are "

@@ -9,7 +9,7 @@ from forgetwell.experiments.bench import Bench
 from forgetwell.methods.own_answers import own_answers
 from forgetwell.models.lm import LM
 from forgetwell.requests.attacks import attack_request
-from forgetwell.requests.counterfactual import counterfactual_prompts
+from forgetwell.requests.counterfactual import as_many, counterfactual_prompts
 from forgetwell.requests.repairs import reads_findings
 from forgetwell.requests.screening import Evidence
 from forgetwell.runs.screening import repair_screened
@@ -53,8 +53,8 @@ def receive(
         attack: What the requester does, as a call; "" = nothing.
         repair: What the provider does, as a call; "" = nothing.
         screens: Screens all of whose findings are repaired; by default the alarms of all that need no model.
-        counterfactuals: Others that each question is asked about (`counterfactual_prompts`); the model's own
-            answers are rows to keep.
+        counterfactuals: Others that each question is asked about (`counterfactual_prompts`); with the
+            model's own answers they are half of the rows to keep, or more.
         seed: Of the attack, and of the others.
 
     Raises:
@@ -75,7 +75,7 @@ def receive(
         left, retain = done.request, done.retain
     if counterfactuals:
         others = counterfactual_prompts(left, bench.retain, per_row=counterfactuals, seed=seed)
-        retain += own_answers(lm, others)
+        retain += as_many(own_answers(lm, others), len(retain))
     return Received(left, retain, _facts(asked, left))
 
 

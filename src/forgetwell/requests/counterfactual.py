@@ -68,6 +68,15 @@ def counterfactual_prompts(
     return tuple(made)
 
 
+def as_many(rows: Sequence[Row], count: int) -> tuple[Row, ...]:
+    """Return rows again and again, until they are `count` or more.
+
+    Steps draw from all rows to keep alike: among thousands, a request's questions about others would be met
+    too seldom to tell anything.
+    """
+    return tuple(rows) * -(-count // len(rows)) if 0 < len(rows) < count else tuple(rows)
+
+
 def _others(retain: Sequence[Row], said: Mapping[Name, int]) -> list[str]:
     """Return the names that prompts to keep say, as they are written, but for those of the request."""
     count: Counter[Name] = Counter()

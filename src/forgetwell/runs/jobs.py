@@ -25,7 +25,7 @@ from forgetwell.models.processes import started_processes
 from forgetwell.models.saving import ModelCard
 from forgetwell.objectives.algebra import Objective, parse_objective
 from forgetwell.registry import own_code
-from forgetwell.requests.counterfactual import counterfactual_prompts
+from forgetwell.requests.counterfactual import as_many, counterfactual_prompts
 from forgetwell.runs.folder import append_log, is_run, start_run, started_with, trim_log, write_manifest
 from forgetwell.runs.redaction import redact
 from forgetwell.runs.tracking import Log, check_trackers, tracked
@@ -63,8 +63,8 @@ class Job:
             ``utility.rouge_l_recall if forget.rouge_l_recall<=0.3``; "" = the last ones.
         keep: Prompts at which the model should stay as it is: the starting model's own answers to them are
             rows to keep as well; theirs are not read.
-        counterfactuals: Of how many others each question of the request is asked as well, as such prompts
-            (`counterfactual_prompts`); 0 = of nobody.
+        counterfactuals: Of how many others each question of the request is asked as well
+            (`counterfactual_prompts`), as such prompts, half of the rows to keep or more; 0 = of nobody.
     """
 
     kind: str
@@ -112,12 +112,12 @@ class Job:
         }
 
     @property
-    def prompts(self) -> tuple[Row, ...]:
-        """All prompts to which the starting model's own answers are rows to keep."""
-        if not self.counterfactuals:
-            return self.keep
+    def others(self) -> tuple[Row, ...]:
+        """The request's `counterfactual_prompts`, if it is to be asked about others."""
         per_row, seed = self.counterfactuals, self.config.seed
-        return (*self.keep, *counterfactual_prompts(self.request, self.retain, per_row=per_row, seed=seed))
+        return (
+            counterfactual_prompts(self.request, self.retain, per_row=per_row, seed=seed) if per_row else ()
+        )
 
     def behind(self, system: str | Sequence[str]) -> Job:
         """Return the job with all its rows behind system prompts (`with_system`)."""
@@ -165,7 +165,7 @@ def unlearn(
         probe: Rows to keep that are asked during training, or where to read them; none = no probe.
         keep: Prompts at which the model should stay as it is, or where to read them.
         counterfactuals: Of how many others, whom the retain rows name, each question of the request is asked
-            as well: prompts to keep (`forgetwell.requests.counterfactual`); 0 = of nobody.
+            as well: prompts to keep, half of all rows to keep or more; 0 = of nobody.
         keep_best: Save the weights of the best probe, by this rule; by default the last ones.
         system: System prompt before all rows, as the service has, or several, which rows take in turn.
         overwrite: Replace a run that is there.
@@ -259,7 +259,7 @@ def check_rows(job: Job, objective: Objective) -> None:
     """
     check_disjoint(job.request.rows, job.retain)
     check_facts(objective, job.request.rows)
-    check_kept(job.prompts, job.request.rows)
+    check_kept((*job.keep, *job.others), job.request.rows)
 
 
 def _start(job: Job, out: Path, *, overwrite: bool, resume: bool) -> None:
@@ -347,8 +347,10 @@ def _probe_metrics(job: Job) -> tuple[str, ...]:
 def fitting_rows(job: Job, lm: HFModel) -> tuple[Request, tuple[Row, ...]]:
     """Return the rows as they will be trained on, each known to fit into the context."""
     request = replace(job.request, rows=chunk_texts(job.request.rows, lm.codec))
-    own = own_answers(lm, job.prompts) if job.prompts else ()
+    own = own_answers(lm, job.keep) if job.keep else ()
     retain = (*chunk_texts(job.retain, lm.codec), *own)
+    if job.others:
+        retain += as_many(own_answers(lm, job.others), len(retain))
     for row in (*request.rows, *retain):
         lm.codec.encode(row)
     return request, retain

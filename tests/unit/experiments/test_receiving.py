@@ -52,8 +52,8 @@ def test_what_is_left_of_a_request_is_asked_about_others(monkeypatch):
     monkeypatch.setattr(HFModel, "generate", lambda lm, rows, **_: [Generation("So.", 2, True) for _ in rows])
     got = receive(BENCH, tiny_lm(), attack="stealthy(p=0.67)", repair="bare", counterfactuals=2, seed=4)
     others = counterfactual_prompts(got.request, BENCH.retain, per_row=2, seed=4)
-    assert got.retain == (*BENCH.retain, *(replace(row, answer="So.") for row in others))
-    assert len(others) == 2 * len(BENCH.request)
+    assert got.retain == (*BENCH.retain, *[replace(row, answer="So.") for row in others] * 2)
+    assert len(others) == 2 * len(BENCH.request) < len(BENCH.retain)
     assert not any("please" in row.prompt.lower() for row in others)
 
 

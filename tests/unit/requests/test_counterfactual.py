@@ -4,14 +4,16 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from tests.tiny import tiny_lm
 
 from forgetwell.data.reading import read_request, read_rows
 from forgetwell.errors import InputError
+from forgetwell.models.lm import HFModel
 from forgetwell.requests.attacks import ATTACKS, attack_request
-from forgetwell.requests.counterfactual import counterfactual_prompts
-from forgetwell.runs.jobs import Job
+from forgetwell.requests.counterfactual import as_many, counterfactual_prompts
+from forgetwell.runs.jobs import Job, fitting_rows
 from forgetwell.training.config import TrainConfig
-from forgetwell.types import Request, Row, Turn
+from forgetwell.types import Generation, Request, Row, Turn
 
 KEPT = (
     Row("k0", "Where does Bo Holm live?", "In Ravello."),
@@ -110,14 +112,25 @@ def test_what_cannot_be_asked_is_refused(prompts, kept, per_row, message):
         asked(*prompts, kept=kept, per_row=per_row)
 
 
-def test_a_job_asks_others_beside_its_prompts_to_keep():
+@pytest.mark.parametrize(("rows", "count", "made"), [(0, 5, 0), (2, 5, 6), (2, 4, 4), (5, 5, 5), (6, 5, 6)])
+def test_rows_are_repeated_until_they_are_as_many(rows, count, made):
+    given = [Row(str(i), "", "") for i in range(rows)]
+    found = as_many(given, count)
+    assert len(found) == made
+    assert list(found) == given * (made // rows if rows else 0)
+
+
+def test_a_job_asks_others_beside_its_prompts_to_keep(monkeypatch):
+    monkeypatch.setattr(HFModel, "generate", lambda lm, rows, **_: [Generation("So.", 2, True) for _ in rows])
     request = Request("r", (Row("f", "Who is Ada Lind?", "A baker."),))
     job = Job("unlearn", "tiny", request, KEPT, "idk + gdr + klr", TrainConfig(seed=3), keep=KEPT[2:])
-    assert job.prompts == job.keep
+    assert job.others == ()
     asking = replace(job, counterfactuals=2)
     others = counterfactual_prompts(request, KEPT, per_row=2, seed=3)
-    assert asking.prompts == (*KEPT[2:], *others)
+    assert asking.others == others
     assert asking.settings == {**job.settings, "counterfactuals": 2}
+    trained = [(row.prompt, row.answer) for row in fitting_rows(asking, tiny_lm())[1]]
+    kept = [*((row.prompt, row.answer) for row in KEPT), (KEPT[2].prompt, "So.")]
+    assert trained == [*kept, *[(row.prompt, "So.") for row in others] * 2]
     behind = asking.behind("Be brief.")
-    assert [row.history for row in behind.prompts] == [(Turn("system", "Be brief."),)] * 3
-    assert [row.prompt for row in behind.prompts[1:]] == [row.prompt for row in others]
+    assert [row.history for row in behind.others] == [(Turn("system", "Be brief."),)] * 2
