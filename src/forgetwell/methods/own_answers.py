@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from forgetwell.errors import InputError
@@ -10,7 +10,13 @@ from forgetwell.models.lm import LM
 from forgetwell.types import Row
 
 
-def own_answers(lm: LM, rows: Sequence[Row], *, max_new_tokens: int = 24) -> tuple[Row, ...]:
+def own_answers(
+    lm: LM,
+    rows: Sequence[Row],
+    *,
+    max_new_tokens: int = 24,
+    progress: Callable[[int, int], None] = lambda done, prompts: None,
+) -> tuple[Row, ...]:
     """Return the rows with the model's greedy answers in place of theirs, for a divergence such as `klr`.
 
     Answers may be wrong or cut: a divergence on them holds the model where it is, it doesn't teach them.
@@ -20,6 +26,7 @@ def own_answers(lm: LM, rows: Sequence[Row], *, max_new_tokens: int = 24) -> tup
         lm: The model before it is trained.
         rows: Prompts; their answers are not read.
         max_new_tokens: Length at which an answer is cut.
+        progress: Called with the prompts answered, and all of them.
 
     Raises:
         InputError: A row is plain text, or the model answers none.
@@ -30,7 +37,14 @@ def own_answers(lm: LM, rows: Sequence[Row], *, max_new_tokens: int = 24) -> tup
     plain = next((r for r in rows if r.text), None)
     if plain is not None:
         raise InputError(f"Row {plain.id!r} is plain text; only prompts can be answered.")
-    said = lm.generate(rows, max_new_tokens=max_new_tokens)
+    done = 0
+
+    def tell(count: int) -> None:
+        nonlocal done
+        done += count
+        progress(done, len(rows))
+
+    said = lm.generate(rows, max_new_tokens=max_new_tokens, progress=tell)
     answered = [(row, s.text.strip()) for row, s in zip(rows, said, strict=True)]
     found = tuple(replace(row, answer=text, paraphrases=(), wrong=()) for row, text in answered if text)
     if not found:

@@ -229,7 +229,7 @@ def run_job(
     check_rows(job, objective)
     processes = started_processes()  # before a model loads: on GPUs each process has its own
     lm = lm or starting_model(job)
-    request, retain = fitting_rows(job, lm)
+    request, retain = fitting_rows(job, lm, progress)
     processes.by_first(lambda: _start(job, out, overwrite=overwrite, resume=resume))
     with tracked(report_to if processes.first else (), out, job.settings) as report:
         outcome = finetune(
@@ -344,13 +344,15 @@ def _probe_metrics(job: Job) -> tuple[str, ...]:
     return metrics
 
 
-def fitting_rows(job: Job, lm: HFModel) -> tuple[Request, tuple[Row, ...]]:
+def fitting_rows(
+    job: Job, lm: HFModel, progress: Progress = lambda done, prompts: None
+) -> tuple[Request, tuple[Row, ...]]:
     """Return the rows as they will be trained on, each known to fit into the context."""
     request = replace(job.request, rows=chunk_texts(job.request.rows, lm.codec))
-    own = own_answers(lm, job.keep) if job.keep else ()
+    own = own_answers(lm, job.keep, progress=progress) if job.keep else ()
     retain = (*chunk_texts(job.retain, lm.codec), *own)
     if job.others:
-        retain += as_many(own_answers(lm, job.others), len(retain))
+        retain += as_many(own_answers(lm, job.others, progress=progress), len(retain))
     for row in (*request.rows, *retain):
         lm.codec.encode(row)
     return request, retain

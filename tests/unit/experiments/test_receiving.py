@@ -38,7 +38,7 @@ def test_a_request_asked_bare_is_the_honest_one_to_the_letter(attack, p):
 
 
 def test_prompts_to_keep_come_with_the_models_own_answers(monkeypatch):
-    def says(lm, rows, *, max_new_tokens):
+    def says(lm, rows, **_):
         return [Generation(f"of {row.id}", 2, True) for row in rows]
 
     monkeypatch.setattr(HFModel, "generate", says)

@@ -26,12 +26,16 @@ class Said(HFModel):
     def __init__(self, *texts):
         self.texts = texts
 
-    def generate(self, rows, *, max_new_tokens, progress=None):
+    def generate(self, rows, *, max_new_tokens, progress):
+        progress(len(self.texts))
         return [Generation(text, 1, True) for text in self.texts]
 
 
 def test_answers_are_the_models_own_and_silence_is_left_out():
-    kept = own_answers(Said("In town.", " ", "Far away ", "", "Here"), PROMPTS)
+    told = []
+    answering = Said("In town.", " ", "Far away ", "", "Here")
+    kept = own_answers(answering, PROMPTS, progress=lambda *done: told.append(done))
+    assert told == [(5, 5)]
     assert [(r.id, r.answer, r.wrong) for r in kept] == [
         ("p0", "In town.", ()), ("p2", "Far away", ()), ("p4", "Here", ()),
     ]  # fmt: skip
