@@ -122,7 +122,8 @@ def test_a_model_that_forgot_already_is_refused():
 @pytest.mark.parametrize("keep", [[], ["--keep", "k.jsonl"]])
 def test_the_printed_command_makes_the_winners_run(tmp_path, monkeypatch, capsys, keep):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(jobs, "own_answers", lambda lm, rows: tuple(replace(r, answer="own") for r in rows))
+    own = {"answer": "own"}
+    monkeypatch.setattr(jobs, "own_answers", lambda lm, rows, **_: tuple(replace(r, **own) for r in rows))
     for name, rows in (("f.jsonl", FORGET), ("r.jsonl", RETAIN)):
         write_jsonl(tmp_path / name, [{"prompt": r.prompt, "answer": r.answer} for r in rows])
     write_jsonl(tmp_path / "k.jsonl", [{"prompt": f"say {k}", "answer": "-"} for k in range(3)])
