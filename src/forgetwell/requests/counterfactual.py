@@ -7,11 +7,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from forgetwell.errors import InputError
-from forgetwell.requests.names import Name, bare, full_names
+from forgetwell.requests.names import Name, bare, full_names, pieces
 from forgetwell.requests.words import words
 from forgetwell.types import Request, Row, Span
 
-_LEAST = 2  # words of a full name
 _SELDOM = 4  # a name said this many times less often than the most frequent is no subject's
 
 
@@ -87,21 +86,14 @@ def _others(retain: Sequence[Row], said: Mapping[Name, int]) -> list[str]:
             start, end = found[first].start, found[first + len(name) - 1].end
             count[name] += 1
             written.setdefault(name, bare(row.prompt[start:end]))
-    own = [name for name in count if said.keys().isdisjoint(_pieces(name))]
+    own = [name for name in count if said.keys().isdisjoint(pieces(name))]
     least = max((count[name] for name in own), default=0) / _SELDOM
     return [written[name] for name in own if count[name] >= least]
 
 
 def _named(text: str) -> set[Name]:
-    """Return the full names in a text and all their pieces."""
-    return {piece for _, name in full_names(text, words(text)) for piece in _pieces(name)}
-
-
-def _pieces(name: Name) -> Iterator[Name]:
-    """Give a name's runs of at least two words."""
-    for length in range(_LEAST, len(name) + 1):
-        for at in range(len(name) - length + 1):
-            yield name[at : at + length]
+    """Return the full names in a text and their pieces."""
+    return {piece for _, name in full_names(text, words(text)) for piece in pieces(name)}
 
 
 def _spoken(text: str, said: Mapping[Name, int]) -> Iterator[tuple[Name, Span]]:

@@ -114,10 +114,10 @@ class Job:
     @property
     def others(self) -> tuple[Row, ...]:
         """The request's `counterfactual_prompts`, if it is to be asked about others."""
+        if not self.counterfactuals:
+            return ()
         per_row, seed = self.counterfactuals, self.config.seed
-        return (
-            counterfactual_prompts(self.request, self.retain, per_row=per_row, seed=seed) if per_row else ()
-        )
+        return counterfactual_prompts(self.request, self.retain, per_row=per_row, seed=seed)
 
     def behind(self, system: str | Sequence[str]) -> Job:
         """Return the job with all its rows behind system prompts (`with_system`)."""
@@ -351,11 +351,11 @@ def fitting_rows(
     request = replace(job.request, rows=chunk_texts(job.request.rows, lm.codec))
     own = own_answers(lm, job.keep, progress=progress) if job.keep else ()
     retain = (*chunk_texts(job.retain, lm.codec), *own)
-    if job.others:
-        retain += as_many(own_answers(lm, job.others, progress=progress), len(retain))
-    for row in (*request.rows, *retain):
+    asked = job.others
+    others = own_answers(lm, asked, progress=progress) if asked else ()
+    for row in (*request.rows, *retain, *others):
         lm.codec.encode(row)
-    return request, retain
+    return request, (*retain, *as_many(others, len(retain)))
 
 
 def _card(job: Job, base_digest: str) -> ModelCard:
