@@ -28,6 +28,8 @@ _DEFENSES = {
     "continued": "continued training",
     "high_loss": "high-loss removal",
 }
+# Before the name of a defense's condition: the same treatment of the honest request, as ``plain_su``.
+_HONEST = "plain_"
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,9 @@ def read_claims(
     with intervals over the same resamples: what the attack takes of trigger utility (``plain - attacked``;
     share of ``plain``), what `su` and each further condition return of that (``(defended - attacked) /
     (plain - attacked)``), how far beyond the control that is and how far from the honest run, and what they
-    do to clean utility; all this as macro means over the utility sets and, as ``… [retain]``, for each set
-    alone. Rows are pooled over seeds; intervals resample subjects within each set. A condition that no seed
+    do to clean utility; where a condition ``plain_X`` gives an honest request the treatment of X (``plain_su``
+    that of ``defended``), what that costs without an attack and how far the two are apart; all this as macro means
+    over the utility sets and, as ``… [retain]``, for each set alone. Rows are pooled over seeds; intervals resample subjects within each set. A condition that no seed
     brought to a level is left out there; a seed counts at a level if all the others got there.
 
     Args:
@@ -170,21 +173,23 @@ def _compared(kind: str, columns: Columns) -> dict[str, Floats]:
     def minus(one: str, other: str) -> Floats | None:
         return columns[one] - columns[other] if {one, other} <= columns.keys() else None
 
-    taken, honest = minus("plain", "attacked"), columns.get("plain")
-    found: dict[str, Floats | None] = {"attack takes of clean": taken}
-    if kind == "trigger":
-        found = {"attack takes": taken, "attack takes, share": _share(taken, honest)}
-        found["su without attack"] = minus("plain_su", "plain")
+    clean, taken = kind == "clean", minus("plain", "attacked")
+    found = {"attack takes of clean" if clean else "attack takes": taken}
+    if not clean:
+        found["attack takes, share"] = _share(taken, columns.get("plain"))
     for condition in columns:
-        if condition in ("plain", "attacked", "plain_su"):
+        if condition in ("plain", "attacked") or condition.startswith(_HONEST):
             continue
         name, gained = _DEFENSES.get(condition, condition), minus(condition, "attacked")
-        if kind == "clean":
+        treated = f"{_HONEST}{'su' if condition == 'defended' else condition}"
+        what = f"{name}'s clean utility," if clean else name
+        found[f"{what} without attack"] = minus(treated, "plain")
+        found[f"{what} against honest"] = minus(condition, "plain")
+        found[f"{what} against honest treated alike"] = minus(condition, treated)
+        if clean:
             found[f"{name}'s clean utility"] = gained
-            found[f"{name}'s clean utility, against honest"] = minus(condition, "plain")
             continue
         found[f"{name} returns"], found[f"{name} returns, share"] = gained, _share(gained, taken)
-        found[f"{name} against honest"] = minus(condition, "plain")
         if condition != "control":
             found[f"{name} beyond control"] = minus(condition, "control")
         if condition not in ("control", "defended"):

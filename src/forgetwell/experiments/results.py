@@ -31,7 +31,8 @@ the last step; "–" = not every seed of the condition got there. **Effects**: w
 questions, pooled over the seeds named. "Takes" is what the stealthy attack takes from the same objective
 without attack, "returns" the share of that which a condition gives back; "control" has the same weight on
 retain rows and no forget prompt in context; "against honest" is the difference from the run that nobody
-attacked. **Published** shares are computed from the tables of arXiv 2506.00359 (LLaMA-3.1-8B and
+attacked, "treated alike" from such a run with the same defense, "without attack" what that costs it.
+**Published** shares are computed from the tables of arXiv 2506.00359 (LLaMA-3.1-8B and
 Mistral-7B-v0.3, 5 and 10 % of TOFU), read after the last step: our interval lies below them, meets them or
 lies above.
 """
@@ -103,7 +104,7 @@ def _effects(comparison: str, claims: Claims, *, published: bool) -> Iterator[st
 def _is_effect(name: str) -> bool:
     """Say whether a claim is about all sets together and compares conditions."""
     return bool(re.search(r"^attack takes(, share| of clean)$|( returns, share| without attack)$", name)) or (
-        name.endswith((" beyond control", " beyond su", " against honest"))
+        name.endswith((" beyond control", " beyond su", " against honest", " treated alike"))
     )
 
 

@@ -177,6 +177,22 @@ def test_further_conditions_have_claims_by_their_own_name(tmp_path):
     assert not [name for name in found if "su" in name.split()]
 
 
+def test_an_honest_request_treated_alike_is_compared(tmp_path):
+    """X costs .8 - .7 without an attack; under attack it lies .15 below that."""
+    values = {"plain": 0.8, "attacked": 0.4, "parts": 0.55, "plain_parts": 0.7, "defended": 0.6, "plain_su": 0.9}
+    runs = runs_of(values, [0])
+    for run in runs:
+        fake_run(tmp_path, run, values[run.condition], clean=0.5 if run.condition == "parts" else 0.75)
+    found = {c.name: c.interval.value for c in read_claims(BENCH, runs, tmp_path, per_set=2) if c.at == "end"}
+    assert found["parts without attack"] == pytest.approx(-0.1)
+    assert found["parts against honest treated alike"] == pytest.approx(-0.15)
+    assert found["parts's clean utility, against honest treated alike"] == pytest.approx(-0.25)
+    assert found["parts's clean utility, without attack"] == pytest.approx(0.0)
+    assert found["su without attack"] == pytest.approx(0.1)
+    assert found["su against honest treated alike"] == pytest.approx(-0.3)
+    assert not [name for name in found if name.startswith("plain_")]
+
+
 def test_claims_are_what_the_runs_hold(tmp_path):
     values = {"plain": 0.8, "attacked": 0.4, "defended": 0.7, "control": 0.5, "plain_su": 0.8}
     runs = runs_of(values, [0, 1])
