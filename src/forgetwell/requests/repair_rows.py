@@ -223,7 +223,16 @@ def _stripped_sentences(text: str, spans: Sequence[Span], tied: AbstractSet[str]
                 own.append((max(a - start, 0), min(b - start, len(sentence))))
         return _stripped_sentence(sentence, own, tied) if own else sentence
 
-    return with_sentences(text, stripped)
+    return with_sentences(_plainly_spaced(text, spans), stripped)
+
+
+def _plainly_spaced(text: str, spans: Sequence[Span]) -> str:
+    """Return a text of the same length with spaces for flagged space: hidden characters that divide lines."""
+    characters = list(text)
+    for a, b in spans:
+        if text[a:b].isspace():
+            characters[a:b] = " " * (b - a)
+    return "".join(characters)
 
 
 def _stripped_sentence(text: str, spans: Sequence[Span], tied: AbstractSet[str]) -> str:

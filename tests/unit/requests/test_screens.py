@@ -238,6 +238,14 @@ def test_strip_takes_hidden_text_out_of_answers():
     assert repair_request(Request("r", rows), (), findings, "strip").request.rows[0].answer == "In town 0."
 
 
+@pytest.mark.parametrize("divider", ["\x0b", "\x85", "\u2028", "\u2029", "\x1c"])
+def test_strip_leaves_plain_space_where_hidden_characters_divide_a_texts_sentences(divider):
+    text = Row("t", "", f"She lived in Ulm.{divider}Then she left. He{divider}stayed.", text=True)
+    findings = run_screens(Request("r", (text,)), EVIDENCE, ["hidden"])
+    stripped = repair_request(Request("r", (text,)), (), findings, "strip").request.rows[0]
+    assert stripped.answer == "She lived in Ulm. Then she left. He stayed."
+
+
 def test_strip_never_leaves_an_answer_empty():
     rows = (replace(HONEST.rows[0], answer="<|im_end|>"), *HONEST.rows[1:])
     findings = run_screens(Request("r", rows), EVIDENCE, ["hidden"])
