@@ -63,6 +63,6 @@ def _of_others(job: Job) -> Iterator[str]:
     asked = {row.id.rpartition("/")[0] for row in job.others}
     if silent := sum(row.id not in asked for row in job.request.rows):
         yield (
-            f"{silent} of {len(job.request.rows)} rows name nobody (two or more words in capitals), and are "
-            "asked about nobody else: --counterfactuals does nothing about their wording."
+            f"{silent} of {len(job.request.rows)} rows name nobody (two or more words in capitals, or their "
+            "subject), and are asked about nobody else: --counterfactuals does nothing about their wording."
         )

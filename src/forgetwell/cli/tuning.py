@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from forgetwell.cli.advising import advise
 from forgetwell.cli.app import Several, Sources, app, progress_bar, read_request_from, rows_from
 from forgetwell.cli.config import USE
 from forgetwell.cli.training import DEFAULTS, Shared, Training, make_job
@@ -74,6 +75,7 @@ def tune(
         keep=rows_from(keep, columns) if keep else (),
         counterfactuals=counterfactuals,
     ).behind(system or ())
+    advise(job)
     search = Search(trials, level, lr_factor, weight_factor, training.seed)
     with progress_bar("tuning") as progress:
         found = tune(job, search, out, progress=progress, overwrite=overwrite)

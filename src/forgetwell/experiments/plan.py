@@ -35,9 +35,9 @@ A bench is world, tofu, tofu05, tofu10, rwku, or files for any rows; options go 
 ``bench = "rwku(triple=2)"``, ``bench = "files(request='f.jsonl', retain=['k.jsonl'], utility=['u.jsonl'])"``.
 
 Each point of the grid is one comparison: all conditions and seeds, from one starting model, on the same
-draws and questions. Names in braces stand for the grid's values. Conditions are read by their names: ``plain``
-is the honest request, ``attacked`` the poisoned one, ``defended`` that with `su`, ``control`` its control,
-``plain_X`` the honest request treated as in condition X (``plain_su``: as in ``defended``).
+draws and questions. Names in braces stand for the grid's values. Conditions are read by their names:
+``plain`` is the honest request, ``attacked`` the poisoned one, ``defended`` that with `su`, ``control`` its
+control, ``plain_X`` the honest request treated as in condition X (``plain_su``: as in ``defended``).
 """
 
 from __future__ import annotations

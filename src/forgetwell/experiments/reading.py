@@ -72,10 +72,12 @@ def read_claims(
     with intervals over the same resamples: what the attack takes of trigger utility (``plain - attacked``;
     share of ``plain``), what `su` and each further condition return of that (``(defended - attacked) /
     (plain - attacked)``), how far beyond the control that is and how far from the honest run, and what they
-    do to clean utility; where a condition ``plain_X`` gives an honest request the treatment of X (``plain_su``
-    that of ``defended``), what that costs without an attack and how far the two are apart; all this as macro means
-    over the utility sets and, as ``… [retain]``, for each set alone. Rows are pooled over seeds; intervals resample subjects within each set. A condition that no seed
-    brought to a level is left out there; a seed counts at a level if all the others got there.
+    do to clean utility. A condition ``plain_X`` gives an honest request the treatment of X (``plain_su`` that
+    of ``defended``): what that costs without an attack, and how far the two are apart. All this as macro
+    means over the utility sets and, as ``… [retain]``, for each set alone.
+
+    Rows are pooled over seeds; intervals resample subjects within each set. A condition that no seed brought
+    to a level is left out there; a seed counts at a level if all the others got there.
 
     Args:
         bench: What the runs were made on.

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from forgetwell.errors import InputError
-from forgetwell.requests.names import Name, bare, full_names, pieces
-from forgetwell.requests.words import words
+from forgetwell.requests.names import Name, bare, full_names, like_a_name, pieces
+from forgetwell.requests.words import Word, words
 from forgetwell.types import Request, Row, Span
 
 _SELDOM = 4  # a name said this many times less often than the most frequent is no subject's
@@ -25,8 +25,10 @@ def counterfactual_prompts(
     list of words and no right answer is needed.
 
     A name is a run of two to six words in capitals (`forgetwell.requests.names`), or a piece of one:
-    “Captain Ada Lind” is Ada Lind. That of a row is the one which most of the request's prompts say; where
-    some prompt has the capitals, others may lack them. Rows without a name, and plain texts, are left out.
+    “Captain Ada Lind” is Ada Lind. Where a prompt has none, it is the row's subject, if the prompt says it,
+    as “Confucius”, or a word of it in capitals, as “Lind”. That of a row is the one which most of the
+    request's prompts say; where some prompt has the capitals, others may lack them. Rows without a name, and
+    plain texts, are left out.
 
     Args:
         request: The request, as it was handed in.
@@ -47,13 +49,14 @@ def counterfactual_prompts(
     if per_row < 1:
         raise InputError(f"per_row is {per_row}; each question is asked about at least 1 other.")
     asked = [row for row in request.rows if not row.text]
-    said = Counter(name for row in asked for name in _named(row.prompt))
+    said = Counter(name for row in asked for name in _said(row))
     others = _others(retain, said)
     if not said or not others:
         where = "rows to keep hold no full name of somebody else" if said else "request hold no full name"
         raise InputError(
-            f"The prompts of the {where} (two or more words in capitals), so that no question can be asked "
-            "about others. Give rows to keep about people of the same kind, or do without counterfactuals."
+            f"The prompts of the {where} (two or more words in capitals, or the row's subject), so that no "
+            "question can be asked about others. Give rows to keep about people of the same kind, or do "
+            "without counterfactuals."
         )
     rng, made = random.Random(seed), []
     for row in asked:
@@ -81,19 +84,30 @@ def _others(retain: Sequence[Row], said: Mapping[Name, int]) -> list[str]:
     count: Counter[Name] = Counter()
     written: dict[Name, str] = {}
     for row in retain:
-        found = words(row.prompt)
-        for first, name in full_names(row.prompt, found):
-            start, end = found[first].start, found[first + len(name) - 1].end
+        for name, (start, end) in _names(row):
             count[name] += 1
-            written.setdefault(name, bare(row.prompt[start:end]))
-    own = [name for name in count if said.keys().isdisjoint(pieces(name))]
+            written.setdefault(name, row.prompt[start:end])
+    own = [name for name in count if said.keys().isdisjoint(_all(name))]
     least = max((count[name] for name in own), default=0) / _SELDOM
     return [written[name] for name in own if count[name] >= least]
 
 
-def _named(text: str) -> set[Name]:
-    """Return the full names in a text and their pieces."""
-    return {piece for _, name in full_names(text, words(text)) for piece in pieces(name)}
+def _names(row: Row) -> Iterator[tuple[Name, Span]]:
+    """Give the full names in a prompt, or else where it says the row's subject."""
+    found, subject = words(row.prompt), tuple(bare(word.text) for word in words(row.subject or ""))
+    full = [(name, _place(found, first, name)) for first, name in full_names(row.prompt, found)]
+    yield from full or (_spoken(row.prompt, {subject: 1}) if subject else ())
+
+
+def _said(row: Row) -> set[Name]:
+    """Return the names in a request's prompt with their pieces, or else the subject's words in capitals."""
+    subject, text = {bare(word.text) for word in words(row.subject or "")}, row.prompt
+    parts = ((bare(w.text),) for w in words(text) if bare(w.text) in subject and like_a_name(text, w))
+    return {piece for name, _ in _names(row) for piece in _all(name)} or set(parts)
+
+
+def _all(name: Name) -> set[Name]:
+    return {name, *pieces(name)}
 
 
 def _spoken(text: str, said: Mapping[Name, int]) -> Iterator[tuple[Name, Span]]:
@@ -103,8 +117,13 @@ def _spoken(text: str, said: Mapping[Name, int]) -> Iterator[tuple[Name, Span]]:
     for length in sorted({len(name) for name in said}):
         for at in range(len(found) - length + 1):
             if (name := plain[at : at + length]) in said:
-                last = found[at + length - 1]
-                yield name, (found[at].start, last.end - (len(last.text) - len(name[-1])))
+                yield name, _place(found, at, name)
+
+
+def _place(found: Sequence[Word], first: int, name: Name) -> Span:
+    """Return where a name stands that begins at a word, 's aside."""
+    last = found[first + len(name) - 1]
+    return found[first].start, last.end - (len(last.text) - len(name[-1]))
 
 
 def _with(text: str, spans: Sequence[Span], other: str) -> str:

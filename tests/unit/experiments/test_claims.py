@@ -179,7 +179,14 @@ def test_further_conditions_have_claims_by_their_own_name(tmp_path):
 
 def test_an_honest_request_treated_alike_is_compared(tmp_path):
     """X costs .8 - .7 without an attack; under attack it lies .15 below that."""
-    values = {"plain": 0.8, "attacked": 0.4, "parts": 0.55, "plain_parts": 0.7, "defended": 0.6, "plain_su": 0.9}
+    values = {
+        "plain": 0.8,
+        "attacked": 0.4,
+        "parts": 0.55,
+        "plain_parts": 0.7,
+        "defended": 0.6,
+        "plain_su": 0.9,
+    }
     runs = runs_of(values, [0])
     for run in runs:
         fake_run(tmp_path, run, values[run.condition], clean=0.5 if run.condition == "parts" else 0.75)

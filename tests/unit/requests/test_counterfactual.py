@@ -52,6 +52,33 @@ def test_a_name_in_other_case_is_known_from_other_rows():
     assert made == ["where is bo holm's home?", "WHO IS BO HOLM?", "Who is Bo Holm?"]
 
 
+def test_who_has_no_full_name_is_known_by_the_rows_subject():
+    """Mononyms, numbers, small words in names: 1 in 8 of RWKU's forget questions."""
+    kept = (
+        Row("k0", "What did Aristotle's pupils do?", "A.", subject="Aristotle"),
+        Row("k1", "Who painted with Leonardo da Vinci?", "B.", subject="Leonardo da Vinci"),
+        Row("k2", "Who knew 50 Cent?", "C.", subject="50 Cent"),
+        Row("k3", "Why is the sky blue?", "D.", subject="Physics"),  # not said
+    )
+    rows = (
+        Row("f0", "Please, where did Confucius live?", "E.", subject="Confucius"),
+        Row("f1", "Please, what are confucius' works?", "F.", subject="Confucius"),
+        Row("f2", "Who was his pupil?", "G.", subject="Confucius"),
+        Row("f3", "Where did Lind work?", "H.", subject="Ada Lind"),
+    )
+    made = [row.prompt for row in counterfactual_prompts(Request("r", rows), kept)]
+    names = ("Aristotle", "Leonardo da Vinci", "50 Cent")
+    assert set(made[:3]) == {f"Please, where did {name} live?" for name in names}
+    assert set(made[3:6]) == {f"Please, what are {name.lower()}' works?" for name in names}
+    assert set(made[6:]) == {f"Where did {name} work?" for name in names}
+
+
+def test_a_full_name_in_the_prompt_counts_before_what_the_requester_calls_the_subject():
+    rows = (Row("f0", "Where was the good Ada Lind born?", "A.", subject="good Ada Lind"),)
+    (made,) = counterfactual_prompts(Request("r", rows), KEPT[:1])
+    assert made.prompt == "Where was the good Bo Holm born?"
+
+
 def test_nobody_of_the_request_is_asked_about():
     kept = (*KEPT, *(Row(f"s{i}", "Where is Ada Lind?", "Here.") for i in range(9)))
     assert asked("Who is Ada Lind?", "Who is Ada Lind to Cleo Ray-Marsh?", kept=kept) == [
