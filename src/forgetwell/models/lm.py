@@ -79,14 +79,19 @@ class ScoringModule(nn.Module):
 
     def forward(self, batch: Packed, logits: bool = True) -> Tensor:
         """Return logits (N, V) before each scored token, or without `logits` their labels' log p (N,)."""
-        states, head = self.hidden(batch), self.decoder.output
-        if logits or type(head) is not nn.Linear:
-            values: Tensor = head(states)
-            return values if logits else -cross_entropy(values.float(), batch.labels, reduction="none")
+        states = self.hidden(batch)
+        values: Tensor = self.decoder.output(states) if logits else self.label_logps(states, batch.labels)
+        return values
+
+    def label_logps(self, states: Tensor, labels: Tensor) -> Tensor:
+        """Return log p (N,) of labels after hidden states (N, D), without their full logits if that can be."""
+        head = self.decoder.output
+        if type(head) is not nn.Linear:
+            return -cross_entropy(head(states).float(), labels, reduction="none")
         kind = states.device.type
         compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else states.dtype
         with torch.autocast(kind, enabled=False):
-            return label_logps(states.to(compute), head.weight, head.bias, batch.labels)
+            return label_logps(states.to(compute), head.weight, head.bias, labels)
 
     def hidden(self, batch: Packed) -> Tensor:
         """Return the last hidden state (N, D) before each scored token."""

@@ -67,22 +67,21 @@ def make_reference(
     kept: dict[Encoded, Tensor] = {}
     hidden: dict[Encoded, Tensor] = {}
     by_layer: dict[int, dict[Encoded, Tensor]] = {layer: {} for layer in layers}
-    output = lm.module.decoder.plain.get_output_embeddings()
-    for part in batches([r.ids for r in distinct], SCORING_TOKENS):
-        chosen = [distinct[i] for i in part]
-        batch = lm.batch(chosen)
-        with lm.precision(), reading_layers(lm.module.decoder, layers) as outputs:
-            states = lm.module.hidden(batch)
-            values = lm.module.decoder.head(states)
-        scored = scored_from_logits(values, batch.labels, batch.row, batch.rows)
-        lengths = [len(r.ids) - r.start for r in chosen]
-        kept.update(zip(chosen, torch.split(scored.token_logps.cpu(), lengths), strict=True))
-        if logits:
-            hidden.update(zip(chosen, torch.split(states.float().cpu(), lengths), strict=True))
-        for layer, output in outputs.items():
-            read = output.flatten(0, 1)[batch.source].float().cpu()
-            by_layer[layer].update(zip(chosen, torch.split(read, lengths), strict=True))
-    head = output.weight.detach().clone() if logits else None
-    bias = getattr(output, "bias", None)
+    with lm.precision():  # around all batches: weights are cast once
+        for part in batches([r.ids for r in distinct], SCORING_TOKENS):
+            chosen = [distinct[i] for i in part]
+            batch, lengths = lm.batch(chosen), [len(r.ids) - r.start for r in chosen]
+            with reading_layers(lm.module.decoder, layers) as outputs:
+                states = lm.module.hidden(batch)
+            logps = lm.module.label_logps(states, batch.labels).cpu()
+            kept.update(zip(chosen, torch.split(logps, lengths), strict=True))
+            if logits:
+                hidden.update(zip(chosen, torch.split(states.float().cpu(), lengths), strict=True))
+            for layer, output in outputs.items():
+                read = output.flatten(0, 1)[batch.source].float().cpu()
+                by_layer[layer].update(zip(chosen, torch.split(read, lengths), strict=True))
+    head = lm.module.decoder.plain.get_output_embeddings()
+    weight = head.weight.detach().clone() if logits else None
+    bias = getattr(head, "bias", None)
     frozen_bias = bias.detach().clone() if logits and bias is not None else None
-    return Reference(kept, hidden, head, frozen_bias, lm.device, by_layer)
+    return Reference(kept, hidden, weight, frozen_bias, lm.device, by_layer)

@@ -79,7 +79,13 @@ def test_a_term_of_weight_zero_runs_no_pass():
 
 
 @pytest.mark.parametrize(
-    "objective", ["ga + klr", "npo + klr + ap", "rmu(layer=1, update=[1]) + rmu_retain(layer=1)"]
+    "objective",
+    [
+        "ga + klr",
+        "npo + klr + ap",
+        "rmu(layer=1, update=[1]) + rmu_retain(layer=1)",
+        "rmu(layer=1, update=[1]) + rmu_retain(layer=1) + klr",
+    ],
 )
 def test_the_live_model_runs_once_a_step_for_all_terms(objective):
     lm, runs = tiny_lm(), []
