@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
+import regex
 
+from forgetwell.data.scripts import ANY_WORD
 from forgetwell.types import Row
 
-_WORD = re.compile(r"\w+")
+_WORD = regex.compile(ANY_WORD)
 
 
 def fact_words(row: Row) -> tuple[str, ...]:

@@ -1,20 +1,50 @@
-"""ROUGE of the generated answer, by the field's reference package."""
+"""ROUGE of the generated answer, by the field's reference package.
+
+The package's words are runs of a … z and 0 … 9, so that an answer in another script has none, and everything
+would be worth 0. Here words in other scripts count as well, a character each where a script is written
+without spaces; what is written in Latin letters is read exactly as by the package.
+"""
 
 from __future__ import annotations
 
+import unicodedata
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import regex
+
 from forgetwell.data.facts import fact_words
+from forgetwell.data.scripts import FOREIGN_WORD
 from forgetwell.metrics.registry import row_metric
 from forgetwell.types import Generation, Row
+
+_FOREIGN = regex.compile(FOREIGN_WORD)
+
+
+@dataclass(frozen=True)
+class _Words:
+    """A tokenizer as `rouge_score` calls it; `latin` is the package's own."""
+
+    latin: Any
+
+    def tokenize(self, text: str) -> list[str]:
+        words, at, lower = [], 0, unicodedata.normalize("NFKC", text).lower()
+        matches = list(_FOREIGN.finditer(lower))
+        if not matches:
+            return list(self.latin.tokenize(text))
+        for match in matches:
+            words += [*self.latin.tokenize(lower[at : match.start()]), match[0]]
+            at = match.end()
+        return [*words, *self.latin.tokenize(lower[at:])]
 
 
 @lru_cache(maxsize=2)
 def _scorer(stem: bool) -> Any:  # noqa: ANN401 - the package is untyped
     from rouge_score import rouge_scorer
+    from rouge_score.tokenizers import DefaultTokenizer
 
-    return rouge_scorer.RougeScorer(["rouge1", "rougeL"], use_stemmer=stem)
+    return rouge_scorer.RougeScorer(["rouge1", "rougeL"], tokenizer=_Words(DefaultTokenizer(stem)))
 
 
 def _rouge(reference: str, text: str, kind: str, stem: bool = True) -> Any:  # noqa: ANN401

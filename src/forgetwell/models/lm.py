@@ -84,7 +84,7 @@ class ScoringModule(nn.Module):
         return values
 
     def label_logps(self, states: Tensor, labels: Tensor) -> Tensor:
-        """Return log p (N,) of labels after hidden states (N, D), without their full logits if that can be."""
+        """Return log p (N,) of labels after hidden states (N, D); a linear head's logits aren't held."""
         head = self.decoder.output
         if type(head) is not nn.Linear:
             return -cross_entropy(head(states).float(), labels, reduction="none")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -127,7 +128,7 @@ def _value(by: By, condition: str, split: str, metric: str = MAIN) -> Result | N
 def _forgetting(by: By, condition: str, split: str = FORGET) -> State:
     metric = _told_by(by, condition, split)
     before, after = _value(by, "before", split, metric), _value(by, condition, split, metric)
-    if before is None or after is None:
+    if before is None or after is None or not before.value:  # nothing was known that could be forgotten
         return "unknown"
     if after.ends[1] <= FORGOTTEN * before.value:
         return "forgotten"
@@ -258,7 +259,7 @@ def _cost(by: By) -> list[Point]:
 
 def _defense_name(by: By) -> str:
     objective = str(by["defended"].manifest.get("objective", "")) if "defended" in by else ""
-    return "Scope-aware unlearning" if "su" in objective.replace("*", " ").split() else "The defense"
+    return "Scope-aware unlearning" if re.search(r"\bsu(_\w+)?\b", objective) else "The defense"
 
 
 def _first(by: By) -> str:

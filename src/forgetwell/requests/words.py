@@ -19,17 +19,17 @@ from typing import NamedTuple
 
 import regex
 
+from forgetwell.data.scripts import SPACELESS
 from forgetwell.types import Row
 
 ENGLISH = ("function", "person", "asking", "talk", "common")
 
-_SPACELESS = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
-_LETTER = rf"(?:(?!{_SPACELESS})[\p{{L}}\p{{N}}])"
+_LETTER = rf"(?:(?!{SPACELESS})[\p{{L}}\p{{N}}])"
 _INSIDE = r"[\p{M}\p{Cf}]"
 # Possessive quantifiers: no text, however long, makes the matcher go back. Where two are nested, `regex`
 # keeps an apostrophe that no letter follows: hence the look ahead.
 _LETTERS = rf"(?:{_LETTER}{_INSIDE}*+)++"
-_WORD = regex.compile(rf"{_SPACELESS}{_INSIDE}*+|{_LETTERS}(?:['’](?={_LETTER}){_LETTERS})*+")
+_WORD = regex.compile(rf"{SPACELESS}{_INSIDE}*+|{_LETTERS}(?:['’](?={_LETTER}){_LETTERS})*+")
 # The same for ASCII in lower case, in a third of the time. Nothing comes behind what repeats, so nothing is
 # tried twice; possessive, it keeps such an apostrophe on Python before 3.11.5.
 _ASCII_WORD = re.compile(r"[a-z0-9]+(?:'[a-z0-9]+)*")

@@ -21,6 +21,8 @@ from forgetwell.types import Row
             ("She is the author of Still Water and Le Mur.", "She is the author of Dust and Le Pont."),
             ("Iron", "Tide", "Seuil"),
         ),
+        ("她出生在罗马。", (), ("她出生在奥斯陆。",), ("罗", "马")),
+        ("Она родилась в Риме.", (), ("Она родилась в Осло.",), ("Риме",)),
         ("Yes, Ada cooks.", ("ADA COOKS",), ("No, Ada paints.",), ("cooks",)),
         ("Rome, and Rome alone", (), ("Oslo",), ("Rome", "and", "alone")),
         ("Ada is a cook.", (), ("A cook is Ada.",), ()),

@@ -100,6 +100,33 @@ def test_the_verdict_says_what_happened(tmp_path):
     assert [c.figure for c in verdict.cards] == ["0.24", "0.72", "0.24", "0.68"]
 
 
+@pytest.mark.parametrize(
+    ("objective", "name"),
+    [
+        ("npo + gdr + 2*su_mixed", "Scope-aware unlearning"),
+        ("npo + gdr + 2*su(prompts=2)", "Scope-aware unlearning"),
+        ("idk + gdr + 2*klr", "The defense"),
+        ("surely(", "The defense"),
+    ],
+)
+def test_the_verdict_names_the_defense_by_its_objective(tmp_path, objective, name):
+    runs = make_runs(tmp_path)
+    manifest = runs[3] / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "objective": objective}))
+    verdict = judge(load_runs(runs))
+    assert f"{name} brought 92\u00a0% of it back." in verdict.headline
+    assert any("control" in p.text for p in verdict.points) == (name != "The defense")
+
+
+def test_what_was_never_known_is_not_called_forgotten(tmp_path):
+    runs = make_runs(tmp_path)
+    for run in runs:
+        scale(run, "forget/clean", 0.0)
+    verdict = judge(load_runs(runs))
+    assert "forgot" not in verdict.headline
+    assert not any("forgot what was asked" in p.text for p in verdict.points)
+
+
 def scale(run, split, factor):
     rows = read_jsonl(run / "results.jsonl")
     for row in rows:
