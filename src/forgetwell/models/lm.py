@@ -283,7 +283,7 @@ def wrap(
     Raises:
         InputError: Body and LM head alone don't give the model's logits, so that every number would be wrong.
     """
-    packs = _agrees(network, packs=True)
+    packs = _agrees(network, packs=True) and not _looks_back_less(network, codec.max_length)
     if not packs and not _agrees(network, packs=False):
         raise InputError(
             f"{name} makes its logits in a way that isn't supported (not by a body and an LM head alone: "
@@ -292,6 +292,19 @@ def wrap(
     if packs:
         use_windows(Decoder(network).plain)
     return HFModel(ScoringModule(network.eval(), packs), codec, name, digest, compute)
+
+
+def _looks_back_less(network: Any, longest: int) -> bool:  # noqa: ANN401 - any causal LM
+    """Say whether some layer attends within a window or chunk shorter than the longest row.
+
+    A mask of ancestors would let it see more than it was trained with; short rows don't show it.
+    """
+    text = Decoder(network).plain.config.get_text_config()
+    kinds = getattr(text, "layer_types", None)
+    if kinds is not None and set(kinds) == {"full_attention"}:
+        return False
+    spans = (getattr(text, name, None) for name in ("sliding_window", "attention_chunk_size"))
+    return any(span is not None and 0 < span < longest for span in spans)
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 import pytest
 import torch
+import transformers
 from tests.tiny import tiny_lm, tiny_tokenizer
 
 from forgetwell.data.encoding import Codec
@@ -39,6 +40,30 @@ def test_scores_equal_one_row_at_a_time_through_the_plain_network():
         expected = [logps[t - 1, encoded.ids[t]].item() for t in range(encoded.start, len(encoded.ids))]
         assert scores.logps == pytest.approx(expected, abs=1e-4)
         assert len(scores.top1) == len(scores.logps)
+
+
+@pytest.mark.parametrize("name", ["Gemma3Text", "Mistral"])
+def test_rows_longer_than_a_models_window_are_scored_and_answered_as_by_the_network(name):
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{name}Config")(
+        vocab_size=260, hidden_size=64, intermediate_size=128, num_hidden_layers=6, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=16, max_position_embeddings=512, sliding_window=32,
+    )  # fmt: skip
+    causal = "Gemma3ForCausalLM" if name == "Gemma3Text" else "MistralForCausalLM"
+    network = getattr(transformers, causal)(config).eval()
+    for weight in network.parameters():
+        weight.data.mul_(4 if weight.dim() > 1 else 1)  # so that what is seen changes what is said
+    codec = Codec(tiny_tokenizer(), 512)
+    lm, row = wrap(network, codec, "windowed", "w"), Row("a", "Who? " * 8, "some words " * 4)
+    encoded = codec.encode(row)
+    with torch.no_grad():
+        logps = network(torch.tensor([encoded.ids])).logits[0].log_softmax(-1)
+    expected = [logps[t - 1, encoded.ids[t]].item() for t in range(encoded.start, len(encoded.ids))]
+    assert lm.score([row])[0].logps == pytest.approx(expected, abs=1e-3)
+    ids = codec.encode_prompt(row)
+    prompt = torch.tensor([ids])
+    said = network.generate(prompt, max_new_tokens=8, do_sample=False, eos_token_id=list(codec.stop_ids))
+    assert lm.generate([row], max_new_tokens=8)[0].text == codec.decode(said[0, len(ids) :].tolist()).strip()
 
 
 def test_generation_equals_transformers_own():
