@@ -67,7 +67,7 @@ def parse_objective(text: str) -> Objective:
     """Read an objective; a term with coefficient 0 is left out, its view with it.
 
     Raises:
-        InputError: The text can't be read, a schedule's value is out of range, or nothing is left.
+        InputError: The text can't be read, a value is out of range, or nothing is left.
         UnknownName: A term, schedule or hyperparameter does not exist.
     """
     terms = []
@@ -89,6 +89,9 @@ def parse_objective(text: str) -> Objective:
 
 def _term(weighted: Weighted) -> WeightedTerm:
     item, hyperparameters = TERMS.resolve(weighted.call)
+    for name in item.facts["positive"]:
+        if not hyperparameters[name] > 0:
+            raise InputError(f"{item.name} was given {name}={hyperparameters[name]:g}; it must be above 0.")
     schedule = SCHEDULES.resolve(weighted.schedule) if weighted.schedule else None
     term = WeightedTerm(str(weighted), weighted.coefficient, item, hyperparameters, schedule)
     term.weight(1.0)  # a schedule says at once what it can't do

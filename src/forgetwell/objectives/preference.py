@@ -16,7 +16,7 @@ from forgetwell.objectives.registry import Unwanted, term
 Divergence = Literal["total_variation", "kl", "jensen_shannon", "pearson"]
 
 
-@term(per="row", side="forget", paper="2404.05868", place="eq. 3")
+@term(per="row", side="forget", paper="2404.05868", place="eq. 3", positive=("beta",))
 def npo(forget: Scored, forget_ref: Scored, *, beta: float = 0.1, unwanted: Unwanted = "focus") -> Tensor:
     """Negative preference optimization: push the forget answers below the starting model.
 
@@ -42,7 +42,7 @@ def npo(forget: Scored, forget_ref: Scored, *, beta: float = 0.1, unwanted: Unwa
     return -(2 / beta) * logsigmoid(-beta * ratio)
 
 
-@term(per="row", side="forget", paper="2410.07163", place="eq. 4")
+@term(per="row", side="forget", paper="2410.07163", place="eq. 4", positive=("beta",))
 def simnpo(forget: Scored, *, beta: float = 4.5, gamma: float = 0.0) -> Tensor:
     """SimNPO: like `npo` without a reference, by length-normalized log-probability.
 
@@ -64,7 +64,7 @@ def simnpo(forget: Scored, *, beta: float = 4.5, gamma: float = 0.0) -> Tensor:
     return -(2 / beta) * logsigmoid(-beta * mean - gamma)
 
 
-@term(per="row", side="forget", paper="2305.18290", place="eq. 7")
+@term(per="row", side="forget", paper="2305.18290", place="eq. 7", positive=("beta",))
 def dpo(
     refusal: Scored, refusal_ref: Scored, forget: Scored, forget_ref: Scored, *, beta: float = 0.1
 ) -> Tensor:
@@ -91,7 +91,7 @@ def dpo(
     return -(2 / beta) * logsigmoid(beta * (chosen - rejected))
 
 
-@term(per="row", side="forget", paper="2409.13474", place="the loss")
+@term(per="row", side="forget", paper="2409.13474", place="the loss", positive=("beta",))
 def altpo(
     alternate: Scored, alternate_ref: Scored, forget: Scored, forget_ref: Scored, *, beta: float = 0.1
 ) -> Tensor:
@@ -123,7 +123,15 @@ def altpo(
     return -(2 / beta) * logsigmoid(beta * (chosen - rejected))
 
 
-@term(per="row", side="forget", paper="2506.03142", place="the loss", logits=True, unmarked=True)
+@term(
+    per="row",
+    side="forget",
+    paper="2506.03142",
+    place="the loss",
+    logits=True,
+    unmarked=True,
+    positive=("beta",),
+)
 def tpo(
     forget: Scored,
     forget_ref: Scored,

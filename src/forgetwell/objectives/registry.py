@@ -29,6 +29,7 @@ def term(
     updates: str = "",
     dual: bool = False,
     unmarked: bool = False,
+    positive: tuple[str, ...] = (),
 ) -> Callable[[Term], Term]:
     """Register a term of an objective.
 
@@ -49,9 +50,10 @@ def term(
         dual: Whether its coefficient is multiplied by a dual variable that the loop keeps: it starts at the
             hyperparameter `start` and moves by `eta` times (value − `epsilon`) after each step.
         unmarked: Whether tokens with mark 0 count as well, as in `tpo`, which keeps them.
+        positive: Names of hyperparameters that must be above 0; others are refused before anything runs.
     """
     facts = {"per": per, "side": side, "paper": paper, "place": place, "logits": logits}
-    needs = {"hidden": hidden, "updates": updates, "dual": dual, "unmarked": unmarked}
+    needs = {"hidden": hidden, "updates": updates, "dual": dual, "unmarked": unmarked, "positive": positive}
 
     def register(function: Term) -> Term:
         TERMS.add(function, **facts, **needs)

@@ -57,7 +57,7 @@ def klr(retain: Scored, retain_ref: Scored) -> Tensor:
     return kl(retain_ref.logits, retain.logits)
 
 
-@term(per="row", side="retain", paper="2410.08109", place="the loss")
+@term(per="row", side="retain", paper="2410.08109", place="the loss", positive=("beta",))
 def ap(retain: Scored, retain_refusal: Scored, *, beta: float = 0.1) -> Tensor:
     """Answer preservation: on retain questions, keep the answer above a refusal.
 

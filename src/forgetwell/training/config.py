@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from forgetwell.errors import InputError
+
+Schedule = Literal["linear", "constant"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class TrainConfig:
     accumulate: int = 1
     max_steps: int = 0
     warmup: float = 0.1
-    schedule: Literal["linear", "constant"] = "linear"
+    schedule: Schedule = "linear"
     clip: float = 1.0
     weight_decay: float = 0.01
     seed: int = 0
@@ -49,10 +51,14 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that can't be meant."""
-        positive = {"lr": self.lr, "epochs": self.epochs, "accumulate": self.accumulate}
-        for name, value in positive.items():
-            if not value > 0:
-                raise InputError(f"{name} is {value}; it must be above 0.")
+        for name in ("lr", "epochs", "accumulate"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be above 0.")
+        for name in ("max_steps", "clip", "weight_decay", "probe_every", "checkpoint_every"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be 0 or more.")
+        if self.schedule not in get_args(Schedule):
+            raise InputError(f"schedule is {self.schedule!r}; choose {' or '.join(get_args(Schedule))}.")
         if not 0 <= self.warmup <= 1:
             raise InputError(f"warmup is {self.warmup}; it is a share between 0 and 1.")
 

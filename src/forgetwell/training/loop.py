@@ -140,7 +140,10 @@ def _train(state: _State, hooks: Hooks, resume: bool) -> tuple[int, str, float]:
     first = _resumed(state, hooks) if resume else 0
     if first == 0:
         _probe(state, hooks, 0)
+    reached = f"stop rule {state.probing.rule} reached"
     started, stopped, step = time.monotonic(), "finished", first
+    if state.probing.ended(first):  # a run that broke off after its last step: the checkpoint has its weights
+        stopped = reached
     while step < state.steps and stopped == "finished":
         record = _step(state, step)
         if record is None:
@@ -153,7 +156,7 @@ def _train(state: _State, hooks: Hooks, resume: bool) -> tuple[int, str, float]:
             hooks.log(record)
         hooks.progress(step, state.steps)
         if state.probing.due(step, state.steps) and _probe(state, hooks, step):
-            stopped = f"stop rule {state.probing.rule} reached"
+            stopped = reached
         if config.checkpoint_every and step % config.checkpoint_every == 0:
             _checkpoint(state, hooks, step)
     if step == 0 and stopped.startswith("diverged"):

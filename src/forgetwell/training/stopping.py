@@ -105,6 +105,10 @@ class Probing:
         self.last = step, distance
         return reached
 
+    def ended(self, step: int) -> bool:
+        """Say whether the rule was reached at this step, but for the start: there a run goes on."""
+        return step > 0 and self.last is not None and self.last[0] == step and self.last[1] <= 0
+
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""
         return {"next": self.next, "last": self.last}

@@ -42,6 +42,8 @@ def test_weights_may_have_a_schedule():
         ("npoo", UnknownName, "'npo'"),
         ("npo(bta=1)", UnknownName, "'beta'"),
         ("npo(beta='x')", InputError, "expected float"),
+        ("npo(beta=0) + gdr", InputError, "npo was given beta=0; it must be above 0"),
+        ("idk + ap(beta=-1)", InputError, "above 0"),
         ("su(order=sideways)", InputError, "sideways"),
         ("npo - gdr", InputError, "\\^"),
         ("-1*npo", InputError, "number"),

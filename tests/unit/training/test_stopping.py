@@ -1,9 +1,10 @@
 from dataclasses import replace
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.training.test_training import CONFIG, run
+from tests.unit.training.test_training import CONFIG, run, weights
 
 from forgetwell.errors import InputError
 from forgetwell.training.loop import Hooks
@@ -84,3 +85,31 @@ def test_a_resumed_run_probes_at_the_same_steps(tmp_path):
     assert first == [0, 3, 4]
     run("npo + gdr", config, hooks=replace(hooks, probe=probe(second)), resume=True)
     assert second == [5]  # as the pace before the interruption says, not 6
+
+
+def test_a_run_that_broke_off_when_it_had_stopped_is_not_trained_on(tmp_path):
+    """The checkpoint is written at the step that reached the rule, the model after it."""
+
+    def probe(lm, step):
+        return {"forget.x": [1.0, 0.98, 0.9, 0.6, 0.2][step]}
+
+    config = replace(CONFIG, probe_every=2, stop_at="forget.x<=0.3", checkpoint_every=2)
+    hooks = Hooks(probe=probe, checkpoint=tmp_path / "state.pt", key="k")
+    lm, _, summary = run("npo + gdr", config, hooks=hooks)
+    resumed, _, again = run("npo + gdr", config, hooks=hooks, resume=True)
+    assert (
+        (again.steps, again.stopped)
+        == (summary.steps, summary.stopped)
+        == (4, "stop rule forget.x<=0.3 reached")
+    )
+    assert torch.equal(weights(lm), weights(resumed))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("lr", 0), ("lr", float("nan")), ("epochs", 0), ("max_steps", -1), ("clip", -1.0), ("weight_decay", -0.1),
+     ("probe_every", -1), ("checkpoint_every", -2), ("schedule", "cosine"), ("warmup", 1.5)],
+)  # fmt: skip
+def test_values_that_cannot_be_meant_are_refused(name, value):
+    with pytest.raises(InputError, match=f"^{name} is "):
+        replace(CONFIG, **{name: value})
