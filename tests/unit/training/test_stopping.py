@@ -97,18 +97,15 @@ def test_a_run_that_broke_off_when_it_had_stopped_is_not_trained_on(tmp_path):
     hooks = Hooks(probe=probe, checkpoint=tmp_path / "state.pt", key="k")
     lm, _, summary = run("npo + gdr", config, hooks=hooks)
     resumed, _, again = run("npo + gdr", config, hooks=hooks, resume=True)
-    assert (
-        (again.steps, again.stopped)
-        == (summary.steps, summary.stopped)
-        == (4, "stop rule forget.x<=0.3 reached")
-    )
+    assert (summary.steps, summary.stopped) == (4, "stop rule forget.x<=0.3 reached")
+    assert (again.steps, again.stopped) == (4, summary.stopped)
     assert torch.equal(weights(lm), weights(resumed))
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("lr", 0), ("lr", float("nan")), ("epochs", 0), ("max_steps", -1), ("clip", -1.0), ("weight_decay", -0.1),
-     ("probe_every", -1), ("checkpoint_every", -2), ("schedule", "cosine"), ("warmup", 1.5)],
+    [("lr", 0), ("lr", float("nan")), ("epochs", 0), ("max_steps", -1), ("clip", -1.0),
+     ("weight_decay", -0.1), ("probe_every", -1), ("checkpoint_every", -2), ("schedule", "cosine"), ("warmup", 1.5)],
 )  # fmt: skip
 def test_values_that_cannot_be_meant_are_refused(name, value):
     with pytest.raises(InputError, match=f"^{name} is "):
