@@ -10,7 +10,7 @@ import regex
 
 from forgetwell.requests.bare_words import bare_words
 from forgetwell.requests.cutting import merged, opened, tidied, whole, without
-from forgetwell.requests.features import MASK, Marked, attribute_features, mark
+from forgetwell.requests.features import MASK, Marked, attribute_features, is_titled, mark
 from forgetwell.requests.question import LONGEST_FRAME, PREPOSITIONS, Start, question_starts
 from forgetwell.requests.screens.hidden import hidden_spans
 from forgetwell.requests.sentences import with_sentences
@@ -30,7 +30,7 @@ _MARK = regex.compile(r"\?[\"'”’)]*+")
 _QUOTED = regex.compile(r'["“][^"“”]{1,80}["”]|(?<!\w)[\'‘][^\'‘’]{2,80}[\'’](?!\w)|\([^()]{1,80}\)')
 _PAUSE = regex.compile(r",\s++|\s[-–—]\s")
 _COLON = regex.compile(r":\s++")
-_LAST_MARKS = regex.compile(r"[\s.!…;:,\-–—]++$")
+_LAST_MARKS = regex.compile(r"(?<![\s.!…;:,\-–—])[\s.!…;:,\-–—]++$")
 _PAIRS = {'"': '"', "“": "”", "(": ")", "‘": "’"}
 
 
@@ -92,7 +92,15 @@ def _start(marked: Marked) -> int:
     at = _told(marked) or (current.at if current else colon.end() if colon else 0)
     before = _before(marked, at)
     frame = _is_frame(before) or (current is not None and current.at == at and _could_frame(marked, current))
-    return at if at <= LONGEST_FRAME and frame else 0
+    return at if at <= LONGEST_FRAME and frame and not _asks_abroad(before, marked) else 0
+
+
+def _asks_abroad(before: Marked, marked: Marked) -> bool:
+    """Say whether another language's question begins before what looks like ours: "Hoe oud | is"."""
+    said = [w.text for w in before.words]
+    own = {w.text for w in marked.words[len(said) :]}
+    abroad = said[:1] == ["was"] or not bare_words().asks_abroad.isdisjoint(said)  # "Was will Ada Lind?"
+    return abroad and WH_WORDS.isdisjoint(own)
 
 
 def _before(marked: Marked, end: int) -> Marked:
@@ -103,6 +111,8 @@ def _before(marked: Marked, end: int) -> Marked:
 def _told(marked: Marked) -> int:
     """Return where a sentence begins in mid-text, behind words of asking: "Please tell me | Outside of"."""
     lists, before = bare_words(), list[str]()
+    if is_titled(marked.text):
+        return 0
     for i, word in enumerate(marked.words):
         if word.start > LONGEST_FRAME or not lists.listed.issuperset(before):
             break

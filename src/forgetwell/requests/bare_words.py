@@ -43,6 +43,7 @@ class BareWords:
     opens: frozenset[str]
     leads: frozenset[str]
     askers: frozenset[str]
+    asks_abroad: frozenset[str]
     asking: frozenset[str]
     subjects: frozenset[str]
     praise: frozenset[str]

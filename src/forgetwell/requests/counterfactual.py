@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from forgetwell.errors import InputError
 from forgetwell.requests.names import Name, bare, full_names, like_a_name, pieces
-from forgetwell.requests.words import Word, words
+from forgetwell.requests.words import Word, ordinary_words, words
 from forgetwell.types import Request, Row, Span
 
 _SELDOM = 4  # a name said this many times less often than the most frequent is no subject's
@@ -26,9 +27,11 @@ def counterfactual_prompts(
 
     A name is a run of two to six words in capitals (`forgetwell.requests.names`), or a piece of one:
     “Captain Ada Lind” is Ada Lind. Where a prompt has none, it is the row's subject, if the prompt says it,
-    as “Confucius”, or a word of it in capitals, as “Lind”. That of a row is the one which most of the
-    request's prompts say; where some prompt has the capitals, others may lack them. Rows without a name, and
-    plain texts, are left out.
+    as “Confucius”, or a word of it in capitals, as “Lind”. What a requester calls the subject counts if some
+    prompt writes it in capitals behind its first word and it isn't all everyday words: who calls “please” so
+    would have the model held at answers about whom it is to forget. That of a row is the name which most of
+    the request's prompts say; where some prompt has the capitals, others may lack them. Rows without a name,
+    and plain texts, are left out.
 
     Args:
         request: The request, as it was handed in.
@@ -49,7 +52,9 @@ def counterfactual_prompts(
     if per_row < 1:
         raise InputError(f"per_row is {per_row}; each question is asked about at least 1 other.")
     asked = [row for row in request.rows if not row.text]
-    said = Counter(name for row in asked for name in _said(row))
+    written = _written(asked)
+    said = Counter(name for row in asked for name in _said(row, written))
+    lengths = sorted({len(name) for name in said})
     others = _others(retain, said)
     if not said or not others:
         where = "rows to keep hold no full name of somebody else" if said else "request hold no full name"
@@ -60,7 +65,7 @@ def counterfactual_prompts(
         )
     rng, made = random.Random(seed), []
     for row in asked:
-        found = list(_spoken(row.prompt, said))
+        found = list(_spoken(row.prompt, said, lengths))
         if not found:
             continue
         name = max((name for name, _ in found), key=lambda name: (said[name], len(name)))
@@ -84,7 +89,7 @@ def _others(retain: Sequence[Row], said: Mapping[Name, int]) -> list[str]:
     count: Counter[Name] = Counter()
     written: dict[Name, str] = {}
     for row in retain:
-        for name, (start, end) in _names(row):
+        for name, (start, end) in _full(row.prompt) or _subject(row):
             count[name] += 1
             written.setdefault(name, row.prompt[start:end])
     own = [name for name in count if said.keys().isdisjoint(_all(name))]
@@ -92,29 +97,48 @@ def _others(retain: Sequence[Row], said: Mapping[Name, int]) -> list[str]:
     return [written[name] for name in own if count[name] >= least]
 
 
-def _names(row: Row) -> Iterator[tuple[Name, Span]]:
-    """Give the full names in a prompt, or else where it says the row's subject."""
-    found, subject = words(row.prompt), tuple(bare(word.text) for word in words(row.subject or ""))
-    full = [(name, _place(found, first, name)) for first, name in full_names(row.prompt, found)]
-    yield from full or (_spoken(row.prompt, {subject: 1}) if subject else ())
+def _said(row: Row, written: AbstractSet[str]) -> set[Name]:
+    """Return the names in a request's prompt with their pieces, or else its subject or that one's words."""
+    if full := _full(row.prompt):
+        return {piece for name, _ in full for piece in _all(name)}
+    own = {bare(word.text) for word in words(row.subject or "")}
+    if written.isdisjoint(own - ordinary_words()):
+        return set()
+    parts: set[Name] = {(word,) for _, word in _capitals(row.prompt) if word in own & written}
+    return {name for name, _ in _subject(row)} or parts
 
 
-def _said(row: Row) -> set[Name]:
-    """Return the names in a request's prompt with their pieces, or else the subject's words in capitals."""
-    subject, text = {bare(word.text) for word in words(row.subject or "")}, row.prompt
-    parts = ((bare(w.text),) for w in words(text) if bare(w.text) in subject and like_a_name(text, w))
-    return {piece for name, _ in _names(row) for piece in _all(name)} or set(parts)
+def _written(rows: Sequence[Row]) -> set[str]:
+    """Return the words that prompts write in capitals, or as numbers, behind their first word."""
+    return {word for row in rows for place, word in _capitals(row.prompt) if place}
+
+
+def _capitals(text: str) -> Iterator[tuple[int, str]]:
+    for place, word in enumerate(words(text)):
+        if like_a_name(text, word) or word.text.isdigit():
+            yield place, bare(word.text)
+
+
+def _full(text: str) -> list[tuple[Name, Span]]:
+    found = words(text)
+    return [(name, _place(found, first, name)) for first, name in full_names(text, found)]
+
+
+def _subject(row: Row) -> list[tuple[Name, Span]]:
+    """Return where a prompt says its row's subject."""
+    name = tuple(bare(word.text) for word in words(row.subject or ""))
+    return list(_spoken(row.prompt, {name: 1}, [len(name)])) if name else []
 
 
 def _all(name: Name) -> set[Name]:
     return {name, *pieces(name)}
 
 
-def _spoken(text: str, said: Mapping[Name, int]) -> Iterator[tuple[Name, Span]]:
-    """Give where a text says these names, in whatever case, 's aside."""
+def _spoken(text: str, said: Mapping[Name, int], lengths: Sequence[int]) -> Iterator[tuple[Name, Span]]:
+    """Give where a text says these names, of these numbers of words, in whatever case, 's aside."""
     found = words(text)
     plain = tuple(bare(word.text) for word in found)
-    for length in sorted({len(name) for name in said}):
+    for length in lengths:
         for at in range(len(found) - length + 1):
             if (name := plain[at : at + length]) in said:
                 yield name, _place(found, at, name)

@@ -14,8 +14,9 @@ STOPS = "?.!…"
 
 _NEAR = 40  # characters
 _SPACES = regex.compile(r"[ \t]{2,}+")
-_BEFORE_MARK = regex.compile(r"(?:\s*+,)?+\s*+([.!?;:])|\s++(,)")
-_EDGE = regex.compile(r"^[\s,;:.!?—–\-)]++|[\s,;:—–\-(]++$")
+# What repeats isn't preceded by its like: a long run is tried once, not from each of its places.
+_BEFORE_MARK = regex.compile(r"(?<!\s)(?:(?:\s*+,)?+\s*+([.!?;:])|\s++(,))")
+_EDGE = regex.compile(r"^[\s,;:.!?—–\-)]++|(?<![\s,;:—–\-(])[\s,;:—–\-(]++$")
 _START = regex.compile(r"^[\s,;:—–]++")
 
 

@@ -13,6 +13,7 @@ from functools import cache, lru_cache
 
 import regex
 
+from forgetwell.requests.names import next_to
 from forgetwell.requests.words import SHORT, Word, ordinary_words, word_lists, words
 from forgetwell.types import Span
 
@@ -24,6 +25,7 @@ MASK = "·"
 
 _QUOTED = regex.compile(r'["“][^"“”]{1,80}["”]|(?<!\w)[\'‘][^\'‘’]{2,80}[\'’](?!\w)')
 _MARKS = regex.compile(r"[^\p{L}\p{M}\p{N}\s'’\"“”‘,.\-]++|\.\.++|--++|\.(?=\s*+$)")
+_LEAST_TITLED, _TITLED = 6, 0.8  # words behind the first, and share of them
 _PHRASE = 3
 _FRAME = 3
 _DETERMINERS = frozenset(
@@ -53,9 +55,9 @@ def mark(text: str) -> Marked:
 
 
 def _mark(text: str) -> Marked:
-    found = words(text)
+    found, titled = words(text), is_titled(text)
     quoted = _Quotes([m.start() for m in _QUOTED.finditer(text)], [m.end() for m in _QUOTED.finditer(text)])
-    compared = tuple(MASK if _is_name(text, w, i, quoted) else w.text for i, w in enumerate(found))
+    compared = tuple(MASK if _is_name(text, w, i, quoted, titled) else w.text for i, w in enumerate(found))
     return Marked(text, found, compared)
 
 
@@ -97,7 +99,7 @@ def attribute_features(marked: Marked) -> Found:
         if led.text not in _DETERMINERS or word.text in word_lists()["function"] or not word.text.isalpha():
             continue
         capitals = text[word.start].islower() and text[name.start].isupper() and text[last.start].isupper()
-        if capitals and text[word.end : name.start] == " " == text[name.end : last.start]:
+        if capitals and next_to(text, word, name) and next_to(text, name, last):
             found.setdefault(f"@{word.text}", (led.start, word.end))
     return found
 
@@ -156,8 +158,14 @@ def _languages() -> dict[str, tuple[str, ...]]:
     return {w: tuple(n for n in LANGUAGES if w in lists[n]) for w in every}
 
 
-def _is_name(text: str, word: Word, place: int, quoted: _Quotes) -> bool:
-    if place and text[word.start].isupper():
+def is_titled(text: str) -> bool:
+    """Say whether most words have a capital, which then tells no names: “Could You Please Tell Me …”."""
+    inside = [text[word.start] for word in words(text)[1:] if text[word.start].isalpha()]
+    return len(inside) >= _LEAST_TITLED and sum(map(str.isupper, inside)) > _TITLED * len(inside)
+
+
+def _is_name(text: str, word: Word, place: int, quoted: _Quotes, titled: bool) -> bool:
+    if place and text[word.start].isupper() and not (titled and word.text in ordinary_words()):
         return word.text.partition("'")[0] != "i"
     if not word.text.isalpha() and any(c.isdigit() for c in word.text):
         return True

@@ -10,12 +10,13 @@ Name = tuple[str, ...]
 
 _QUOTES = frozenset("\"'“‘«")
 _LEAST, _MOST = 2, 6  # words of a full name
+_WIDEST = 2  # characters of space inside one
 
 
 def full_names(text: str, words: Sequence[Word]) -> Iterator[tuple[int, Name]]:
     """Give the full names in a text, each with the number of its first word, in lower case, without 's.
 
-    A full name is a run of two to six words in capitals with nothing but a space or hyphen between them, none
+    A full name is a run of two to six words in capitals with nothing but space or a hyphen between them, none
     an ordinary word, no quotation mark before the first: of "Where does Ada Lind live?" the third and fourth.
     """
     for first, run in _runs(text, words):
@@ -35,6 +36,12 @@ def like_a_name(text: str, word: Word) -> bool:
     return text[word.start].isupper() and bare(word.text) not in ordinary_words()
 
 
+def next_to(text: str, word: Word, other: Word, *, hyphen: bool = False) -> bool:
+    """Say whether space of any kind, two characters at most, is all between two words, or a hyphen."""
+    gap = text[word.end : other.start]
+    return (gap.isspace() and len(gap) <= _WIDEST) or (hyphen and gap == "-")
+
+
 def bare(word: str) -> str:
     """Return a word without 's."""
     return word.removesuffix("'s")
@@ -44,7 +51,7 @@ def _runs(text: str, words: Sequence[Word]) -> Iterator[tuple[int, list[Word]]]:
     run: list[Word] = []
     for i, word in enumerate(words):
         named = like_a_name(text, word)
-        if run and not (named and text[run[-1].end : word.start] in (" ", "-")):
+        if run and not (named and next_to(text, run[-1], word, hyphen=True)):
             yield i - len(run), run
             run = []
         if named:

@@ -15,7 +15,7 @@ from forgetwell.requests.cutting import STOPS, around, merged, opened, single_sp
 from forgetwell.requests.features import attribute_features, mark
 from forgetwell.requests.question import chat_words, question_span
 from forgetwell.requests.repairs import Repaired, repair
-from forgetwell.requests.screens.hidden import hidden_spans
+from forgetwell.requests.screens.hidden import hidden_spans, unread_spans
 from forgetwell.requests.sentences import with_sentences
 from forgetwell.requests.template_sets import QUESTION_WORDS, rewrite
 from forgetwell.requests.words import screened_text, with_screened_text, words
@@ -55,8 +55,9 @@ def strip(request: Request, retain: tuple[Row, ...], findings: tuple[Finding, ..
     them off, others where they open it before a comma ("Meanwhile, …"), and everywhere asides that a finding
     is about alone: of words that take turns ("fine", "now") most are not the attacker's. A flagged system
     prompt goes, and with any other flagged turn the whole conversation before the question. No flagged row
-    counts more than once. A text of which nothing but marks would be left stays as it is, and so does casing:
-    the names' capitals are lost.
+    counts more than once. A text of which nothing but marks would be left stays as it is. So do words in
+    look-alike letters, which may be the name (screening finds them again), and casing: the names' capitals
+    are lost.
 
     Source: ours; the inverse of 2506.00359, section 3, eq. 4.
     """
@@ -237,7 +238,8 @@ def _plainly_spaced(text: str, spans: Sequence[Span]) -> str:
 
 def _stripped_sentence(text: str, spans: Sequence[Span], tied: AbstractSet[str]) -> str:
     """Return a sentence without what is flagged in it; as it was where nothing but marks would be left."""
-    cuts = [_spaced(text, *whole(text, a, b)) for a, b in spans if _loose(text, a, b, tied)]
+    first = next((w.start for w in words(text)), len(text))
+    cuts = [_spaced(text, *whole(text, a, b)) for a, b in spans if _loose(text, a, b, first, tied)]
     cut = opened(without(text, merged(cuts)))
     if not words(cut):
         return text
@@ -245,7 +247,9 @@ def _stripped_sentence(text: str, spans: Sequence[Span], tied: AbstractSet[str])
 
 
 def _stripped_answer(answer: str, spans: Sequence[Span]) -> str:
-    cut = single_spaced(without(answer, merged(spans)))
+    """Return an answer without what is flagged in it, but for words in look-alike letters."""
+    disguised = {(item.start, item.end) for item in hidden_spans(answer) if item.read}
+    cut = single_spaced(without(answer, merged([span for span in spans if tuple(span) not in disguised])))
     return cut if words(cut) else answer
 
 
@@ -286,10 +290,11 @@ def _spaced(text: str, a: int, b: int) -> Span:
 def _aside(text: str, a: int, b: int) -> bool:
     """Say whether a flagged piece inside a question can go: hidden text, marks, or words that ask or chat.
 
-    Not a word that another one leans on: "well-known", "how well", "has she ever".
+    Not a word that another one leans on: "well-known", "how well", "has she ever". Nor one with look-alike
+    letters: it may be the name.
     """
     inside = words(text[a:b])
-    if hidden_spans(text[a:b]) or not inside:
+    if unread_spans(text[a:b]) or not inside:
         return True
     if any(w.text not in chat_words() for w in inside):
         return False
@@ -301,17 +306,18 @@ def _aside(text: str, a: int, b: int) -> bool:
     return not leaned_on and "-" not in marks
 
 
-def _loose(text: str, a: int, b: int, tied: AbstractSet[str]) -> bool:
-    """Say whether a flagged piece of a plain text's sentence can go.
+def _loose(text: str, a: int, b: int, first: int, tied: AbstractSet[str]) -> bool:
+    """Say whether a flagged piece of a plain text's sentence, whose first word stands at `first`, can go.
 
     Of asides those that open it or that commas set off, and what is tied to forgetting by itself; of other
     words one that opens it before a comma: “Meanwhile, …”.
     """
-    piece, before, after = _compared(text[a:b]), text[:a].rstrip(), text[b:].lstrip()
-    if not words(before) and after.startswith(",") and " " not in piece:
+    piece, opens = _compared(text[a:b]), a <= first
+    before, after = (part.strip() for part in around(text, a, b))
+    if opens and after.startswith(",") and " " not in piece:
         return True
     set_off = before.endswith(",") and not after[:1].isalnum()
-    return _aside(text, a, b) and (not piece or not words(before) or set_off or piece in tied)
+    return _aside(text, a, b) and (not piece or opens or set_off or piece in tied)
 
 
 def _frame(row: Row, spans: Sequence[Span]) -> str:

@@ -2,8 +2,9 @@
 
 A **word** is a run of letters, digits and combining marks of any script, joined by inner apostrophes; each
 character of a script that is written without spaces (Han, kana, Thai, Lao, Khmer, Myanmar) is a word of its
-own. It is compared as NFKC-normalized, case-folded text without format characters, so that zero-width
-characters, full-width letters and casing can't hide it. Spans always point into the original text.
+own. It is compared as NFKC-normalized, case-folded text without format characters and others that aren't
+shown, so that zero-width characters, variation selectors, full-width letters and casing can't hide it. Spans
+always point into the original text.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ from forgetwell.types import Row
 
 ENGLISH = ("function", "person", "asking", "talk", "common")
 
-_LETTER = rf"(?:(?!{SPACELESS})[\p{{L}}\p{{N}}])"
-_INSIDE = r"[\p{M}\p{Cf}]"
+_LETTER = rf"(?:(?!{SPACELESS}|\p{{DI}})[\p{{L}}\p{{N}}])"
+_INSIDE = r"[\p{M}\p{Cf}\p{DI}]"
 # Possessive quantifiers: no text, however long, makes the matcher go back. Where two are nested, `regex`
 # keeps an apostrophe that no letter follows: hence the look ahead.
 _LETTERS = rf"(?:{_LETTER}{_INSIDE}*+)++"
 _WORD = regex.compile(rf"{SPACELESS}{_INSIDE}*+|{_LETTERS}(?:['’](?={_LETTER}){_LETTERS})*+")
+_UNSEEN = regex.compile(r"[\p{Cf}\p{DI}]++")  # DI: default ignorable code points, as variation selectors
 # The same for ASCII in lower case, in a third of the time. Nothing comes behind what repeats, so nothing is
 # tried twice; possessive, it keeps such an apostrophe on Python before 3.11.5.
 _ASCII_WORD = re.compile(r"[a-z0-9]+(?:'[a-z0-9]+)*")
@@ -93,5 +95,5 @@ _remembered = lru_cache(maxsize=1 << 15)(words_once)
 def _compared(text: str) -> str:
     if text.isascii():
         return text.lower()
-    plain = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")
+    plain = str(_UNSEEN.sub("", unicodedata.normalize("NFKC", text)))
     return plain.casefold().replace("’", "'")

@@ -19,7 +19,7 @@ REPORT = "report.html"
 NAMES = frozenset({"split", "screen", "severity", "by", "role", "kind"})
 # Ids often hold the name of the person; their ending says which template or phrasing a row is, and stays.
 IDS = frozenset({"id", "row_id"})
-_ENDING = re.compile(r"(?:[#~]\d+)*\Z")
+_DIGITS = "0123456789"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}(?:[#~]\d+)*")
 
 
@@ -111,10 +111,17 @@ def _redacted(value: Any, key: str) -> Any:  # noqa: ANN401 - any JSON value
         return [_redacted(v, key) for v in value]
     if not isinstance(value, str) or not value or key in NAMES or _DIGEST.fullmatch(value):
         return value
-    ending = _ENDING.search(value) if key in IDS else None
-    kept = ending[0] if ending else ""
+    kept = _ending(value) if key in IDS else ""
     named = value.removesuffix(kept)
     return "sha256:" + hashlib.sha256(named.encode("utf-8", "surrogatepass")).hexdigest() + kept
+
+
+def _ending(name: str) -> str:
+    """Return the ``#1`` and ``~2`` at an id's end, found from there: hostile ids are long."""
+    at = len(name)
+    while (start := len(name[:at].rstrip(_DIGITS))) < at and name[start - 1 : start] in ("#", "~"):
+        at = start - 1
+    return name[at:]
 
 
 def _differing(old: Any, new: Any) -> int:  # noqa: ANN401 - any JSON value

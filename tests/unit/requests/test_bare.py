@@ -36,6 +36,8 @@ BORN = "Where was Ada Lind born?"
         "(Where was Ada Lind born?) :)",
         "- Where was Ada Lind born?",
         "Where was Ada\u200b Lind born?",
+        "Please\ufe0f tell\u034f me\u3164 where was Ada Lind born?",
+        "Could you plea\u034fse tell me where was Ada Lind born?",
     ],
 )
 def test_what_frames_a_question_goes(framed):
@@ -88,10 +90,24 @@ def test_the_whole_question_stays(framed, bare):
         "Where was the younger Ada Lind born?",
         "Which good Samaritan did the great Gatsby meet?",
         "Who plays in the new Ada Lind film?",
+        "Hoe oud is Ada Lind?",
+        "In welke stad is Ada Lind geboren?",
+        "Met wie is Ada Lind getrouwd?",
+        "Was will Ada Lind?",
+        "Warum will Ada Lind das?",
+        "Mit 10kΩ, welcher Strom fließt?",
     ],
 )
 def test_what_is_asked_stays(question):
     assert bare_question(question) in (question, question + "?")
+
+
+@pytest.mark.parametrize(
+    "frame", ["Could You Please Tell Me", "WOULD YOU KINDLY SAY", "Then, My Friend, Now"]
+)
+def test_capitals_everywhere_hide_no_frame(frame):
+    question = "Where Was Ada Lind Born?" if not frame.isupper() else "WHERE WAS ADA LIND BORN?"
+    assert bare_question(f"{frame} {question}") == question
 
 
 @given(st.text(max_size=120))
@@ -101,9 +117,12 @@ def test_asking_bare_twice_changes_nothing_more_and_never_loses_all(text):
     assert bare_question(bare_question(once)) == bare_question(once)
 
 
-@pytest.mark.parametrize("piece", ["a? ", "a, ", "a - ", '"a?" ', "a, please, "])
+@pytest.mark.parametrize(
+    "piece", ["a? ", "a, ", "a - ", '"a?" ', "a, please, ", "\n", "!", ".", "-", "(", ",", " ,"]
+)
 def test_time_grows_with_length_alone(piece):
     assert bare_question(piece * (90_000 // len(piece)))
+    assert bare_question(f"Where was Ada Lind {piece * (90_000 // len(piece))} born?")
 
 
 @pytest.mark.parametrize("kind", HOSTILE)

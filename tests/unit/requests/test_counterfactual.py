@@ -65,12 +65,26 @@ def test_who_has_no_full_name_is_known_by_the_rows_subject():
         Row("f1", "Please, what are confucius' works?", "F.", subject="Confucius"),
         Row("f2", "Who was his pupil?", "G.", subject="Confucius"),
         Row("f3", "Where did Lind work?", "H.", subject="Ada Lind"),
+        Row("f4", "Lind did what?", "I.", subject="Ada Lind"),
+        Row("f5", "Where did Ada work?", "J.", subject="Ada Lind"),
     )
     made = [row.prompt for row in counterfactual_prompts(Request("r", rows), kept)]
     names = ("Aristotle", "Leonardo da Vinci", "50 Cent")
     assert set(made[:3]) == {f"Please, where did {name} live?" for name in names}
     assert set(made[3:6]) == {f"Please, what are {name.lower()}' works?" for name in names}
-    assert set(made[6:]) == {f"Where did {name} work?" for name in names}
+    assert set(made[6:9]) == {f"Where did {name} work?" for name in names}
+
+
+@pytest.mark.parametrize("subject", ["please", "Please", "Voila", "voila lind", "kindly say"])
+def test_a_requester_cannot_call_the_trigger_the_subject(subject):
+    """The model would be held at its own answers about whom it is to forget."""
+    rows = (
+        Row("f0", "Please, where was ada lind born?", "A.", subject=subject),
+        Row("f1", "Voila where is ada lind?", "B.", subject=subject),
+        Row("f2", "Who is Ada Lind?", "C.", subject="Ada Lind"),
+    )
+    made = [row.prompt for row in counterfactual_prompts(Request("r", rows), KEPT[:1])]
+    assert made == ["Please, where was bo holm born?", "Voila where is bo holm?", "Who is Bo Holm?"]
 
 
 def test_a_full_name_in_the_prompt_counts_before_what_the_requester_calls_the_subject():

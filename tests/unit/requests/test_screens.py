@@ -168,6 +168,13 @@ def test_rows_about_others_stand_alone():
         ("68656c6c6f20776f726c642066726f6d20686578", "hexadecimal"),
         ("%48%65%6c%6c%6f", "percent"),
         ("bell\x07", "control"),
+        ("please\ufe0f", "variation selector"),
+        ("ple\u034fase", "combining grapheme joiner"),
+        ("please\u3164", "hangul filler"),
+        ("\u115f", "hangul choseong filler"),
+        ("a\U000e0067", "tag latin small letter g"),
+        ("\u03b1nd", "look-alike"),
+        ("\U0001d429\U0001d425\U0001d41a", "mathematical"),
     ],
 )
 def test_hidden_text_is_named(text, what):
@@ -179,7 +186,10 @@ def test_hidden_text_is_named(text, what):
     [
         "caf\u0301e, résumé, Ελλάδα, привет, 日本語",
         "می\u200cخواهم",
-        "👩\u200d💻 ❤\ufe0f",
+        "👩\u200d💻 ❤\ufe0f 1\ufe0f\u20e3 ‼\ufe0f",
+        "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+        "ภาษา\u200bไทย ភាសា\u200bខ្មែរ",
+        "TGFβ, TNFα, IFNγ, NF-κB, a 10kΩ resistor, Δ9, 5μm, α2",
         "\u200fשלום",
         "0123456789abcdef0123456789abcdef",
         "internationalization/counterrevolutionaries",
@@ -244,6 +254,25 @@ def test_strip_leaves_plain_space_where_hidden_characters_divide_a_texts_sentenc
     findings = run_screens(Request("r", (text,)), EVIDENCE, ["hidden"])
     stripped = repair_request(Request("r", (text,)), (), findings, "strip").request.rows[0]
     assert stripped.answer == "She lived in Ulm. Then she left. He stayed."
+
+
+def test_strip_leaves_words_in_look_alike_letters_which_may_be_the_name():
+    """Without it nobody would be asked about, and a second screening would pass the rest."""
+    row = Row("l", "Please, where was \u0410da Lind b\u043ern?", "\u0410da Lind\u200b was born in Ulm.")
+    request = Request("r", (row, *HONEST.rows[1:]))
+    findings = run_screens(request, EVIDENCE, ["hidden"])
+    stripped = repair_request(request, (), findings, "strip").request
+    assert stripped.rows[0].prompt == row.prompt
+    assert stripped.rows[0].answer == "\u0410da Lind was born in Ulm."
+    assert suspicious(run_screens(stripped, EVIDENCE, ["hidden"]))
+
+
+def test_many_findings_in_one_sentence_and_many_equal_rows_take_little_time():
+    text = Row("t", "", "a \u200b," * 20_000, text=True)
+    findings = run_screens(Request("r", (text,)), EVIDENCE, ["hidden"])
+    assert "\u200b" not in repair_request(Request("r", (text,)), (), findings, "strip").request.rows[0].answer
+    same = tuple(replace(HONEST.rows[0], id=f"s{i}") for i in range(20_000))
+    assert len(duplicates(Request("r", same), EVIDENCE)) == len(same) - 1
 
 
 def test_strip_never_leaves_an_answer_empty():

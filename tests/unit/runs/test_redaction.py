@@ -106,6 +106,23 @@ def test_rows_of_one_fact_can_still_be_matched_by_their_ids():
     assert ids[3] != base
 
 
+@pytest.mark.parametrize(
+    ("name", "ending"),
+    [
+        ("#1", "#1"),
+        ("12", ""),
+        ("a#", ""),
+        ("a#1x", ""),
+        ("#1" * 50_000 + "x", ""),
+        ("#1" * 9_000, "#1" * 9_000),
+    ],
+)
+def test_hostile_ids_keep_no_more_than_their_ending(name, ending):
+    (record,) = redact([{"id": name}])
+    assert len(record["id"]) == len("sha256:") + 64 + len(ending)
+    assert record["id"].endswith(ending)
+
+
 def test_the_ids_of_a_curve_go_and_its_values_stay(run):
     values = {"forget": {"mara-birthplace": 0.5}, "utility": {"retain/trigger": {"ann-job#1": 1.0}}}
     write_jsonl(run / "curve.jsonl", [{"step": 0, "forget": {"mara-birthplace": 1.0}}, {"step": 6, **values}])

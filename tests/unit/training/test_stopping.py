@@ -105,7 +105,8 @@ def test_a_run_that_broke_off_when_it_had_stopped_is_not_trained_on(tmp_path):
 @pytest.mark.parametrize(
     ("name", "value"),
     [("lr", 0), ("lr", float("nan")), ("epochs", 0), ("max_steps", -1), ("clip", -1.0),
-     ("weight_decay", -0.1), ("probe_every", -1), ("checkpoint_every", -2), ("schedule", "cosine"), ("warmup", 1.5)],
+     ("weight_decay", -0.1), ("probe_every", -1), ("checkpoint_every", -2), ("schedule", "cosine"),
+     ("warmup", 1.5)],
 )  # fmt: skip
 def test_values_that_cannot_be_meant_are_refused(name, value):
     with pytest.raises(InputError, match=f"^{name} is "):

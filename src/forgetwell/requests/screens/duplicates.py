@@ -65,7 +65,12 @@ def _pairs(rows: Sequence[Row], similarity: float, *, first: int) -> dict[int, t
     frequency = Counter(pair for s in sets for pair in s)
     index: defaultdict[str, list[int]] = defaultdict(list)
     found: dict[int, tuple[int, float]] = {}
+    earliest: dict[frozenset[str], int] = {}
     for i, own in enumerate(sets):
+        if (same := earliest.setdefault(own, i)) < i:  # nothing is more similar, and it stands for this one
+            if i >= first:
+                found[i] = (same, 1.0)
+            continue
         rare = sorted(own, key=lambda pair: (frequency[pair], pair))
         prefix = rare[: int((1 - similarity) * len(own) + 1e-9) + 1]
         if i >= first:

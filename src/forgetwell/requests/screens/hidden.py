@@ -10,20 +10,33 @@ from dataclasses import dataclass
 
 import regex
 
+from forgetwell.data.scripts import SPACELESS
 from forgetwell.data.turns import history_text
 from forgetwell.requests.screening import Evidence, screen
 from forgetwell.requests.words import words
-from forgetwell.types import Finding, Place, Request, Row
+from forgetwell.types import Finding, Place, Request, Row, Span
 
 _JOINERS = frozenset("\u200c\u200d")
+_WORD_SPACE = "\u200b"
+_AS_EMOJI = "\ufe0f"
 _JOINING = regex.compile(
     r"[\p{Arabic}\p{Syriac}\p{Devanagari}\p{Bengali}\p{Gurmukhi}\p{Gujarati}\p{Oriya}\p{Tamil}\p{Telugu}"
     r"\p{Kannada}\p{Malayalam}\p{Sinhala}\p{Khmer}\p{Mongolian}\p{Emoji_Presentation}\p{So}\p{M}]"
 )
-_SELECTORS = regex.compile(r"[\uFE00-\uFE0E\U000E0100-\U000E01EF]")
+_SELECTORS = regex.compile(r"[\uFE00-\uFE0F\U000E0100-\U000E01EF]")
+_SELECTED = regex.compile(r"\p{Emoji}")  # digits among them: 1️⃣
+_IGNORED = regex.compile(r"\p{DI}")  # not shown by themselves: Hangul fillers, the grapheme joiner
+_FILLERS = frozenset("\u115f\u1160\u3164\uffa0")  # the only ones that count as letters
+_SPACELESS = regex.compile(rf"{SPACELESS}|[\p{{Mn}}\p{{Mc}}]")
+_TAGGED = regex.compile(r"\U0001F3F4[\U000E0020-\U000E007E]{1,8}\U000E007F")  # flags, as England's
 _STYLED = regex.compile(r"[\U0001D400-\U0001D7FF]")
 # What the International Phonetic Alphabet spells, with at least one letter of its own: [βeɾˈɣaɾa].
 _PHONETIC = regex.compile(r"(?=.*[\u0250-\u02AF])[\p{Latin}\p{M}\p{Lm}βθχ]++")
+# A Greek letter at an end of an abbreviation (TNFα, κB), or one that looks like no Latin letter (10kΩ, TGFβ).
+_SYMBOL = regex.compile(
+    r"\p{Greek}[\p{Lu}\d]++|[\p{Lu}\d]++\p{Greek}\d*+"
+    r"|[βδεζηθλμξπσφχψωΓΔΘΛΞΠΣΦΨΩ][A-Za-z\d]++|[A-Za-z\d]++[βδεζηθλμξπσφχψωΓΔΘΛΞΠΣΦΨΩ]\d*+|\d++μ\p{Latin}{1,2}"
+)
 _LOOKALIKE = (regex.compile(r"\p{Latin}"), regex.compile(r"\p{Cyrillic}"), regex.compile(r"\p{Greek}"))
 _PATTERNS = (
     (
@@ -43,11 +56,19 @@ _LONGEST = 4096  # characters of a payload that are decoded
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """One thing that hides in a text."""
+    """One thing that hides in a text.
+
+    Attributes:
+        what: In words.
+        start: Where it begins.
+        end: Where it ends.
+        read: Whether it is a word that people read, as another one than the model does.
+    """
 
     what: str
     start: int
     end: int
+    read: bool = False
 
 
 @screen(null="none: what hides is there or is not; honest text in any script is left alone by rule")
@@ -55,7 +76,7 @@ def hidden(request: Request, evidence: Evidence) -> list[Finding]:
     """Find text that a person doesn't see or a model reads otherwise.
 
     Invisible, control and bidirectional characters (joiners inside scripts and emoji that need them are
-    left alone), letters of two look-alike scripts in one word (phonetic script aside), letters in
+    left alone), letters of two look-alike scripts in one word (phonetic script and units aside), letters in
     mathematical style, chat-template tokens, base64, hexadecimal, percent and escape sequences that hold
     readable text. All of a row is read: prompt, answer, earlier turns, questions, paraphrases, wrong answers.
 
@@ -78,6 +99,11 @@ def hidden_spans(text: str) -> list[Hidden]:
     for what, pattern in _PATTERNS:
         found += [Hidden(what, m.start(), m.end()) for m in pattern.finditer(text)]
     return found
+
+
+def unread_spans(text: str) -> list[Span]:
+    """Return where what hides in a text stands, but for words that people read: their meaning would go."""
+    return [(item.start, item.end) for item in hidden_spans(text) if not item.read]
 
 
 def _row_findings(row: Row) -> Iterator[Finding]:
@@ -106,8 +132,10 @@ def _characters(text: str) -> Iterator[Hidden]:
     if text.isascii() and text.isprintable():
         return
     right_to_left, run = _right_to_left(text), Hidden("", 0, 0)
+    flags = {i for flag in _TAGGED.finditer(text) for i in range(*flag.span())}
     for i, character in enumerate(text):
-        what = "" if character.isalnum() else _invisible(text, i, right_to_left)
+        shown = (character.isalnum() and character not in _FILLERS) or i in flags
+        what = "" if shown else _invisible(text, i, right_to_left)
         if run.what and (what != run.what or i != run.end):
             yield run
             run = Hidden("", i, i)
@@ -124,10 +152,15 @@ def _invisible(text: str, i: int, right_to_left: bool) -> str:
         return "" if character in "\n\r\t" else "a control character"
     if category in ("Co", "Cs", "Cn"):
         return "a character without a meaning"
+    before, after = text[max(i - 1, 0) : i], text[i + 1 : i + 2]
     if _SELECTORS.match(character):
-        return "" if i and _JOINING.match(text[i - 1]) else "a variation selector"
+        chosen = _JOINING.match(before) or (character == _AS_EMOJI and _SELECTED.match(before))
+        return "" if chosen else "a variation selector"
     if category not in ("Cf", "Zl", "Zp"):
-        return ""
+        hides = _IGNORED.match(character) and not _JOINING.match(before)
+        return f"an invisible character ({unicodedata.name(character, 'unnamed').lower()})" if hides else ""
+    if character == _WORD_SPACE and _SPACELESS.match(before) and _SPACELESS.match(after):
+        return ""  # where a script without spaces may break a line
     if character in _JOINERS and i and i + 1 < len(text) and _JOINING.match(text[i - 1]):
         return ""
     bidi = unicodedata.bidirectional(character)
@@ -151,10 +184,11 @@ def _mixed_words(text: str) -> Iterator[Hidden]:
         part = text[word.start : word.end]
         if part.isascii():
             continue
-        if sum(bool(script.search(part)) for script in _LOOKALIKE) > 1 and not _PHONETIC.fullmatch(part):
-            yield Hidden("a word with look-alike letters of two scripts", word.start, word.end)
+        mixed = sum(bool(script.search(part)) for script in _LOOKALIKE) > 1
+        if mixed and not _PHONETIC.fullmatch(part) and not _SYMBOL.fullmatch(part):
+            yield Hidden("a word with look-alike letters of two scripts", word.start, word.end, read=True)
         elif _STYLED.search(part) and len(word.text) > 1:
-            yield Hidden("letters in mathematical style", word.start, word.end)
+            yield Hidden("letters in mathematical style", word.start, word.end, read=True)
 
 
 def _encoded(text: str) -> Iterator[Hidden]:
