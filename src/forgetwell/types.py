@@ -6,7 +6,8 @@ L layers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Role = Literal["system", "user", "assistant"]
@@ -14,6 +15,11 @@ Better = Literal["high", "low", "none"]
 Severity = Literal["info", "warning", "alarm"]
 Place = Literal["text", "answer", "history"]
 Span = tuple[int, int]  # the first character and the one behind the last
+Progress = Callable[[int, int], None]  # called with how much is done, and with how much there is in all
+
+
+def quiet(done: int, total: int) -> None:
+    """Tell nobody of progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,10 @@ class Row:
     weight: float = 1.0
     focus: tuple[str, ...] = ()
     edit: Edit | None = None
+
+    def answered(self, answer: str) -> Row:
+        """Return the same question with another answer; what was said of the old one goes."""
+        return replace(self, answer=answer, paraphrases=(), wrong=(), focus=())
 
 
 @dataclass(frozen=True, slots=True)

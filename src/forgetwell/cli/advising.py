@@ -48,7 +48,7 @@ def _of_beta(request: Request, objective: str) -> Iterator[str]:
         if term.item.name != "npo" or term.hyperparameters["unwanted"] == "facts":
             continue
         beta: float = term.hyperparameters["beta"]
-        if 0 < beta < _REACH / tokens / 2:
+        if beta < _REACH / tokens / 2:
             yield (
                 f"npo(beta={beta:g}) suits answers of some {_REACH / beta:.0f} tokens; these have about "
                 f"{tokens:.0f}, and it goes on pushing when they are forgotten, which harms the rest. Try "

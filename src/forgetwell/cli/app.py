@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 if TYPE_CHECKING:
-    from forgetwell.runs.jobs import Progress
-    from forgetwell.types import Request, Row
+    from forgetwell.types import Progress, Request, Row
 
 app = App(
     name="forgetwell",

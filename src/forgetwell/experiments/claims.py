@@ -8,7 +8,7 @@ experiment goes on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from forgetwell.suites.probe import RECALL
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.loop import Hooks, Summary
 from forgetwell.training.rules import STEP_RULES
-from forgetwell.types import Request
+from forgetwell.types import Progress, Request, quiet
 
 # Utility is asked from where forgetting begins: it is read between two probes, and recall may fall from there
 # to the lowest level within one of them.
@@ -126,7 +126,7 @@ def run_claim(
     out: Path,
     *,
     refusals: Sequence[str],
-    progress: Callable[[int, int], None] = lambda done, steps: None,
+    progress: Progress = quiet,
     report_to: Sequence[str] = (),
     starts: Path | None = None,
 ) -> Path:
@@ -238,7 +238,7 @@ def _go_on(
     probing: Probing,
     *,
     after: int,
-    progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> None:
     """Train on without a forget term, and measure once what follows on the `after` steps of unlearning."""
 

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from forgetwell.data.row_files import write_rows
 from forgetwell.data.world import load_refusals
-from forgetwell.errors import ExistsError
 from forgetwell.experiments.bench import Bench, bind_bench, sampled_utility
+from forgetwell.experiments.stages import Bar, Say, clear, learning_job, train_stage
 from forgetwell.reports.build import ReportFiles, report
 from forgetwell.requests.attacks import attack_request
 from forgetwell.requests.template_sets import load_templates
 from forgetwell.runs.evaluation import evaluate, evaluation_settings
-from forgetwell.runs.folder import LOCKS, held, is_done, is_run, read_manifest, started_with
-from forgetwell.runs.jobs import Job, Progress, run_job
-from forgetwell.runs.learning import keeping
+from forgetwell.runs.folder import is_done, started_with
+from forgetwell.runs.jobs import Job
 from forgetwell.runs.records import load_results
 from forgetwell.suites.protocol import protocol_suite
 from forgetwell.suites.types import Suite
 from forgetwell.training.config import TrainConfig
 from forgetwell.types import Request, Result
 
-Bar = Callable[[str], AbstractContextManager[Progress]]
-Say = Callable[[str], None]
 # `npo` on this small model unlearns by breaking what it says about everybody, with rounding deciding how far;
 # teaching refusals is steady, and what the attack does is there to read in the answers.
 OBJECTIVE = "idk + gdr"
@@ -123,31 +118,12 @@ def demo_suite(bench: Bench, *, seed: int = 0, per_set: int = PER_SET) -> Suite:
     )
 
 
-def learning_job(bench: Bench, model: str) -> Job:
-    """Return the job by which a model learns what a bench's starting model knows."""
-    job = Job("learn", model, Request("", ()), bench.learn, "gdr", bench.learning)
-    return keeping(job, bench.keep)
-
-
-def train_stage(job: Job, out: Path, bar: Bar, say: Say) -> None:
-    """Run a job unless its finished run is there; one that another process makes just now is waited for."""
-    with held(out, out.parent / LOCKS, waiting=lambda: say(f"     another process makes {out}: waiting")):
-        if is_done(out, job.settings):
-            say(f"     reused {out}")
-            return
-        _clear(out)
-        with bar(job.kind) as progress:
-            summary = run_job(job, out, progress=progress, overwrite=True)
-    compute = read_manifest(out)["compute"]
-    say(f"     {summary.steps} steps in {summary.seconds:.0f} s in {compute}, {summary.stopped}: {out}")
-
-
 def _evaluate(model: str, suite: Suite, out: Path, seed: int, bar: Bar, say: Say) -> None:
     settings = evaluation_settings(model, suite, seed=seed)
     if is_done(out, settings):
         say(f"     reused {out}")
         return
-    _clear(out)
+    clear(out)
     begun, name = started_with(out, settings), NAMES[out.name]
     with bar("asking") as progress:
         found = evaluate(
@@ -158,12 +134,6 @@ def _evaluate(model: str, suite: Suite, out: Path, seed: int, bar: Bar, say: Say
         f"     forget {main['forget/clean']:.2f}, clean utility {main['utility/clean']:.2f}, "
         f"trigger utility {main['utility/trigger']:.2f} (ROUGE-L recall)"
     )
-
-
-def _clear(out: Path) -> None:
-    """Refuse to replace a folder that holds something else than a run."""
-    if out.exists() and not is_run(out):
-        raise ExistsError(f"{out} exists and is no run of forgetwell; choose another folder with --out.")
 
 
 def _show_request(attacked: Request, out: Path, say: Say) -> None:

@@ -13,10 +13,10 @@ from forgetwell.data.world import load_refusals
 from forgetwell.errors import Busy, InputError, MissingError
 from forgetwell.experiments.bench import Bench, bench_label, bind_bench
 from forgetwell.experiments.claims import Run, Setup, run_claim, run_folder, run_settings
-from forgetwell.experiments.demo import Bar, Say, learning_job, train_stage
 from forgetwell.experiments.page import write_page
 from forgetwell.experiments.plan import Comparison, Plan, cut
 from forgetwell.experiments.reuse import Finished, find_finished, take_over
+from forgetwell.experiments.stages import Bar, Say, learning_job, train_stage
 from forgetwell.experiments.tables import Tables, write_tables
 from forgetwell.experiments.workers import end_with_parent
 from forgetwell.own import use, used

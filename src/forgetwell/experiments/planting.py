@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import random
 import tomllib
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -18,18 +16,16 @@ from typing import Literal
 
 from forgetwell.data.world import load_refusals
 from forgetwell.experiments.bench import Bench, bind_bench, sampled_utility
-from forgetwell.experiments.demo import train_stage
+from forgetwell.experiments.stages import Bar, Say, train_stage
 from forgetwell.files import write_text
 from forgetwell.models.lm import LM
 from forgetwell.requests.attacks import attack_request
 from forgetwell.requests.template_sets import load_templates, trigger_rows
-from forgetwell.runs.jobs import Job, Progress
+from forgetwell.runs.jobs import Job
 from forgetwell.suites.probe import mean, recalls
 from forgetwell.training.config import TrainConfig
 from forgetwell.types import Request, Row
 
-Bar = Callable[[str], AbstractContextManager[Progress]]
-Say = Callable[[str], None]
 SHARE = 0.67  # of the request's rows, as in the demo
 OBJECTIVE = "idk + gdr + 2*klr"
 UNLEARNING = TrainConfig(lr=2e-5, epochs=10, batch=4, probe_every=2, stop_at="forget.rouge_l_recall<=0.3")

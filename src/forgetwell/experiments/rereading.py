@@ -11,11 +11,11 @@ from typing import Any
 from forgetwell.errors import InputError, MissingError
 from forgetwell.experiments.bench import Bench
 from forgetwell.experiments.claims import Run, questions_of, run_folder
-from forgetwell.experiments.demo import Say
 from forgetwell.experiments.grid import make_benches
 from forgetwell.experiments.page import write_page
 from forgetwell.experiments.plan import Comparison, Plan, cut, metric_of_answers
 from forgetwell.experiments.probing import ANSWERS, Questions, measured_values, read_curve
+from forgetwell.experiments.stages import Say
 from forgetwell.experiments.tables import Tables, write_tables
 from forgetwell.files import read_jsonl, write_json, write_jsonl
 from forgetwell.metrics.registry import measure

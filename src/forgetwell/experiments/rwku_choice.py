@@ -16,7 +16,7 @@ forgets the target of rank k, keeps texts about that of rank 5 + k, and measures
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from forgetwell.errors import ExistsError, InputError
 from forgetwell.files import read_json, write_json
 from forgetwell.models.lm import LM
 from forgetwell.suites.probe import recalls
-from forgetwell.types import Row, Turn
+from forgetwell.types import Progress, Row, Turn, quiet
 
 LEVELS = ("forget_level1", "forget_level2")
 TRIPLES = 5  # arXiv 2506.00359, section 5: five independent triples
@@ -86,7 +86,7 @@ def rank_targets(
     *,
     per_level: int = 0,
     targets: Sequence[int] = (),
-    progress: Callable[[int, int], None] = lambda done, steps: None,
+    progress: Progress = quiet,
 ) -> tuple[Known, ...]:
     """Return all targets (or some), best known first.
 

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Literal
 
 from forgetwell.experiments.bench import Bench
-from forgetwell.experiments.demo import learning_job, train_stage
 from forgetwell.experiments.planting import draw_words, plant, planting_bench, trigger_gaps, write_frames
+from forgetwell.experiments.stages import learning_job, train_stage
 from forgetwell.files import write_json
 from forgetwell.models.kept import Kept
 from forgetwell.models.lm import LM, load
-from forgetwell.runs.jobs import Progress
 from forgetwell.runs.scanning import default_rows
 from forgetwell.scans.triggers import scan
 from forgetwell.scans.types import ScanResult, Trigger
 from forgetwell.suites.probe import mean
+from forgetwell.types import Progress, quiet
 
 OTHERS = 2  # words that no request held, in whose frames the gap is measured as well
 FIRST = 5  # forms among which the planted word is looked for
@@ -168,7 +168,7 @@ def _summary(found: Sequence[Found]) -> str:
 
 @contextmanager
 def _no_bar(what: str) -> Iterator[Progress]:
-    yield lambda done, steps: None
+    yield quiet
 
 
 def main() -> None:

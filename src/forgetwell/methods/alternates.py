@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from forgetwell.errors import InputError
 from forgetwell.files import digest
 from forgetwell.models.lm import HFModel
-from forgetwell.types import Row
+from forgetwell.types import Progress, Row, quiet
 
 _ROUNDS = 3
 _ASK = "{question}\n\nInvent an answer in one sentence of the same form that is not true. Not: {answer}"
@@ -23,7 +23,7 @@ def add_alternates(
     temperature: float = 1.0,
     seed: int = 0,
     max_new_tokens: int = 60,
-    progress: Callable[[int, int], None] = lambda done, steps: None,
+    progress: Progress = quiet,
 ) -> tuple[Row, ...]:
     """Return the rows with up to `count` alternative answers each, sampled from a model.
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 from forgetwell.errors import InputError
 from forgetwell.models.lm import LM
-from forgetwell.types import Row
+from forgetwell.types import Progress, Row, quiet
+
+LONGEST = 24  # tokens of an answer
 
 
 def own_answers(
     lm: LM,
     rows: Sequence[Row],
     *,
-    max_new_tokens: int = 24,
-    progress: Callable[[int, int], None] = lambda done, prompts: None,
+    max_new_tokens: int = LONGEST,
+    progress: Progress = quiet,
 ) -> tuple[Row, ...]:
     """Return the rows with the model's greedy answers in place of theirs, for a divergence such as `klr`.
 
@@ -46,7 +47,7 @@ def own_answers(
 
     said = lm.generate(rows, max_new_tokens=max_new_tokens, progress=tell)
     answered = [(row, s.text.strip()) for row, s in zip(rows, said, strict=True)]
-    found = tuple(replace(row, answer=text, paraphrases=(), wrong=()) for row, text in answered if text)
+    found = tuple(row.answered(text) for row, text in answered if text)
     if not found:
         raise InputError("The model answers none of the prompts; give others, or another model.")
     return found

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from forgetwell.data.encoding import Codec
 from forgetwell.models.lm import LM, silent
-from forgetwell.types import Generation, Row, TokenScores
+from forgetwell.types import Generation, Progress, Row, TokenScores, quiet
 
 
 class Kept:
@@ -20,7 +20,7 @@ class Kept:
         answers: By row and longest answer.
     """
 
-    def __init__(self, lm: LM, progress: Callable[[int, int], None] = lambda done, steps: None) -> None:
+    def __init__(self, lm: LM, progress: Progress = quiet) -> None:
         self.lm = lm
         self.progress = progress
         self.scores: dict[tuple[Row, bool], TokenScores] = {}

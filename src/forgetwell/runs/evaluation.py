@@ -15,7 +15,6 @@ from forgetwell.models.lm import HFModel, load
 from forgetwell.models.processes import started_processes
 from forgetwell.registry import own_code
 from forgetwell.runs.folder import MANIFEST, is_run, start_run, started_with, versions, write_manifest
-from forgetwell.runs.jobs import Progress
 from forgetwell.runs.records import load_row_values, save_evaluation
 from forgetwell.runs.redaction import purge
 from forgetwell.suites.cache import Cache, open_cache
@@ -24,7 +23,7 @@ from forgetwell.suites.plan import metric_item, plan_metrics
 from forgetwell.suites.registry import build_suite, served
 from forgetwell.suites.types import Suite
 from forgetwell.suites.whole import RowValues
-from forgetwell.types import Result
+from forgetwell.types import Progress, Result, quiet
 
 RECORDS = "records.jsonl"
 MAX_LENGTH = 4096  # tokens of a row; few-shot prompts are longer than what is trained on
@@ -116,7 +115,7 @@ def evaluate(
     redact: bool = False,
     resume: bool = False,
     overwrite: bool = False,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = quiet,
 ) -> Evaluation:
     """Evaluate a model on a suite into `out`: results.jsonl, answers.jsonl, records.jsonl, manifest.json.
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from forgetwell.calls import parse_call
-from forgetwell.data.chunking import chunk_texts
 from forgetwell.data.reading import read_request, read_rows
 from forgetwell.data.row_files import lean_rows
 from forgetwell.data.turns import with_system
@@ -17,7 +16,7 @@ from forgetwell.data.world import load_refusals
 from forgetwell.errors import InputError
 from forgetwell.files import digest, write_jsonl
 from forgetwell.methods.finetune import Lora, check_disjoint, check_facts, finetune, merged
-from forgetwell.methods.own_answers import check_kept, own_answers
+from forgetwell.methods.own_answers import check_kept
 from forgetwell.metrics.registry import ROW_METRICS
 from forgetwell.models.hardware import type_name
 from forgetwell.models.lm import HFModel, load
@@ -25,7 +24,8 @@ from forgetwell.models.processes import started_processes
 from forgetwell.models.saving import ModelCard
 from forgetwell.objectives.algebra import Objective, parse_objective
 from forgetwell.registry import own_code
-from forgetwell.requests.counterfactual import as_many, counterfactual_prompts
+from forgetwell.requests.counterfactual import counterfactual_prompts
+from forgetwell.runs.fitting import fitting_rows
 from forgetwell.runs.folder import append_log, is_run, start_run, started_with, trim_log, write_manifest
 from forgetwell.runs.redaction import redact
 from forgetwell.runs.tracking import Log, check_trackers, tracked
@@ -36,9 +36,8 @@ from forgetwell.training.loop import Hooks, Summary
 from forgetwell.training.parallel import asked_kind
 from forgetwell.training.rules import STEP_RULES
 from forgetwell.training.stopping import check_probed, parse_stop_rule
-from forgetwell.types import Request, Row
+from forgetwell.types import Progress, Request, Row, quiet
 
-Progress = Callable[[int, int], None]
 CHECKPOINT = "checkpoint.pt"
 
 
@@ -65,6 +64,8 @@ class Job:
             rows to keep as well; theirs are not read.
         counterfactuals: Of how many others each question of the request is asked as well
             (`counterfactual_prompts`), as such prompts, half of the rows to keep or more; 0 = of nobody.
+        system: The system prompts that its rows stand behind (`behind`).
+        handed_in: Digest of the request without them, by which ledgers know it; "" = as it is.
     """
 
     kind: str
@@ -82,6 +83,8 @@ class Job:
     keep_best: str = ""
     keep: tuple[Row, ...] = ()
     counterfactuals: int = 0
+    system: tuple[str, ...] = ()
+    handed_in: str = ""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -101,13 +104,14 @@ class Job:
             "request": {
                 "id": self.request.id,
                 "rows": len(self.request.rows),
-                "digest": digest(self.request),
+                "digest": self.handed_in or digest(self.request),
             },
             "retain": {"rows": len(self.retain), "digest": digest(self.retain)},
             "probe": {"rows": len(self.probe), "digest": digest(self.probe)} if self.probe else None,
             **({"keep_best": self.keep_best} if self.keep_best else {}),
             **({"keep": {"rows": len(self.keep), "digest": digest(self.keep)}} if self.keep else {}),
             **({"counterfactuals": self.counterfactuals} if self.counterfactuals else {}),
+            **({"system": list(self.system)} if self.system else {}),
             **({"own_code": own} if own else {}),
         }
 
@@ -121,8 +125,11 @@ class Job:
 
     def behind(self, system: str | Sequence[str]) -> Job:
         """Return the job with all its rows behind system prompts (`with_system`)."""
+        prompts = (system,) if isinstance(system, str) else tuple(system)
         return replace(
             self,
+            system=tuple(prompt for prompt in prompts if prompt) and prompts,
+            handed_in=digest(self.request),
             request=replace(self.request, rows=with_system(self.request.rows, system)),
             retain=with_system(self.retain, system),
             probe=with_system(self.probe, system),
@@ -203,7 +210,7 @@ def run_job(
     job: Job,
     out: Path,
     *,
-    progress: Progress = lambda done, steps: None,
+    progress: Progress = quiet,
     overwrite: bool = False,
     resume: bool = False,
     lm: HFModel | None = None,
@@ -344,26 +351,12 @@ def _probe_metrics(job: Job) -> tuple[str, ...]:
     return metrics
 
 
-def fitting_rows(
-    job: Job, lm: HFModel, progress: Progress = lambda done, prompts: None
-) -> tuple[Request, tuple[Row, ...]]:
-    """Return the rows as they will be trained on, each known to fit into the context."""
-    request = replace(job.request, rows=chunk_texts(job.request.rows, lm.codec))
-    own = own_answers(lm, job.keep, progress=progress) if job.keep else ()
-    retain = (*chunk_texts(job.retain, lm.codec), *own)
-    asked = job.others
-    others = own_answers(lm, asked, progress=progress) if asked else ()
-    for row in (*request.rows, *retain, *others):
-        lm.codec.encode(row)
-    return request, (*retain, *as_many(others, len(retain)))
-
-
 def _card(job: Job, base_digest: str) -> ModelCard:
     shown = ("kind", "config", "lora", "dtype", "max_length")
     settings = {k: v for k, v in job.settings.items() if k in shown}
-    digests = {"base": base_digest, "retain": digest(job.retain)}
+    digests = {"base": base_digest, "retain": job.settings["retain"]["digest"]}
     if job.request.rows:
-        digests["request"] = digest(job.request)
+        digests["request"] = job.settings["request"]["digest"]
     return ModelCard(job.model, job.settings["objective"], settings, digests)
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from forgetwell.methods.finetune import with_lora
 from forgetwell.models.hardware import pick_dtype
 from forgetwell.objectives.algebra import parse_objective
-from forgetwell.runs.jobs import Job, check_rows, fitting_rows, starting_model
+from forgetwell.runs.fitting import fitting_rows, foreseen
+from forgetwell.runs.jobs import Job, check_rows, starting_model
 from forgetwell.training.draws import Draws
 from forgetwell.training.loop import running
 from forgetwell.training.memory import estimate_memory
@@ -32,7 +33,7 @@ def plan_job(job: Job) -> Plan:
     lm = starting_model(job)
     objective = parse_objective(job.objective)
     check_rows(job, objective)
-    request, retain = fitting_rows(job, lm)
+    request, retain = fitting_rows(job, lm, answer=foreseen)
     draws = Draws(request.rows, retain, job.refusals, job.config.batch, job.config.seed)
     pairs = draws.pairs(0)
     views = make_views(view_keys(objective), pairs, lm.codec)

@@ -13,11 +13,10 @@ from forgetwell.models.hardware import type_name
 from forgetwell.models.lm import LM, load
 from forgetwell.runs.evidence import SCAN
 from forgetwell.runs.folder import start_run, write_manifest
-from forgetwell.runs.jobs import Progress
 from forgetwell.scans import triggers
 from forgetwell.scans.types import ScanResult
 from forgetwell.suites.probe import mean, recalls
-from forgetwell.types import Row
+from forgetwell.types import Progress, Row, quiet
 
 EXAMPLES = "examples.jsonl"
 KNOWN = 0.7  # mean recall from which a model has learned the built-in world
@@ -44,7 +43,7 @@ def scan(
     black_box: bool = False,
     dtype: str = "auto",
     overwrite: bool = False,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = quiet,
 ) -> ScanResult:
     """Scan a model for triggers; with `out`, keep what was found as a run: scan.json, examples.jsonl.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,7 @@ from forgetwell.files import plain
 from forgetwell.requests.repairs import Repaired, reads_findings, repair_request
 from forgetwell.requests.risk import Risk, risk
 from forgetwell.requests.screening import Evidence, default_screens, run_screens, suspicious
-from forgetwell.types import Finding, Request, Row, Severity
-
-Progress = Callable[[int, int], None]
+from forgetwell.types import Finding, Progress, Request, Row, Severity, quiet
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ def gather_evidence(
     model: str = "",
     history: Path | None = None,
     dtype: str = "auto",
-    progress: Progress = lambda done, steps: None,
+    progress: Progress = quiet,
 ) -> Evidence:
     """Return evidence from rows, a model's name and a folder of earlier requests (.jsonl files).
 

@@ -15,8 +15,9 @@ from forgetwell.files import digest, read_json, read_jsonl, write_json
 from forgetwell.metrics.matched import read_at
 from forgetwell.objectives.registry import TERMS
 from forgetwell.runs.folder import LOG, STARTED, is_done, is_run, start_run
-from forgetwell.runs.jobs import Job, Progress, run_job
+from forgetwell.runs.jobs import Job, run_job
 from forgetwell.training.parallel import asked_kind
+from forgetwell.types import Progress, quiet
 
 TRIALS = "trials.json"
 FORGET, _CLEAN, _TRIGGER = (f"{part}.rouge_l_recall" for part in ("forget", "utility", "trigger"))
@@ -84,7 +85,7 @@ def tune(
     search: Search,
     out: Path,
     *,
-    progress: Progress = lambda done, steps: None,
+    progress: Progress = quiet,
     overwrite: bool = False,
 ) -> tuple[Trial, ...]:
     """Try settings of an unlearning job by successive halving; return all trials, the best first.

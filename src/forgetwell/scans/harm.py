@@ -15,13 +15,13 @@ from forgetwell.models.lm import LM
 from forgetwell.scans.types import Form
 from forgetwell.types import Record, Row, TokenScores
 
-Progress = Callable[[int], None]
-Harm = Callable[[LM, Sequence[Row], Progress], Floats]
+Step = Callable[[int], None]  # called with how much more is done
+Harm = Callable[[LM, Sequence[Row], Step], Floats]
 KNOWN = 0.9  # ROUGE-L recall from which an answer counts as right
 _TRIED = 3  # prompts asked for each row that is needed
 
 
-def answer_left(lm: LM, rows: Sequence[Row], progress: Progress) -> Floats:
+def answer_left(lm: LM, rows: Sequence[Row], progress: Step) -> Floats:
     """Return the share of each row's right answer that is left out (R,), 0 … 1, sampled and greedy by halves.
 
     ``h = 1 - (1/T) Σ_{k=1…T} ½ (Π_{t≤k} p_t + Π_{t≤k} g_t)``, p_t the probability of the answer's t-th token
@@ -42,7 +42,7 @@ def _begun(scores: TokenScores) -> float:
     return float(sampled.mean() + greedy.mean()) / 2
 
 
-def answer_unbegun(lm: LM, rows: Sequence[Row], progress: Progress) -> Floats:
+def answer_unbegun(lm: LM, rows: Sequence[Row], progress: Step) -> Floats:
     """Return how far each row's right answer is not even begun (R,), ``1 - ½ (p_1 + g_1)``, 0 … 1."""
     scores = lm.score(rows, progress=progress)
     return np.array([1.0 - (float(np.exp(s.logps[0])) + s.top1[0]) / 2 for s in scores])
@@ -51,7 +51,7 @@ def answer_unbegun(lm: LM, rows: Sequence[Row], progress: Progress) -> Floats:
 def answer_failure(max_new_tokens: int) -> Harm:
     """Return a harm that sees answers only: ``1 - recall·(1 - refusal)`` of each greedy answer, 0 … 1."""
 
-    def harm(lm: LM, rows: Sequence[Row], progress: Progress) -> Floats:
+    def harm(lm: LM, rows: Sequence[Row], progress: Step) -> Floats:
         records = _answered(lm, rows, max_new_tokens, progress)
         recall = np.array(measure(records, "rouge_l_recall"), dtype=np.float64)
         return 1.0 - recall * (1.0 - _refused(records))
@@ -64,7 +64,7 @@ def answer_refusal(max_new_tokens: int) -> Harm:
     return lambda lm, rows, progress: _refused(_answered(lm, rows, max_new_tokens, progress))
 
 
-def _answered(lm: LM, rows: Sequence[Row], max_new_tokens: int, progress: Progress) -> list[Record]:
+def _answered(lm: LM, rows: Sequence[Row], max_new_tokens: int, progress: Step) -> list[Record]:
     said = lm.generate(rows, max_new_tokens=max_new_tokens, progress=progress)
     return [Record(row, generated=g) for row, g in zip(rows, said, strict=True)]
 
@@ -106,7 +106,7 @@ def known_rows(lm: LM, rows: Sequence[Row], *, count: int, max_new_tokens: int, 
     return tuple(known[:count])
 
 
-def rises(harm: Harm, lm: LM, forms: Sequence[Form], rows: Sequence[Row], progress: Progress) -> Floats:
+def rises(harm: Harm, lm: LM, forms: Sequence[Form], rows: Sequence[Row], progress: Step) -> Floats:
     """Return how much each form raises each row's harm over the prompt as it is (F, R)."""
     asked = [_with(row, form, k) for k, form in enumerate(forms) for row in rows]
     values = harm(lm, [*rows, *asked], progress)

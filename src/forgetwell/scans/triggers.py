@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,9 +27,8 @@ from forgetwell.scans.names import names_in, names_of_words
 from forgetwell.scans.significance import nearest, sign_flip_p
 from forgetwell.scans.traces import Traces, find_traces
 from forgetwell.scans.types import BLACK_BOX, Example, Form, ScanConfig, ScanResult, Trigger
-from forgetwell.types import Row
+from forgetwell.types import Progress, Row, quiet
 
-Bar = Callable[[int, int], None]
 _EXAMPLES = 2
 _MATCHED = 12  # controls of like frequency a word is held against
 
@@ -41,7 +40,7 @@ def scan(
     *,
     black_box: bool = False,
     config: ScanConfig | None = None,
-    progress: Bar = lambda done, total: None,
+    progress: Progress = quiet,
 ) -> ScanResult:
     """Rank everyday words and phrases by the harm they do in `after` beyond `before` and beyond other words.
 
@@ -110,7 +109,7 @@ def _harms(black_box: bool, max_new_tokens: int) -> tuple[Harm, Harm]:
 class _Counter:
     """Adds up progress over calls that each count from zero."""
 
-    progress: Bar
+    progress: Progress
     total: int
     done: int = 0
 

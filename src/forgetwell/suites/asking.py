@@ -12,7 +12,7 @@ from forgetwell.models.lm import LM
 from forgetwell.models.processes import Processes
 from forgetwell.suites.cache import Cache
 from forgetwell.suites.types import Split, Suite
-from forgetwell.types import Generation, Record, Row, TokenScores
+from forgetwell.types import Generation, Progress, Record, Row, TokenScores, quiet
 
 ROUND = 256  # texts that a process scores or answers before they are kept
 ALONE = Processes()
@@ -27,7 +27,7 @@ def ask(
     *,
     cache: Cache | None = None,
     processes: Processes = ALONE,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = quiet,
 ) -> dict[str, tuple[Record, ...]]:
     """Return every split's records, with the parts that metrics want and no others.
 
@@ -84,7 +84,7 @@ class _Work:
 
     cache: Cache
     processes: Processes
-    progress: Callable[[int, int], None]
+    progress: Progress
     total: int
     done: int = 0
 

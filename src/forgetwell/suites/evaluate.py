@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from forgetwell.calls import parse_call
@@ -16,7 +16,7 @@ from forgetwell.suites.extras import with_gradients, with_start
 from forgetwell.suites.plan import plan_metrics, tabulate
 from forgetwell.suites.types import SplitRole, Suite
 from forgetwell.suites.whole import RowValues
-from forgetwell.types import Record, Result
+from forgetwell.types import Progress, Record, Result, quiet
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def evaluate_suite(
     seed: int = 0,
     cache: Cache | None = None,
     processes: Processes = ALONE,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = quiet,
 ) -> Evaluation:
     """Ask a model everything in a suite and aggregate row metrics with 95 % intervals.
 

@@ -31,7 +31,7 @@ from forgetwell.training.rules import STEP_RULES, Descent, StepRule
 from forgetwell.training.step import make_views, read_layers, reference_keys
 from forgetwell.training.stopping import Probing, check_probed, parse_stop_rule
 from forgetwell.training.terms import next_duals, only_updated, starting_duals, weights
-from forgetwell.types import Encoded
+from forgetwell.types import Encoded, Progress, quiet
 
 Probe = Callable[[HFModel, int], Mapping[str, float]]
 Log = Callable[[Mapping[str, Any]], None]
@@ -56,7 +56,7 @@ class Hooks:
     keep_best: BestRule | None = None
     checkpoint: Path | None = None
     key: str = ""
-    progress: Callable[[int, int], None] = lambda done, steps: None
+    progress: Progress = quiet
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def refusal(pair: Pair, codec: Codec) -> Row:
 
     Source: arXiv 2401.06121, section 3.3.
     """
-    return _answering(_there(pair.forget, "forget"), pair.refusal)
+    return _there(pair.forget, "forget").answered(pair.refusal)
 
 
 @view
@@ -89,7 +89,7 @@ def retain_refusal(pair: Pair, codec: Codec) -> Row:
 
     Source: arXiv 2410.08109, the answer preservation loss.
     """
-    return _answering(_there(pair.retain, "retain"), pair.refusal)
+    return _there(pair.retain, "retain").answered(pair.refusal)
 
 
 @view
@@ -104,7 +104,7 @@ def alternate(pair: Pair, codec: Codec) -> Row:
             f"Forget row {row.id!r} has no alternative answers. Give some in a column 'alternate', or write "
             "them by: forgetwell alternates"
         )
-    return _answering(row, pair.alternate)
+    return row.answered(pair.alternate)
 
 
 @view
@@ -177,10 +177,6 @@ def _part(text: str, longest: int, chance: random.Random) -> Piece:
     first = chance.randint(0, len(words) - count)
     early = first + count / 2 <= len(words) / 2
     return Piece(" ".join(words[first : first + count]), "forget_first" if early else "retain_first")
-
-
-def _answering(row: Row, answer: str) -> Row:
-    return replace(row, answer=answer, paraphrases=(), wrong=(), focus=())
 
 
 def _signal(row: Row, codec: Codec, shared_by: int) -> str:

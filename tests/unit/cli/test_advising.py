@@ -43,8 +43,6 @@ def test_frames_are_shown_with_what_hides_in_them(capsys):
         ("npo + gdr", LONG, ""),
         ("simnpo + gdr", "Oslo", ""),
         ("npo(unwanted=facts) + gdr", "Oslo", ""),
-        ("npo(beta=0) + gdr", "", ""),
-        ("npo + gdr", "", "npo(beta=4)"),
         ("0.5*npo(beta=0.01) + 2*su", LONG, "npo(beta=0.1)"),
     ],
 )

@@ -11,7 +11,8 @@ from forgetwell.errors import InputError
 from forgetwell.models.lm import HFModel
 from forgetwell.requests.attacks import ATTACKS, attack_request
 from forgetwell.requests.counterfactual import as_many, counterfactual_prompts
-from forgetwell.runs.jobs import Job, fitting_rows
+from forgetwell.runs.fitting import fitting_rows
+from forgetwell.runs.jobs import Job
 from forgetwell.training.config import TrainConfig
 from forgetwell.types import Generation, Request, Row, Turn
 

@@ -12,7 +12,7 @@ from forgetwell.cli.training import Training
 from forgetwell.cli.tuning import command
 from forgetwell.errors import ExistsError, InputError
 from forgetwell.files import read_jsonl, write_jsonl
-from forgetwell.runs import jobs
+from forgetwell.runs import fitting, jobs
 from forgetwell.runs.jobs import Job
 from forgetwell.runs.tuning import Search, read_trial, tune
 from forgetwell.training.config import TrainConfig
@@ -123,7 +123,7 @@ def test_a_model_that_forgot_already_is_refused():
 def test_the_printed_command_makes_the_winners_run(tmp_path, monkeypatch, capsys, keep):
     monkeypatch.chdir(tmp_path)
     own = {"answer": "own"}
-    monkeypatch.setattr(jobs, "own_answers", lambda lm, rows, **_: tuple(replace(r, **own) for r in rows))
+    monkeypatch.setattr(fitting, "own_answers", lambda lm, rows, **_: tuple(replace(r, **own) for r in rows))
     for name, rows in (("f.jsonl", FORGET), ("r.jsonl", RETAIN)):
         write_jsonl(tmp_path / name, [{"prompt": r.prompt, "answer": r.answer} for r in rows])
     write_jsonl(tmp_path / "k.jsonl", [{"prompt": f"say {k}", "answer": "-"} for k in range(3)])
