@@ -55,5 +55,5 @@ def gate(
         raise ExistsError(f"{path} exists. Choose another --out or add --overwrite.")
     write_json(path, record)
     if kept is not None and history is not None:
-        ledgers.append(kept, ledgers.new_entries(ledger_entries(decision, evidence, record), history))
+        ledgers.append(kept, ledger_entries(decision, evidence, record))
     return Decided(decision, path)

@@ -76,8 +76,9 @@ Addition = tuple[Kind, Mapping[str, Any]]
 def append(path: Path, additions: Iterable[Addition]) -> tuple[Entry, ...]:
     """Add entries, all or none of them; the file is made where there is none.
 
-    Writers wait for each other, so that entries of concurrent writers form one chain. Nothing is ever
-    changed: a later decision on the same model stands beside the earlier one and supersedes it.
+    Writers wait for each other, so that entries of concurrent writers form one chain. Facts that the ledger
+    has are left out; decisions and releases are always added. Nothing is ever changed: a later decision on
+    the same model stands beside the earlier one and supersedes it.
 
     Raises:
         InputError: The file is no ledger, or its chain is broken.
@@ -85,10 +86,12 @@ def append(path: Path, additions: Iterable[Addition]) -> tuple[Entry, ...]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _opened(path, write=True) as connection:
+        with _opened(path, "rwc") as connection:
             connection.execute("BEGIN IMMEDIATE")
             _make(connection, path)
-            written = tuple(_insert(connection, kind, body) for kind, body in additions)
+            history = _entries(connection, path)
+            require_whole(path, history)
+            written = tuple(_insert(connection, kind, body) for kind, body in _new(additions, history))
             connection.execute("COMMIT")
             return written
     except (OSError, sqlite3.OperationalError) as error:
@@ -108,12 +111,11 @@ def read(path: Path) -> tuple[Entry, ...]:
         raise MissingError(
             f"There is no ledger {path}. Give the file that screen, repair or gate was given with --ledger."
         )
-    with _opened(path, write=False) as connection:
-        _require_ours(connection, path)
-        rows = connection.execute(
-            "SELECT number, time, kind, body, previous, hash FROM entries ORDER BY number"
-        )
-        return tuple(_entry(path, *row) for row in rows)
+    try:
+        with _opened(path, "ro") as connection:
+            return _entries(connection, path)
+    except sqlite3.OperationalError:  # a writer was killed: its half entry is taken back by who may write
+        return _read_after_a_kill(path)
 
 
 def verify(entries: Iterable[Entry]) -> Chain:
@@ -153,10 +155,6 @@ def history_of(path: Path) -> tuple[Entry, ...]:
     return entries
 
 
-def new_entries(additions: Iterable[Addition], history: Iterable[Entry]) -> list[Addition]:
-    """Leave out facts that the ledger has; decisions and releases are always added."""
-    known = {(e.kind, digest(e.body)) for e in history if e.kind not in _ACTS}
-    return [(kind, body) for kind, body in additions if (kind, digest(body)) not in known]
 
 
 def root_of(entries: Iterable[Entry], model: str) -> str:
@@ -174,6 +172,33 @@ def root_of(entries: Iterable[Entry], model: str) -> str:
         model = made[model]
         seen.add(model)
     return model
+
+
+def _read_after_a_kill(path: Path) -> tuple[Entry, ...]:
+    try:
+        with _opened(path, "rw") as connection:
+            return _entries(connection, path)
+    except sqlite3.OperationalError as error:
+        raise InputError(f"The ledger {path} can't be read: {error}. Check its folder's permissions.") from error
+
+
+def _entries(connection: sqlite3.Connection, path: Path) -> tuple[Entry, ...]:
+    """Return all entries; none of a file that was begun and not written."""
+    if _is_empty(connection):
+        return ()
+    _require_ours(connection, path)
+    rows = connection.execute("SELECT number, time, kind, body, previous, hash FROM entries ORDER BY number")
+    return tuple(_entry(path, *row) for row in rows)
+
+
+def _new(additions: Iterable[Addition], history: Iterable[Entry]) -> Iterator[Addition]:
+    """Give the acts, and the facts that the ledger doesn't have."""
+    known = {(e.kind, digest(e.body)) for e in history}
+    for kind, body in additions:
+        fact = (kind, digest(plain(dict(body))))
+        if kind in _ACTS or fact not in known:
+            known.add(fact)
+            yield kind, body
 
 
 def _insert(connection: sqlite3.Connection, kind: Kind, body: Mapping[str, Any]) -> Entry:
@@ -199,8 +224,7 @@ def _canonical(value: Any) -> str:  # noqa: ANN401 - any JSON value
 
 
 @contextmanager
-def _opened(path: Path, *, write: bool) -> Iterator[sqlite3.Connection]:
-    mode = "rwc" if write else "ro"
+def _opened(path: Path, mode: Literal["ro", "rw", "rwc"]) -> Iterator[sqlite3.Connection]:
     address = f"{path.resolve().as_uri()}?mode={mode}"
     try:
         with closing(sqlite3.connect(address, uri=True, timeout=_WAIT, isolation_level=None)) as connection:
@@ -213,13 +237,17 @@ def _opened(path: Path, *, write: bool) -> Iterator[sqlite3.Connection]:
 
 
 def _make(connection: sqlite3.Connection, path: Path) -> None:
-    empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-    if not empty:
+    if not _is_empty(connection):
         _require_ours(connection, path)
         return
     for statement in _SCHEMA.strip().split(";\n"):
         connection.execute(statement if statement.endswith("END") else statement.rstrip(";"))
     connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+
+
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    count: int = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    return count == 0
 
 
 def _require_ours(connection: sqlite3.Connection, path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from forgetwell.files import digest
 from forgetwell.requests.repairs import Repaired
 from forgetwell.requests.screening import Evidence
-from forgetwell.runs.ledger import Addition, append, history_of, new_entries
+from forgetwell.runs.ledger import Addition, append
 from forgetwell.runs.screening import Screening
 from forgetwell.types import Request
 
@@ -84,4 +84,4 @@ def _screening(found: Screening, evidence: Evidence) -> Addition:
 
 
 def _add(ledger: Path, additions: list[Addition]) -> None:
-    append(ledger, new_entries(additions, history_of(ledger)))
+    append(ledger, additions)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from forgetwell.errors import InputError, MissingError
 from forgetwell.files import WriteFailed
-from forgetwell.runs.ledger import append, read, require_whole, root_of, verify
+from forgetwell.runs.ledger import append, history_of, read, require_whole, root_of, verify
 
 
 def run(made, start):
@@ -136,6 +136,52 @@ def test_other_files_are_refused_with_a_plain_message(tmp_path):
     assert other.read_bytes() == before
 
 
+def test_a_fact_is_recorded_once_and_an_act_each_time(tmp_path):
+    path = tmp_path / "l.sqlite"
+    assert len(append(path, [run("b", "a"), run("b", "a"), ("decision", {"decision": "fail"})])) == 2
+    assert len(append(path, [run("b", "a"), ("decision", {"decision": "fail"})])) == 1
+    assert [e.kind for e in read(path)] == ["run", "decision", "decision"]
+
+
+def _record(path):
+    return len(append(path, [("request", {"digest": "d"}), run("b", "a")]))
+
+
+def test_concurrent_first_writers_make_one_ledger_with_each_fact_once(tmp_path):
+    path = tmp_path / "l.sqlite"
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        assert sorted(pool.map(_record, [path] * 8, chunksize=1)) == [0] * 7 + [2]
+    assert [e.kind for e in read(path)] == ["request", "run"]
+
+
+def test_a_file_that_was_begun_and_not_written_holds_nothing_yet(tmp_path):
+    path = tmp_path / "l.sqlite"
+    path.touch()
+    assert history_of(path) == ()
+    append(path, [run("b", "a")])
+    assert len(history_of(path)) == 1
+
+
+def _die_while_writing(path):
+    def additions():
+        for number in range(200):
+            yield "evaluation", {"model": f"m{number}", "rows": {f"row{k}-{number}": 0.5 for k in range(2000)}}
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    append(path, additions())
+
+
+def test_a_writer_that_was_killed_leaves_a_ledger_that_can_be_read(tmp_path):
+    path = tmp_path / "l.sqlite"
+    append(path, [run("b", "a")])
+    writer = multiprocessing.get_context("spawn").Process(target=_die_while_writing, args=(path,))
+    writer.start()
+    writer.join()
+    assert writer.exitcode == -signal.SIGKILL
+    assert path.with_name("l.sqlite-journal").exists()  # part of what it wrote is in the file
+    assert [e.kind for e in history_of(path)] == ["run"]
+
+
 def test_a_folder_in_the_way_is_a_plain_error(tmp_path):
     (tmp_path / "l.sqlite").mkdir()
     with pytest.raises(WriteFailed, match="Nothing was added"):
@@ -167,7 +213,7 @@ BODIES = st.dictionaries(
 def test_any_json_comes_back_with_its_hash(tmp_path, bodies):
     path = tmp_path / "many" / "l.sqlite"
     shutil.rmtree(path.parent, ignore_errors=True)
-    append(path, [("screening", body) for body in bodies])
+    append(path, [("decision", body) for body in bodies])
     entries = read(path)
     assert [dict(e.body) for e in entries] == bodies
     assert verify(entries).broken is None
