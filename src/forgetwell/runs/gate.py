@@ -86,7 +86,8 @@ def decide(
     A rule holds where the end of its interval that is worse for the release keeps the limit: the upper end
     for `at_most`, the lower one for `at_least`. Intervals are percentile bootstraps of the mean (of the sets'
     means for utility), clustered by subject, rows paired by id for losses and increases. What was not
-    measured fails, unless the rule is optional and it is the rows that lack the metric.
+    measured fails, also where one of two evaluations leaves out sets or rows of the other, unless the rule is
+    optional and it is the rows that lack the metric.
 
     Args:
         policy: The limits.
@@ -123,6 +124,8 @@ def _judge(rule: Rule, before: Evaluation | None, evidence: Evidence, span: Span
     if not samples or count < rule.rows:
         reason = f"{count} rows with {rule.metric} in {rule.measure}; {rule.rows} are needed"
         return _missing(rule, span, reason + _no_role(rule, after), passed=rule.optional)
+    if rule.of != "after" and before is not None and (apart := _apart(rule, before, after, span)):
+        return _missing(rule, span, apart)
     interval = macro_bootstrap(samples, seed=seed, level=rule.confidence)
     limit = rule.limit if span == "run" or rule.cumulative is None else rule.cumulative
     end = interval.high if rule.end == "upper" else interval.low
@@ -189,6 +192,20 @@ def _samples(rule: Rule, before: Evaluation | None, after: Evaluation) -> list[S
             values = [sign * (early[name][k][1] - rows[k][1]) for k in common]
             samples.append(Sample(values, [rows[k][0] for k in common]))
     return samples
+
+
+def _apart(rule: Rule, before: Evaluation, after: Evaluation, span: Span) -> str:
+    """Say where two evaluations didn't ask the same: what one leaves out can't be seen to be damaged.
+
+    Over a sum of requests rows may differ, as whoever is forgotten leaves the rows to keep, but not sets.
+    """
+    early, late = ({s: set(rows) for s, rows in _sets(rule, e).items() if rows} for e in (before, after))
+    if sets := early.keys() ^ late.keys():
+        return f"{', '.join(sorted(sets))}: measured in one of the two evaluations alone"
+    rows = sum(len(early[s] ^ late[s]) for s in early)
+    if rows and span == "run":
+        return f"{rows} rows of {rule.measure} are in one of the two evaluations alone; ask both the same"
+    return ""
 
 
 _Values = dict[str, tuple[str, float]]  # row -> cluster, value

@@ -155,8 +155,6 @@ def history_of(path: Path) -> tuple[Entry, ...]:
     return entries
 
 
-
-
 def root_of(entries: Iterable[Entry], model: str) -> str:
     """Return the digest of the model from which, over all recorded runs, a model came.
 
@@ -179,7 +177,7 @@ def _read_after_a_kill(path: Path) -> tuple[Entry, ...]:
         with _opened(path, "rw") as connection:
             return _entries(connection, path)
     except sqlite3.OperationalError as error:
-        raise InputError(f"The ledger {path} can't be read: {error}. Check its folder's permissions.") from error
+        raise InputError(f"The ledger {path} can't be read: {error}. Look at its permissions.") from error
 
 
 def _entries(connection: sqlite3.Connection, path: Path) -> tuple[Entry, ...]:

@@ -70,6 +70,20 @@ def test_a_higher_confidence_is_stricter():
     assert ends[0] < ends[1]
 
 
+@pytest.mark.parametrize("left_out", ["after", "before"])
+@pytest.mark.parametrize("what", ["set", "rows"])
+def test_damage_cannot_be_left_out_of_one_evaluation(left_out, what):
+    whole = {"retain_clean": [1.0] * 20, "general_clean": [1.0] * 20}
+    less = {"retain_clean": [1.0] * 20, **({} if what == "set" else {"general_clean": [1.0] * 8})}
+    before = evaluation("a", **(less if left_out == "before" else whole))
+    after = evaluation("b", **(less if left_out == "after" else whole))
+    (line,) = lines(UTILITY, before, after)
+    assert not line.passed
+    assert "one of the two evaluations alone" in line.evidence
+    (same,) = lines(UTILITY, evaluation("a", **less), evaluation("b", **less))
+    assert same.passed
+
+
 def test_utility_is_the_mean_of_the_sets_and_leaves_forget_scope_and_leak_out():
     before = evaluation("a", retain_clean=[1.0] * 20, general_clean=[1.0] * 8, forget_clean=[1.0] * 8)
     after = evaluation("b", retain_clean=[1.0] * 20, general_clean=[0.5] * 8, forget_clean=[0.0] * 8)

@@ -165,7 +165,8 @@ def test_a_file_that_was_begun_and_not_written_holds_nothing_yet(tmp_path):
 def _die_while_writing(path):
     def additions():
         for number in range(200):
-            yield "evaluation", {"model": f"m{number}", "rows": {f"row{k}-{number}": 0.5 for k in range(2000)}}
+            rows = {f"row{k}-{number}": 0.5 for k in range(2000)}
+            yield "evaluation", {"model": f"m{number}", "rows": rows}
         os.kill(os.getpid(), signal.SIGKILL)
 
     append(path, additions())
