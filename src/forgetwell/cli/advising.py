@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from forgetwell.cli.app import say
 
 if TYPE_CHECKING:
+    from forgetwell.objectives.algebra import Objective
     from forgetwell.runs.jobs import Job
     from forgetwell.types import Request
 
@@ -19,8 +20,16 @@ _REACH = 4.0  # beta times an answer's tokens, at which npo ends about a nat a t
 
 def advise(job: Job) -> None:
     """Say what is likely to go wrong."""
+    from forgetwell.objectives.algebra import parse_objective
+
     request = job.request
-    for advice in (*_of_frames(request), *_of_beta(request, job.objective), *_of_others(job)):
+    objective = parse_objective(job.objective)
+    for advice in (
+        *_of_goal(objective),
+        *_of_frames(request),
+        *_of_beta(request, objective),
+        *_of_others(job),
+    ):
         say(advice, aside=True)
 
 
@@ -39,12 +48,16 @@ def _of_frames(request: Request) -> Iterator[str]:
         )
 
 
-def _of_beta(request: Request, objective: str) -> Iterator[str]:
-    """Tell where npo would go on pushing at answers that are forgotten."""
-    from forgetwell.objectives.algebra import parse_objective
+def _of_goal(objective: Objective) -> Iterator[str]:
+    """Tell where nothing would be forgotten."""
+    if not any(term.item.facts["side"] == "forget" for term in objective.terms):
+        yield f"{objective.text} has no term that forgets, as npo or idk: forgetwell list term."
 
+
+def _of_beta(request: Request, objective: Objective) -> Iterator[str]:
+    """Tell where npo would go on pushing at answers that are forgotten."""
     tokens = max(1.0, _TOKENS * fmean([len(row.answer.split()) for row in request.rows] or [0]))
-    for term in parse_objective(objective).terms:
+    for term in objective.terms:
         if term.item.name != "npo" or term.hyperparameters["unwanted"] == "facts":
             continue
         beta: float = term.hyperparameters["beta"]

@@ -20,6 +20,7 @@ app = App(
         "Every command also takes --config FILE.toml, a file with its flags, and --use FILE.py, a file with "
         "terms, metrics, attacks, … of your own."
     ),
+    suppress_keyboard_interrupt=False,  # the command line tells how to go on
 )
 # Flags that take several values behind one name, or the name several times.
 Sources = Annotated[list[str], Parameter(consume_multiple=True)]

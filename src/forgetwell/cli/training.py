@@ -288,6 +288,7 @@ def unlearn(
     ).behind(system or ())
     advise(job)
     if dry_run:
+        jobs.check_job(job, report_to or ())
         say(json.dumps({**job.settings, "plan": dataclasses.asdict(plan_job(job))}, indent=2))
         return
     with progress_bar("unlearning") as progress:
@@ -295,7 +296,13 @@ def unlearn(
             job, out, progress=progress, resume=resume, overwrite=overwrite, report_to=report_to or ()
         )
     _say_ended(summary, out, training.dtype)
-    if keep_best and summary.kept < summary.steps:
+    if summary.probe:
+        say(f"Last probe: {', '.join(f'{name} {value:.3f}' for name, value in summary.probe.items())}.")
+    if "not reached" in summary.stopped:
+        say("To forget more, give more --epochs or a higher --lr; forgetwell tune finds them.")
+    if not summary.met:
+        say(f"No probe met {keep_best}: the weights of the last step were saved.")
+    elif summary.kept < summary.steps:
         say(f"Saved are the weights of step {summary.kept}, the best by {keep_best}.")
 
 

@@ -22,7 +22,7 @@ from forgetwell.models.hardware import type_name
 from forgetwell.models.lm import HFModel, load
 from forgetwell.models.processes import started_processes
 from forgetwell.models.saving import ModelCard
-from forgetwell.objectives.algebra import Objective, parse_objective
+from forgetwell.objectives.algebra import parse_objective
 from forgetwell.registry import own_code
 from forgetwell.requests.counterfactual import counterfactual_prompts
 from forgetwell.runs.fitting import fitting_rows
@@ -227,13 +227,7 @@ def run_job(
         InputError: Rows, objective or settings can't be used, or a run to go on with was begun with others;
             nothing was written.
     """
-    objective = parse_objective(job.objective)
-    STEP_RULES.resolve(parse_call(job.config.step_rule))
-    check_probed(job.keep_best, probed=bool(job.probe))
-    check_probed(job.config.stop_at, probed=bool(job.probe) and job.config.probe_every > 0)
-    check_trackers(report_to)
-    metrics = _probe_metrics(job)
-    check_rows(job, objective)
+    metrics = check_job(job, report_to)
     processes = started_processes()  # before a model loads: on GPUs each process has its own
     lm = lm or starting_model(job)
     request, retain = fitting_rows(job, lm, progress)
@@ -258,15 +252,23 @@ def run_job(
     return outcome.summary
 
 
-def check_rows(job: Job, objective: Objective) -> None:
-    """Refuse rows that a job can't use, before a model is loaded.
+def check_job(job: Job, report_to: Sequence[str] = ()) -> tuple[str, ...]:
+    """Refuse a job that can't be done, before a model is loaded; return the metrics that its probe measures.
 
     Raises:
-        InputError: A row is both to forget and to keep, or an objective lacks what it reads.
+        InputError: Objective, rules, trackers or rows can't be used, as where a row is both to forget and to
+            keep, or an objective lacks what it reads.
+        UnknownName: A rule names no metric.
     """
+    objective = parse_objective(job.objective)
+    STEP_RULES.resolve(parse_call(job.config.step_rule))
+    check_probed(job.keep_best, probed=bool(job.probe))
+    check_probed(job.config.stop_at, probed=bool(job.probe) and job.config.probe_every > 0)
+    check_trackers(report_to)
     check_disjoint(job.request.rows, job.retain)
     check_facts(objective, job.request.rows)
     check_kept((*job.keep, *job.others), job.request.rows)
+    return _probe_metrics(job)
 
 
 def _start(job: Job, out: Path, *, overwrite: bool, resume: bool) -> None:

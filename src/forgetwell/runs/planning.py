@@ -8,7 +8,7 @@ from forgetwell.methods.finetune import with_lora
 from forgetwell.models.hardware import pick_dtype
 from forgetwell.objectives.algebra import parse_objective
 from forgetwell.runs.fitting import fitting_rows, foreseen
-from forgetwell.runs.jobs import Job, check_rows, starting_model
+from forgetwell.runs.jobs import Job, check_job, starting_model
 from forgetwell.training.draws import Draws
 from forgetwell.training.loop import running
 from forgetwell.training.memory import estimate_memory
@@ -29,10 +29,13 @@ class Plan:
 
 
 def plan_job(job: Job) -> Plan:
-    """Say what a job would do, without training (``--dry-run``)."""
-    lm = starting_model(job)
-    objective = parse_objective(job.objective)
-    check_rows(job, objective)
+    """Say what a job would do, without training (``--dry-run``).
+
+    Raises:
+        InputError: It can't be done (`check_job`).
+    """
+    check_job(job)
+    lm, objective = starting_model(job), parse_objective(job.objective)
     request, retain = fitting_rows(job, lm, answer=foreseen)
     draws = Draws(request.rows, retain, job.refusals, job.config.batch, job.config.seed)
     pairs = draws.pairs(0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -68,12 +68,16 @@ class Summary:
         stopped: Why it stopped.
         seconds: Time spent.
         kept: The step whose weights the model has: the last, or that of the best probe.
+        probe: What the last probe measured; nothing without one.
+        met: Whether a probe met the best rule's condition; without a rule there is none to meet.
     """
 
     steps: int
     stopped: str
     seconds: float
     kept: int = 0
+    probe: Mapping[str, float] = field(default_factory=dict)
+    met: bool = True
 
 
 @dataclass
@@ -119,7 +123,8 @@ def train(
     state.parallel.gather()
     lm.module.eval()
     kept = state.best.restore(lm.module, step) if state.best else step
-    return Summary(step, stopped, seconds, kept)
+    met = state.best is None or state.best.step > 0
+    return Summary(step, stopped, seconds, kept, state.probing.values, met)
 
 
 @contextlib.contextmanager
@@ -161,6 +166,8 @@ def _train(state: _State, hooks: Hooks, resume: bool) -> tuple[int, str, float]:
             _checkpoint(state, hooks, step)
     if step == 0 and stopped.startswith("diverged"):
         raise Diverged("The first step was not finite. Lower the learning rate or check the rows.")
+    if stopped == "finished" and state.probing.rule:
+        stopped = f"finished: the stop rule {state.probing.rule} was not reached"
     return step, stopped, time.monotonic() - started
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from forgetwell.errors import InputError
@@ -77,12 +77,14 @@ class Probing:
         rule: When to stop, or None.
         next: Step of the next probe.
         last: Step of the last probe, and how far its value was from the level.
+        values: What the last probe measured.
     """
 
     every: int
     rule: StopRule | None = None
     next: int = 0
     last: tuple[int, float] | None = None
+    values: Mapping[str, float] = field(default_factory=dict)
 
     def due(self, step: int, steps: int) -> bool:
         """Say whether to measure after a step."""
@@ -94,6 +96,7 @@ class Probing:
         Raises:
             InputError: The probe has no value that the rule names.
         """
+        self.values = dict(probe)
         if self.every > 0:
             self.next = (step // self.every + 1) * self.every
         if self.rule is None:
@@ -111,8 +114,8 @@ class Probing:
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""
-        return {"next": self.next, "last": self.last}
+        return {"next": self.next, "last": self.last, "values": dict(self.values)}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on from what a checkpoint kept."""
-        self.next, self.last = state["next"], state["last"]
+        self.next, self.last, self.values = state["next"], state["last"], dict(state["values"])

@@ -98,6 +98,72 @@ def test_flags_of_adapters_and_steps_reach_the_job(monkeypatch, capsys, tmp_path
     assert "need --lora" in output.err
 
 
+UNLEARN = ("unlearn", "--model", "m", "--request", "world:request", "--retain", "world:retain", "--out", "o")
+
+
+@pytest.mark.parametrize(
+    ("summary", "says"),
+    [
+        (
+            Summary(3, "finished: the stop rule f<=0.3 was not reached", 1.0, 3, {"f": 0.62}),
+            "give more --epochs",
+        ),
+        (
+            Summary(3, "finished: the stop rule f<=0.3 was not reached", 1.0, 3, {"f": 0.62}),
+            "Last probe: f 0.620.",
+        ),
+        (Summary(3, "finished", 1.0, 3, {"f": 0.62}, met=False), "No probe met u if f<=0.3"),
+        (Summary(3, "finished", 1.0, 2, {"f": 0.2}), "weights of step 2"),
+    ],
+)
+def test_the_end_says_whether_it_was_forgotten(monkeypatch, capsys, tmp_path, summary, says):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(jobs, "run_job", lambda *_, **__: summary)
+    code, output = run(
+        monkeypatch, capsys, *UNLEARN, "--objective", "npo + gdr", "--keep-best", "u if f<=0.3"
+    )
+    assert code == 0
+    assert says in output.out
+
+
+def test_an_interruption_says_how_to_go_on(monkeypatch, capsys, tmp_path):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(jobs, "run_job", interrupted)
+    code, output = run(monkeypatch, capsys, *UNLEARN, "--objective", "npo + gdr")
+    assert code == 130
+    assert "goes on with --resume" in output.err
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--stop-at", "forget.rouge<=0.3"),
+        ("--stop-at", "forget.rouge_l_recall=0.3"),
+        ("--keep-best", "nothing.rouge_l_recall"),
+        ("--report-to", "tensorbord"),
+        ("--step-rule", "sam2"),
+    ],
+)
+def test_a_dry_run_refuses_what_the_run_would(monkeypatch, capsys, tmp_path, flags):
+    monkeypatch.chdir(tmp_path)
+    code, output = run(monkeypatch, capsys, *UNLEARN, "--objective", "npo + gdr", *flags, "--dry-run")
+    assert code == 2
+    assert "\nforgetwell: " in f"\n{output.err}"
+    assert output.out == ""
+
+
+@pytest.mark.parametrize(("objective", "warned"), [("gdr", True), ("5*su + gdr", True), ("idk + gdr", False)])
+def test_an_objective_that_forgets_nothing_is_told(monkeypatch, capsys, tmp_path, objective, warned):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(jobs, "run_job", lambda *_, **__: Summary(1, "finished", 1.0))
+    code, output = run(monkeypatch, capsys, *UNLEARN, "--objective", objective)
+    assert code == 0
+    assert ("no term that forgets" in output.err) == warned
+
+
 def test_rows_to_keep_may_come_from_several_sources(monkeypatch, capsys, tmp_path):
     made = []
     monkeypatch.setattr(jobs, "run_job", lambda job, *a, **k: made.append(job) or Summary(1, "finished", 1.0))

@@ -111,3 +111,11 @@ def test_a_run_that_broke_off_when_it_had_stopped_is_not_trained_on(tmp_path):
 def test_values_that_cannot_be_meant_are_refused(name, value):
     with pytest.raises(InputError, match=f"^{name} is "):
         replace(CONFIG, **{name: value})
+
+
+def test_a_run_says_that_its_rule_was_not_reached_and_what_was_measured_last():
+    config = replace(CONFIG, probe_every=2, stop_at="forget.x<=0.3", max_steps=3)
+    hooks = Hooks(probe=lambda lm, step: {"forget.x": 1 - step / 10})
+    _, _, summary = run("npo + gdr", config, hooks=hooks)
+    assert summary.stopped == "finished: the stop rule forget.x<=0.3 was not reached"
+    assert summary.probe == {"forget.x": pytest.approx(0.7)}
