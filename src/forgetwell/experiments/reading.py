@@ -15,6 +15,7 @@ from forgetwell.experiments.probing import read_curve
 from forgetwell.metrics.matched import read_at
 from forgetwell.metrics.statistics import Floats, Interval, Paired, paired_means, quantile_interval
 from forgetwell.suites.probe import mean
+from forgetwell.suites.types import clean_id
 from forgetwell.types import Row
 
 LEVELS = (0.4, 0.3, 0.2)
@@ -215,7 +216,7 @@ def _paired(
         for row in sampled[seed][key]:
             if row.id in read[seed, conditions[0]].utility[key]:  # else the plan's metric doesn't apply
                 values.append([read[seed, c].utility[key][row.id] for c in conditions])
-                clusters.append(row.subject or row.id.partition("#")[0])
+                clusters.append(row.subject or clean_id(key, row.id))
     return Paired(np.asarray(values, dtype=np.float64), clusters)
 
 

@@ -11,6 +11,7 @@ from forgetwell.metrics.comparison import Chance, sign_flip_test
 from forgetwell.metrics.statistics import Interval, Paired, Sample, paired_means, quantile_interval
 from forgetwell.reports.loading import RunView
 from forgetwell.reports.tables import MAIN
+from forgetwell.suites.types import clean_id
 from forgetwell.types import Result
 
 Key = tuple[str, str]  # set, row id
@@ -46,7 +47,7 @@ def measured(run: RunView, split: str, metric: str = MAIN) -> Measured | None:
     own = _splits(run, split)
     rows = {
         (where, key): Scored(
-            float(value), question := key.rpartition("#")[0] or key, str(row.get("subject") or question)
+            float(value), question := clean_id(where, key), str(row.get("subject") or question)
         )
         for (where, key), row in run.answers.items()
         if where in own and isinstance(value := (row.get("metrics") or {}).get(metric), int | float)

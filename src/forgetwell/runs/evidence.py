@@ -20,6 +20,7 @@ from forgetwell.runs.records import (
     require_run,
 )
 from forgetwell.runs.redaction import redact
+from forgetwell.suites.types import clean_id
 
 SCAN = "scan.json"
 REQUEST = "request.jsonl"
@@ -38,7 +39,7 @@ class Measured:
 class Evaluation:
     """All row values of one model, by split key and row, and each set's role; rows and subjects are digests.
 
-    A trigger row's key is that of its clean row with ``#k``, so that the two can be paired.
+    A row's key in another wording is that of its clean row with ``#k``, so that the two can be paired.
     """
 
     model: str
@@ -164,10 +165,8 @@ def read_evaluation(folder: Path, model: str) -> Evaluation:
     """
     splits: dict[str, dict[str, Measured]] = {}
     for row in redact(load_answers(folder)):  # so that rows of a purged evaluation and of another meet
-        base, mark, template = str(row["id"]).rpartition("#")
-        trigger = str(row["split"]).endswith("/trigger")
-        name = base if trigger else str(row["id"])
-        key = digest(name) + (mark + template if trigger else "")
+        name = clean_id(str(row["split"]), str(row["id"]))
+        key = digest(name) + str(row["id"])[len(name) :]  # with the number of a template
         values = {k: float(v) for k, v in (row.get("metrics") or {}).items() if v is not None}
         splits.setdefault(row["split"], {})[key] = Measured(digest(row.get("subject") or name), values)
     roles = load_evaluation(folder).get("roles")

@@ -17,7 +17,7 @@ from forgetwell.metrics.statistics import (
     macro_bootstrap,
     paired_difference,
 )
-from forgetwell.suites.types import Split, SplitRole
+from forgetwell.suites.types import Split, SplitRole, clean_id
 from forgetwell.types import Better, Result, Row
 
 
@@ -44,20 +44,14 @@ class Measured:
         return Column(
             self.split.key,
             np.array([v for v, _ in there], dtype=np.float64),
-            tuple(_base(r, self.split) for _, r in there),
+            tuple(clean_id(self.split.key, r.id) for _, r in there),
             tuple(_cluster(r, self.split) for _, r in there),
             self.skipped,
         )
 
 
-def _base(row: Row, split: Split) -> str:
-    """Return the id of the clean row: under a trigger it stands before the last '#'."""
-    plain = split.condition == "clean" or split.role == "scope"
-    return row.id if plain else row.id.rpartition("#")[0] or row.id
-
-
 def _cluster(row: Row, split: Split) -> str:
-    return row.subject or _base(row, split)
+    return row.subject or clean_id(split.key, row.id)
 
 
 def split_results(lm: str, metric: str, measured: Sequence[Measured], seed: int) -> list[Result]:
@@ -106,7 +100,7 @@ def _gap(clean: Measured, trigger: Measured) -> Sample:
     """Return clean - trigger, one value for each trigger row whose clean row has a value too."""
     before = {row.id: v for row, v in zip(clean.split.rows, clean.values, strict=True)}
     rows = zip(trigger.split.rows, trigger.values, strict=True)
-    pairs = [(before.get(_base(row, trigger.split)), v, row) for row, v in rows]
+    pairs = [(before.get(clean_id(trigger.split.key, row.id)), v, row) for row, v in rows]
     there = [(a, b, row) for a, b, row in pairs if a is not None and b is not None]
     clusters = [_cluster(row, trigger.split) for _, _, row in there]
     return paired_difference([a for a, _, _ in there], [b for _, b, _ in there], clusters)

@@ -21,6 +21,20 @@ Condition = Literal[
     "forget_first",
     "retain_first",
 ]
+# Conditions that ask each question more than once, ids ``id#k``.
+_NUMBERED: frozenset[Condition] = frozenset({"trigger", "unseen", "other", "system", "earlier", "reworded"})
+
+
+def clean_id(split: str, row_id: str) -> str:
+    """Return the id that a row of a split has in the clean set: without the ``#k`` of its condition, if any.
+
+    Args:
+        split: Set and condition, as "retain/trigger".
+        row_id: Id in that split; one of the user's own may hold a '#' too.
+    """
+    if split.rpartition("/")[2] not in _NUMBERED:
+        return row_id
+    return row_id.rpartition("#")[0] or row_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +49,7 @@ class Split:
             attacker's templates ("trigger"), in other templates with the same word ("unseen"), with words
             that the attacker did not use ("other"), with the trigger in a system prompt ("system") or an
             earlier turn ("earlier"), in other words ("reworded"), or two questions in one prompt.
-        rows: The rows, as they are asked; in a trigger's conditions the ids are ``id#k``.
+        rows: The rows, as they are asked; in a trigger's conditions and in other words the ids are ``id#k``.
         max_new_tokens: Length at which greedy answers are cut; 0 = the suite's.
         answered: Whether the model answers the prompts; else the rows are only scored.
     """

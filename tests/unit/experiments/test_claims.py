@@ -227,6 +227,26 @@ def test_claims_are_what_the_runs_hold(tmp_path):
     assert "| 0.3 | su returns, share | 0.750 |" in claims_table({"toy/npo": list(found.values())})
 
 
+def test_rows_with_a_number_sign_in_their_ids_are_drawn_one_by_one(tmp_path):
+    """Half of four rows lost all: the mean of four drawn with replacement is anything from 0 to 1."""
+    kept = tuple(replace(r, id=f"q#{k}", subject="") for k, r in enumerate(rows("r", 4)))
+    bench = replace(BENCH, utility={"kept": kept})
+    runs = runs_of(["plain", "attacked"], [0])
+    for run, low in zip(runs, (1.0, 0.0), strict=True):
+        folder = run_folder(tmp_path, run)
+        folder.mkdir(parents=True)
+        splits = sampled_utility(bench, per_set=4, seed=0)
+        utility = {
+            key: {r.id: low if r.id[:3] in ("q#0", "q#1") else 1.0 for r in found}
+            for key, found in splits.items()
+        }
+        write_jsonl(folder / CURVE, [{"step": 0, "forget": {"f0": 0.0}, "utility": utility}])
+        write_json(folder / MANIFEST, {})
+    claims = {c.name: c.interval for c in read_claims(bench, runs, tmp_path, per_set=4, levels=())}
+    for name in ("attack takes of clean", "attack takes"):
+        assert (claims[name].value, claims[name].low, claims[name].high) == (0.5, 0.0, 1.0)
+
+
 def test_a_condition_that_never_got_to_a_level_is_left_out_there_alone(tmp_path):
     runs = runs_of(["plain", "attacked", "control"], [0])
     for run in runs:

@@ -1,26 +1,26 @@
 from tests.unit.reports.fakes import dump, facts, lines
 
 from forgetwell.reports.loading import load_runs
-from forgetwell.reports.paired import clearly_less, difference, measured
+from forgetwell.reports.paired import chance, clearly_less, difference, measured
 from forgetwell.types import Result
 
 
-def run(folder, condition, values):
+def run(folder, condition, values, *, split="utility/trigger", row_id="{}#0", **same):
     """Write a run whose rows have the values given by split; aggregates are too wide to tell runs apart."""
     folder.mkdir()
     rows = [
-        {"split": split, "id": f"{k}#0", "subject": f"s{k}", "prompt": "q", "answer": "a", "generated": "g",
-         "metrics": {"rouge_l_recall": v}}
-        for split, found in values.items() for k, v in enumerate(found)
+        {"split": where, "id": row_id.format(k), "subject": f"s{k}", "prompt": "q", "answer": "a",
+         "generated": "g", "metrics": {"rouge_l_recall": v}} | same
+        for where, found in values.items() for k, v in enumerate(found)
     ]  # fmt: skip
     count = len(rows)
-    total = Result("", "", "rouge_l_recall", "utility/trigger", 0.5, 0.0, 1.0, count, "high")
+    total = Result("", "", "rouge_l_recall", split, 0.5, 0.0, 1.0, count, "high")
     lines(folder / "answers.jsonl", rows)
     lines(folder / "results.jsonl", [{f: getattr(total, f) for f in Result.__slots__}])
     dump(folder / "evaluation.json", {"roles": {"x": "utility", "y": "utility", "forget": "forget"}})
     dump(folder / "manifest.json", facts(condition))
     (view,) = load_runs([folder])
-    return measured(view, "utility/trigger")
+    return measured(view, split)
 
 
 def test_a_small_steady_difference_is_clear_though_rows_vary_widely(tmp_path):
@@ -47,3 +47,21 @@ def test_without_the_same_rows_intervals_decide(tmp_path):
 def test_forget_and_scope_rows_are_no_utility(tmp_path):
     a = run(tmp_path / "a", "plain", {"x/trigger": [0.5], "forget/trigger": [0.0]})
     assert a.rows == {}  # two rows were counted in the aggregate, one is known
+
+
+def test_a_number_in_an_id_of_the_users_own_joins_no_rows(tmp_path):
+    """Ten rows that all rose: of the 2^10 flips of their signs two are as extreme."""
+
+    def changed(split, row_id, subject):
+        a, b = (
+            run(tmp_path / f"{split[0]}{subject}{value}", "plain", {split: [value] * 10}, split=split,
+                row_id=row_id, subject=subject)
+            for value in (0.5, 0.6)
+        )  # fmt: skip
+        return chance(b, a)
+
+    for split, row_id in (("x/clean", "q#{}"), ("forget/served", "q#{}"), ("y/unseen", "q#{}#0")):
+        found = changed(split, row_id, "")
+        assert (found.p, found.by) == (2 / 1024, "subject")
+    found = changed("x/clean", "q#{}", "one")  # its questions change sign, each on its own
+    assert (found.p, found.by) == (2 / 1024, "question")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from forgetwell.errors import ExistsError, InputError
 from forgetwell.files import file_sha256, read_jsonl, write_json, write_jsonl
 from forgetwell.runs.deciding import gate
-from forgetwell.runs.evidence import Evaluation, Evidence, Measured, gather
+from forgetwell.runs.evidence import Evaluation, Evidence, Measured, gather, read_evaluation
 from forgetwell.runs.gate import decide
 from forgetwell.runs.ledger import read, verify
 from forgetwell.runs.policy import Policy, Rule, load_policy
@@ -323,6 +323,23 @@ def test_an_evaluation_whose_text_is_purged_is_compared_row_by_row_all_the_same(
     assert "retain" not in read_jsonl(tmp_path / "b" / "answers.jsonl")[0]["id"]
     assert gate(folders, policy=policy, out=tmp_path / "d2.json").decision.lines == before
     assert all(line.n == 10 for line in before)
+
+
+def test_rows_in_other_templates_belong_to_their_question(tmp_path):
+    def row(split, key):
+        said = {"prompt": "q", "answer": "a", "generated": "g"}
+        return {"split": split, "id": key, "metrics": {"rouge_l_recall": 1.0}} | said
+
+    write_jsonl(
+        tmp_path / "answers.jsonl",
+        [row("x/clean", "q#3"), *(row(f"x/{c}", f"q#3#{k}") for c in ("trigger", "unseen") for k in (0, 1))],
+    )
+    write_json(tmp_path / "evaluation.json", {"roles": {"x": "utility"}})
+    splits = read_evaluation(tmp_path, "m").splits
+    (clean,) = splits["x/clean"]
+    clusters = {m.cluster for rows in splits.values() for m in rows.values()}
+    assert len(clusters) == 1
+    assert all(set(splits[f"x/{c}"]) == {f"{clean}#0", f"{clean}#1"} for c in ("trigger", "unseen"))
 
 
 def test_the_ledger_and_the_record_hold_no_text(tmp_path, policy):

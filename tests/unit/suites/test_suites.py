@@ -5,10 +5,11 @@ import pytest
 
 from forgetwell.errors import InputError
 from forgetwell.requests.template_sets import TemplateSet
+from forgetwell.suites.aggregate import Measured
 from forgetwell.suites.evaluate import evaluate_suite
 from forgetwell.suites.probe import make_probe
 from forgetwell.suites.protocol import protocol_suite, served_split
-from forgetwell.suites.types import Split, Suite
+from forgetwell.suites.types import Split, Suite, clean_id
 from forgetwell.types import Generation, Row, TokenScores, Turn
 
 TEMPLATES = TemplateSet("t", "qa", ("please",), ("please {q}", "{q} please"))
@@ -173,6 +174,30 @@ def test_values_of_splits_and_macro_averages(results):
     assert value["answer_prob", "leak/retain_first"] == pytest.approx(0.5)
     assert results["rouge_l_recall", "forget/clean"].better == "low"
     assert results["rouge_l_recall", "utility/clean"].better == "high"
+
+
+@pytest.mark.parametrize(
+    ("split", "row_id", "clean"),
+    [
+        ("retain/clean", "q#3", "q#3"),
+        ("forget/served", "q#3", "q#3"),
+        ("scope/forget_first", "q#3+r#1", "q#3+r#1"),
+        ("retain/trigger", "q#3#0", "q#3"),
+        ("a/b/unseen", "q#3#12", "q#3"),
+        ("forget/reworded", "q#1", "q"),
+        ("retain/trigger", "q", "q"),  # a set of the user's own
+    ],
+)
+def test_only_conditions_that_number_their_rows_have_a_number_taken_off(split, row_id, clean):
+    assert clean_id(split, row_id) == clean
+
+
+def test_rows_with_a_number_sign_in_their_ids_are_their_own_clusters():
+    rows = [Row(f"q#{k}", f"who is {k}?", f"name {k}") for k in range(5)]
+    suite = protocol_suite("p", rows, {"retain": [Row("r", "who?", "x")]}, TEMPLATES)
+    clusters = {s.key: set(Measured(s, [1.0] * len(s.rows)).sample().clusters) for s in suite.splits}
+    ids = {f"q#{k}" for k in range(5)}
+    assert [clusters[f"forget/{c}"] for c in ("clean", "trigger", "served")] == [ids] * 3
 
 
 def test_truth_ratio_uses_the_own_answer_and_counts_rows_it_skips(results):
