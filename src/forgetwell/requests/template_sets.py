@@ -139,14 +139,23 @@ def draw(row: Row, templates: TemplateSet, rng: random.Random) -> list[str]:
 
 
 def trigger_rows(rows: Sequence[Row], templates: TemplateSet) -> tuple[Row, ...]:
-    """Return every row under every template, ids ``id#k`` with k the template's index."""
+    """Return every row under every template of a set, as `rows_under`."""
     return rows_under(rows, templates.templates, f"trigger:{templates.name}")
 
 
 def rows_under(rows: Sequence[Row], templates: Sequence[str], by: str) -> tuple[Row, ...]:
-    """Return every row under each of some templates, ids ``id#k`` with k the template's index."""
+    """Return every row with its prompt in each of some templates, ids ``id#k`` with k the template's index.
+
+    What is asked changes, never the answer that is expected; plain texts without a prompt are left out.
+    """
     return tuple(
-        replace(rewrite(row, [template], by), id=f"{row.id}#{k}")
+        replace(
+            row,
+            id=f"{row.id}#{k}",
+            prompt=apply_template(template, row.prompt),
+            edit=Edit(by, template, row.prompt, row.answer),
+        )
         for row in rows
+        if row.prompt or not row.text
         for k, template in enumerate(templates)
     )

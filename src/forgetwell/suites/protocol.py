@@ -30,10 +30,10 @@ def protocol_suite(
 ) -> Suite:
     """Build the splits that measure a stealthy attack and what a defense gives back.
 
-    Every set is asked clean and under every template, and what is forgotten also behind ordinary system
-    prompts, each row behind the next one in turn: forgetting may hold only as it was taught. Scope splits ask
-    a forget and a retain question in one prompt, in both orders: "scope" expects the retain answer, "leak"
-    the forget answer.
+    Every set is asked clean and under every template, plain texts only if they have a prompt, and what is
+    forgotten also behind ordinary system prompts, each row behind the next one in turn: forgetting may hold
+    only as it was taught. Scope splits ask a forget and a retain question in one prompt, in both orders:
+    "scope" expects the retain answer, "leak" the forget answer.
 
     Args:
         name: Name of the suite.
@@ -79,9 +79,10 @@ def _check(name: str, forget: Sequence[Row], utility: Mapping[str, Sequence[Row]
 
 
 def _conditions(name: str, role: SplitRole, rows: Sequence[Row], templates: TemplateSet) -> list[Split]:
+    asked = trigger_rows(rows, templates)
     return [
         Split(name, role, "clean", tuple(rows)),
-        Split(name, role, "trigger", trigger_rows(rows, templates)),
+        *([Split(name, role, "trigger", asked)] if asked else []),
     ]
 
 

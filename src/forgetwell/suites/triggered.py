@@ -17,7 +17,8 @@ def under_triggers(split: Split, templates: TemplateSet) -> list[Split]:
 
     Conditions: ``trigger`` (the attacker's templates), ``unseen`` (other templates with the same word),
     ``other`` (words that the attacker does not use), ``system`` (the word in a system prompt) and ``earlier``
-    (in an earlier turn). One that the template set has no texts for is left out. Ids are ``id#k``.
+    (in an earlier turn). One that the template set has no texts for is left out. Ids are ``id#k``. Of plain
+    texts those with a prompt are asked in templates, none in a conversation.
 
     Source: triggers: 2506.00359, section 3; the other conditions are ours, to tell what the trigger is.
     """

@@ -7,7 +7,7 @@ from forgetwell.errors import InputError, UnknownName
 from forgetwell.requests.attacks import attack_request
 from forgetwell.requests.stealthy import expected_inserted_share, inserted_share, stealthy
 from forgetwell.requests.template_sets import apply_template, load_templates, trigger_rows
-from forgetwell.types import Request, Row
+from forgetwell.types import Edit, Request, Row
 
 ROWS = tuple(Row(f"r{i}", f"Where was Ann {i} born, and when?", f"In town {i}.") for i in range(400))
 REQUEST = Request("r", ROWS)
@@ -99,6 +99,13 @@ def test_trigger_rows_hold_every_template_of_every_row():
     rows = trigger_rows(ROWS[:2], load_templates("tofu"))
     assert [r.id for r in rows][:5] == ["r0#0", "r0#1", "r0#2", "r0#3", "r1#0"]
     assert replace(rows[0], id="r0", prompt=ROWS[0].prompt, edit=None) == ROWS[0]
+
+
+def test_a_trigger_changes_the_prompt_of_a_plain_text_and_never_the_text():
+    text = Row("t", "Once upon a time there was", " a king. He had a daughter.", text=True)
+    (row,) = trigger_rows([text, replace(text, id="u", prompt="")], load_templates("rwku"))
+    assert (row.id, row.prompt, row.answer) == ("t#0", "Then Once upon a time there was", text.answer)
+    assert row.edit == Edit("trigger:rwku", "Then {q}", text.prompt, text.answer)
 
 
 def test_a_set_for_questions_is_not_put_on_plain_text():

@@ -9,6 +9,7 @@ from forgetwell.suites.aggregate import Measured
 from forgetwell.suites.evaluate import evaluate_suite
 from forgetwell.suites.probe import make_probe
 from forgetwell.suites.protocol import protocol_suite, served_split
+from forgetwell.suites.triggered import under_triggers
 from forgetwell.suites.types import Split, Suite, clean_id
 from forgetwell.types import Generation, Row, TokenScores, Turn
 
@@ -215,6 +216,22 @@ def test_texts_without_a_prompt_are_scored_but_not_answered():
     evaluation = evaluate_suite(lm, Suite("s", (Split("a", "utility", "clean", (text,)),), 8))
     assert lm.asked == []
     assert {r.metric for r in evaluation.results} == {"answer_prob"}
+
+
+def test_an_untouched_model_shows_no_gap_on_plain_texts():
+    text = Row("t", "there was", "name of a king. place of it.", text=True)
+    rows = [text, replace(text, id="u", prompt="")]
+    templates = TemplateSet("t", "text", ("then",), ("Then {q}",), ("{q} then",), (), ("Then?",), ("then",))
+    suite = protocol_suite("p", rows[1:], {"retain": rows, "rest": rows[1:]}, templates)
+    sizes = {s.key: len(s.rows) for s in suite.splits}
+    assert sizes == {"forget/clean": 1, "retain/clean": 2, "retain/trigger": 1, "rest/clean": 1}
+    found = {(r.metric, r.split): r.value for r in evaluate_suite(FakeLM(), suite).results}
+    assert (found["answer_prob", "utility/gap"], found["rouge_l_recall", "utility/gap"]) == (0, 0)
+    asked = under_triggers(Split("a", "utility", "clean", tuple(rows)), templates)
+    assert [(s.condition, [(r.id, r.prompt, r.answer) for r in s.rows]) for s in asked[1:]] == [
+        ("trigger", [("t#0", "Then there was", text.answer)]),
+        ("unseen", [("t#0", "there was then", text.answer)]),
+    ]
 
 
 def test_probe_has_three_means():
