@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import forgetwell
-from forgetwell.cli.listing import list_items, show
+from forgetwell.cli.listing import all_families, card, list_items
 
 ROOT = Path(__file__).parents[2]
 PAGES = (
@@ -29,6 +29,7 @@ PAGES = (
 )
 FAMILIES = {
     "term": ("Terms", "What an objective is a weighted sum of, as in `npo + gdr + 5*su`."),
+    "view": ("Views", "Which rows a term reads: its positional parameters name them."),
     "schedule": ("Weight schedules", "How a weight changes over a run, as in `5*linear(until=0.5)*su`."),
     "rule": ("Step rules", "How a step is taken: `--step-rule NAME`."),
     "method": ("Methods", "Unlearning that is more than an objective: `method = NAME` in a plan."),
@@ -92,7 +93,7 @@ def item_pages() -> None:
             f"{what} [All cards](items/{family}.md).\n",
             *table(items, f"items/{family}.md"),
         ]
-        cards = [f"# {title}\n", f"{what}\n", *table(items, ""), *card_texts(items)]
+        cards = [f"# {title}\n", f"{what}\n", *table(items, ""), *card_texts(family)]
         write(f"items/{family}.md", "\n".join(cards) + "\n")
     write("items.md", "\n".join(overview) + "\n")
 
@@ -106,11 +107,11 @@ def table(items: dict[str, str], page: str) -> list[str]:
     return ["| name | what it is |", "|---|---|", *rows, ""]
 
 
-def card_texts(items: dict[str, str]) -> Iterator[str]:
-    """Give each item's card, as forgetwell show prints it."""
-    for name in items:
-        _, _, card = printed(show, name).partition("\n\n")
-        yield f"\n## `{name}` {{ #{name} }}\n\n```text\n{card.rstrip()}\n```\n"
+def card_texts(family: str) -> Iterator[str]:
+    """Give the card of each of a family's items, as forgetwell show prints it."""
+    items = all_families()[family]
+    for name in items.names():
+        yield f"\n## `{name}` {{ #{name} }}\n\n```text\n{card(items.get(name))}\n```\n"
 
 
 def api_pages() -> None:

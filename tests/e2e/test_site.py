@@ -3,6 +3,7 @@
 import json
 import os
 import pkgutil
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,18 @@ def test_every_family_and_package_has_its_page(capsys):
     navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     for page in [*(f"items/{f}.md" for f in families), *(f"api/{p}.md" for p in packages)]:
         assert f": {page}\n" in navigation, page
+
+
+def test_a_page_has_the_cards_of_its_own_family(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["pages.py", str(tmp_path)])
+    runpy.run_path(str(ROOT / "docs" / "site" / "pages.py"))["item_pages"]()
+    benches, suites = (
+        (tmp_path / "items" / f"{f}.md").read_text(encoding="utf-8") for f in ("bench", "suite")
+    )
+    assert "Written: rwku(triple=1, choice=smollm2" in benches  # suites of these names take other options
+    assert "Written: world(phrasings=2" in benches
+    assert "Written: rwku(target=[1]" in suites
+    assert "max_new_tokens=24" not in benches
 
 
 @pytest.mark.slow

@@ -22,8 +22,8 @@ def list_items(family: str | None = None, *, json_: Annotated[bool, Parameter("-
     """List what can be named in calls and objectives.
 
     Args:
-        family: term, schedule, rule, method, attack, screen, repair, metric, set-metric, curve-metric,
-            suite or bench; by default all.
+        family: term, view, schedule, rule, method, attack, screen, repair, metric, set-metric,
+            curve-metric, suite or bench; by default all.
         json_: Print JSON.
     """
     from forgetwell.errors import unknown_name
@@ -46,25 +46,31 @@ def list_items(family: str | None = None, *, json_: Annotated[bool, Parameter("-
 def show(name: str) -> None:
     """Show an item's card: formula, source, tested defaults, when it fails, what it means.
 
+    Names are unique in a family; where several families have one of that name, each card is shown.
+
     Args:
         name: Its name, as forgetwell list prints it.
     """
-    import inspect
-
-    from forgetwell.calls import Call
     from forgetwell.errors import unknown_name
 
     families = all_families()
-    for family in families.values():
-        if name in family.names():
-            item = family.get(name)
-            print(f"{name} ({item.family})\n\n{inspect.getdoc(item.function)}\n")
-            for line in (*_facts(item), *_hyperparameters(item)):
-                print(f"  {line}")
-            defaults = {k: p.default for k, p in item.hyperparameters.items() if not p.required}
-            print(f"\nReads: {', '.join(item.inputs)}\nWritten: {Call(name, defaults)}")
-            return
-    raise unknown_name("item", name, [n for f in families.values() for n in f.names()])
+    found = [family.get(name) for family in families.values() if name in family.names()]
+    if not found:
+        raise unknown_name("item", name, {n for f in families.values() for n in f.names()})
+    print("\n\n".join(f"{name} ({item.family})\n\n{card(item)}" for item in found))
+
+
+def card(item: Item) -> str:
+    """Return what an item says of itself, without its name and family, which a heading says."""
+    import inspect
+
+    from forgetwell.calls import Call
+
+    lines = [f"  {line}" for line in (*_facts(item), *_hyperparameters(item))]
+    defaults = {k: p.default for k, p in item.hyperparameters.items() if not p.required}
+    written = "as a term's parameter" if item.family == "view" else str(Call(item.name, defaults))
+    ends = [f"\nReads: {', '.join(item.inputs)}", f"Written: {written}"]
+    return "\n".join([f"{inspect.getdoc(item.function)}\n", *lines, *ends])
 
 
 @app.command
@@ -125,9 +131,11 @@ def all_families() -> dict[str, Family]:
     from forgetwell.requests.screening import SCREENS
     from forgetwell.suites.registry import SUITES
     from forgetwell.training.rules import STEP_RULES
+    from forgetwell.training.views import VIEWS
 
     return {
         "term": TERMS,
+        "view": VIEWS,
         "schedule": SCHEDULES,
         "rule": STEP_RULES,
         "method": METHODS,

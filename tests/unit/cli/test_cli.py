@@ -51,6 +51,22 @@ def test_a_card_says_when_it_fails_and_how_it_is_written(monkeypatch, capsys, na
     assert bound == {k: h.default for k, h in item.hyperparameters.items()}
 
 
+def test_a_name_that_families_share_shows_the_card_of_each(monkeypatch, capsys):
+    _, output = run(monkeypatch, capsys, "show", "rwku")
+    suite, bench = output.out.split("rwku (bench)")
+    assert suite.startswith("rwku (suite)")
+    assert "Written: rwku(target=[1], full=False" in suite
+    assert "Written: rwku(triple=1, choice=smollm2" in bench
+
+
+def test_views_are_listed_and_shown(monkeypatch, capsys):
+    _, output = run(monkeypatch, capsys, "list", "view", "--json")
+    assert json.loads(output.out)["view"].keys() >= {"forget", "retain", "refusal", "scope"}
+    _, output = run(monkeypatch, capsys, "show", "scope")
+    assert "scope (view)" in output.out
+    assert "separator = ' '" in output.out
+
+
 def test_compare_prints_every_difference(monkeypatch, capsys, tmp_path):
     runs = [make_run(tmp_path / c, c, [v] * 8, [1.0] * 8) for c, v in (("before", 1.0), ("plain", 0.2))]
     _, output = run(monkeypatch, capsys, "compare", *runs, "--metric", "rouge_l_recall")
