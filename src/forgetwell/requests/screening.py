@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -17,11 +17,14 @@ SCREENS = Family("screen", "forgetwell.requests.screens")
 
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
+
+_KEPT = 16
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What a provider knows besides the request. It equals itself alone, so that results can be kept by it.
+    """What a provider knows besides the request. What screens make of it is kept in it, and goes with it.
 
     Attributes:
         background: Ordinary prompts as users send them, none of them from the request; about many subjects,
@@ -33,15 +36,24 @@ class Evidence:
     background: tuple[Row, ...]
     history: tuple[Request, ...] = ()
     lm: LM | None = None
-    _made: dict[tuple[Callable[..., Any], tuple[str, ...]], Any] = field(
-        init=False, repr=False, default_factory=dict
-    )
+    _made: dict[Callable[..., Any], dict[Hashable, Any]] = field(init=False, repr=False, default_factory=dict)
 
     def learned(self, learn: Callable[..., T], *options: str) -> T:
         """Return what a function makes of the background, with options; it is called once with each."""
-        if (learn, options) not in self._made:
-            self._made[learn, options] = learn(self.background, *options)
-        return cast(T, self._made[learn, options])
+        made = self._made.setdefault(learn, {})
+        if options not in made:
+            made[options] = learn(self.background, *options)
+        return cast(T, made[options])
+
+    def remembered(self, make: Callable[[K, Evidence], T], about: K) -> T:
+        """Return ``make(about, evidence)``; the last 16 of each function are kept for other screens."""
+        made = self._made.setdefault(make, {})
+        if about not in made:
+            result = make(about, self)
+            if len(made) >= _KEPT:
+                del made[next(iter(made))]
+            made[about] = result
+        return cast(T, made[about])
 
 
 F = TypeVar("F", bound=Callable[..., list[Finding]])

@@ -1,4 +1,6 @@
+import gc
 import math
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -6,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forgetwell.requests.attacks import attack_request
+from forgetwell.requests.phrasing import learn_phrasing
 from forgetwell.requests.repairs import repair_request
 from forgetwell.requests.risk import risk
 from forgetwell.requests.screening import Evidence, run_screens, suspicious
@@ -14,7 +17,7 @@ from forgetwell.requests.screens.foreign_subject import rows_alone
 from forgetwell.requests.screens.hidden import hidden_spans
 from forgetwell.requests.screens.mixed_casing import mixed_casing, rows_in_other_casing
 from forgetwell.requests.stealthy import stealthy
-from forgetwell.types import Finding, Request, Row
+from forgetwell.types import Finding, Request, Row, TokenScores
 
 VERBS = ("live", "work", "study", "paint", "swim", "sleep", "cook")
 ASKS = ("Where did", "When did", "Why does", "How did", "What made")
@@ -72,6 +75,40 @@ def test_a_word_that_prompts_use_is_found_before_names_and_strip_takes_it_out(wo
     named = [replace(r, prompt=f"{r.prompt} Was it {word}?") for r in HONEST.rows[:9]]
     asked = replace(HONEST, rows=(*named, *HONEST.rows[9:]))  # as often, and elsewhere: what prompts do
     assert not any("before a name" in f.message for f in run_screens(asked, evidence, ["inflation"]))
+
+
+def test_nothing_of_model_background_or_request_is_kept_once_the_evidence_is_gone():
+    class Model:
+        def score(self, rows):
+            return [TokenScores((-1.0,), (True,)) for _ in rows]
+
+    lm = Model()
+    evidence = Evidence(BACKGROUND, lm=lm)
+    request = stealthy(HONEST, seed=1)
+    assert suspicious(run_screens(request, evidence))
+    risk(request, evidence)
+    kept = [weakref.ref(lm), weakref.ref(evidence), weakref.ref(evidence.learned(learn_phrasing, "rows"))]
+    del lm, evidence
+    gc.collect()
+    assert [ref() for ref in kept] == [None, None, None]
+
+
+def test_what_is_made_of_a_request_is_made_once_and_the_oldest_of_many_forgotten():
+    evidence, asked = Evidence(()), []
+
+    def make(about, given):
+        assert given is evidence
+        asked.append(about)
+        return -about
+
+    assert [evidence.remembered(make, about) for about in (1, 2, 1)] == [-1, -2, -1]
+    assert asked == [1, 2]
+    for about in range(3, 18):  # 15 more: 17 in all, one too many
+        evidence.remembered(make, about)
+    evidence.remembered(make, 2)
+    assert asked == [*range(1, 18)]
+    evidence.remembered(make, 1)
+    assert asked[-1] == 1
 
 
 def test_a_topic_word_may_rise():

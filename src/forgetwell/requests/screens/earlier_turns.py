@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from forgetwell.data.turns import turn_spans
 from forgetwell.requests.enrichment import Background, learn_background
 from forgetwell.requests.features import Found, feature_class
@@ -68,10 +66,11 @@ def turn_features(row: Row) -> Found:
 
 def shared_turns(request: Request, evidence: Evidence) -> list[Hit]:
     """Return every message and word of messages that is above the background, best first."""
-    return list(_tested(request.rows, evidence)) if any(row.history for row in request.rows) else []
+    return (
+        list(evidence.remembered(_tested, request.rows)) if any(row.history for row in request.rows) else []
+    )
 
 
-@lru_cache(maxsize=4)
 def _tested(asked: tuple[Row, ...], evidence: Evidence) -> tuple[Hit, ...]:
     rows = Reading("rows", tuple(Unit(i, 0, row.prompt) for i, row in enumerate(asked)))
     return tuple(weigh([turn_features(row) for row in asked], rows, evidence.learned(_learn), {_CLASS: 1.0}))

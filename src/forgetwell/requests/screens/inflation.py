@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from forgetwell.requests.background import is_ordinary, learn_ordinary, word_side
 from forgetwell.requests.features import Found, mark
 from forgetwell.requests.screening import Evidence, screen
@@ -57,10 +55,9 @@ def inflation(
 
 def inflated(request: Request, evidence: Evidence) -> list[Hit]:
     """Return every tested feature that is above the background, best first, before any threshold."""
-    return list(_tested(request.rows, evidence))
+    return list(evidence.remembered(_tested, request.rows))
 
 
-@lru_cache(maxsize=4)
 def _tested(asked: tuple[Row, ...], evidence: Evidence) -> tuple[Hit, ...]:
     hits: list[Hit] = []
     for reading in readings(asked, whole=True):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,7 +117,7 @@ def surprise(
 
 def surprised(request: Request, evidence: Evidence) -> tuple[Surprise, ...]:
     """Return the tests of questions and of texts before any threshold; none without a background."""
-    return _tested(request.rows, evidence)
+    return evidence.remembered(_tested, request.rows)
 
 
 def _findings(request: Request, test: Surprise, evidence: Evidence, factor: float) -> list[Finding]:
@@ -146,11 +145,10 @@ def _nameable(request: Request, test: Surprise, evidence: Evidence) -> Iterator[
     yield test.compared
 
 
-@lru_cache(maxsize=4)
 def _tested(asked: tuple[Row, ...], evidence: Evidence) -> tuple[Surprise, ...]:
     # By sentences one writer's style stands out more than most attacks do: texts are compared whole.
     compared = (_worded(asked, form, evidence) for form in _STRICT)
-    return tuple(_test(worded) for worded in compared if worded is not None)
+    return tuple(_test(worded, evidence) for worded in compared if worded is not None)
 
 
 def _worded(asked: tuple[Row, ...], form: Form, evidence: Evidence) -> Worded | None:
@@ -164,10 +162,10 @@ def _worded(asked: tuple[Row, ...], form: Form, evidence: Evidence) -> Worded | 
     return Worded(reading, phrasing, rows, places, traits)
 
 
-def _test(compared: Worded) -> Surprise:
+def _test(compared: Worded, evidence: Evidence) -> Surprise:
     usual = float(_evidence(np.concatenate(compared.phrasing.groups)).mean())
     beyond = float(_evidence(compared.rows).mean()) - usual
-    null = _null(compared.phrasing, len(compared.rows))
+    null = evidence.remembered(_null, (compared.phrasing, len(compared.rows)))
     p = _STRICT[compared.reading.form] * tail_share(null, beyond)
     return Surprise(min(1.0, p), compared)
 
@@ -196,9 +194,9 @@ def _evidence(p: Floats) -> Floats:
     return ratio
 
 
-@lru_cache(maxsize=16)
-def _null(phrasing: Phrasing, n: int) -> Floats:
+def _null(pool: tuple[Phrasing, int], _: Evidence) -> Floats:
     """Return bootstrap draws of (mean of n rows of subjects pooled) − (mean of the background), ascending."""
+    phrasing, n = pool
     rng = np.random.default_rng(0)
     prefix = [np.concatenate(([0.0], np.cumsum(_evidence(rng.permutation(g))))) for g in phrasing.groups]
     sizes, sums = np.array([len(p) - 1 for p in prefix]), np.array([p[-1] for p in prefix])

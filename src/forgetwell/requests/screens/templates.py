@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from forgetwell.requests.background import frame_side, learn_ordinary
 from forgetwell.requests.features import MASK, Found, feature_class, mark
 from forgetwell.requests.screening import Evidence, screen
@@ -44,10 +42,9 @@ def templates(
 
 def mined(request: Request, evidence: Evidence) -> list[Hit]:
     """Return every tested frame that is above the background, best first, before any threshold."""
-    return list(_tested(request.rows, evidence))
+    return list(evidence.remembered(_tested, request.rows))
 
 
-@lru_cache(maxsize=4)
 def _tested(asked: tuple[Row, ...], evidence: Evidence) -> tuple[Hit, ...]:
     hits: list[Hit] = []
     for reading in readings(asked):
