@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
 
 from forgetwell.errors import InputError
 from forgetwell.metrics.comparison import benjamini_hochberg
+from forgetwell.requests.enrichment import beta_binomial_tail
 from forgetwell.requests.screening import Evidence, screen
 from forgetwell.types import Finding, Request, Row
 
@@ -18,18 +18,26 @@ if TYPE_CHECKING:
     from forgetwell.models.lm import LM
 
 _SAMPLE = 256
-_ROW_LEVEL = 0.05
+_ONE_IN = 20  # rows less probable than one background row in so many are low
 
 
-@screen(null="the model knows a row as well as it knows the background rows", needs_lm=True)
+@screen(
+    null="log-probabilities of the request's and the background's answers are independent draws of one law",
+    needs_lm=True,
+)
 def unknown(request: Request, evidence: Evidence, *, alpha: float = 0.01) -> list[Finding]:
     """Find rows that the model doesn't know: there is nothing to forget.
 
     Statistic of a row: mean log-probability of its answer's tokens. p = (1 + #background rows at most as
     likely) / (1 + #background rows), exact if the row is exchangeable with the background; Benjamini-Hochberg
-    over rows. Many rows a little below are one finding for the whole request: the number of rows with
-    p ≤ 0.05 is binomial(n, 0.05) under the null. The background must hold answers that the model knows, as
-    retain rows do; 256 of its rows, evenly spaced, are scored.
+    over rows, which holds though all share one background. Many rows a little below are one finding for the
+    whole request, by the number L of rows with p ≤ 1/20. Of m background rows these are the rows below the
+    k-th smallest, k = ⌊(m + 1)/20⌋. The share of the law below it, the k-th of m uniform order statistics, is
+    Beta(k, m + 1 − k); given that share, L is binomial. So under the null L is beta-binomial(n, k, m + 1 − k):
+    mean share k/(m + 1), correlation 1/(m + 2). Of fewer than 19 background rows k = 0, and nothing is found.
+
+    The background must hold answers that the model knows, as retain rows do; 256 of its rows, evenly spaced,
+    are scored. Rows about one subject, known or unknown together, aren't independent: less is sure then.
 
     Args:
         request: The request.
@@ -38,28 +46,31 @@ def unknown(request: Request, evidence: Evidence, *, alpha: float = 0.01) -> lis
 
     Returns:
         A warning for each row found, and an alarm (row_id "") for the whole; statistic = mean log-probability
-        of the row, or the share of rows with p ≤ 0.05.
+        of the row, or the share of rows with p ≤ 1/20.
 
     Raises:
         InputError: There is no model.
 
-    Source: ours; the attack is "Unlearn and Burn", arXiv 2410.09591 (abstract).
+    Source: ours; the attack is "Unlearn and Burn", arXiv 2410.09591 (abstract). Ranks in one sample and their
+        Benjamini-Hochberg: Bates and others, Annals of Statistics 51 (2023), 149-178; order statistics: David
+        and Nagaraja, Order Statistics, 3rd edition, chapter 2.
     """
     lm = _model(evidence)
     usual = np.sort(_mean_logps(lm, _spaced(evidence.background)))
     own = _mean_logps(lm, request.rows)
-    p = (1 + np.searchsorted(usual, own, side="right")) / (1 + len(usual))
-    q = benjamini_hochberg(p)
-    low = int((p <= _ROW_LEVEL).sum())
-    whole = float(binom.sf(low - 1, len(p), _ROW_LEVEL))
+    below = np.searchsorted(usual, own, side="right")
+    q = benjamini_hochberg((1 + below) / (1 + len(usual)))
+    low, whole = _count_low(below, len(usual))
     found = [
         Finding("unknown", row.id, None, "warning", float(own[i]), float(q[i]), _row_message(own[i], usual))
         for i, row in enumerate(request.rows)
         if q[i] <= alpha
     ]
     if whole <= alpha:
-        message = f"The model gives {low} of {len(p)} answers less probability than 95 % of the background's."
-        found.append(Finding("unknown", "", None, "alarm", low / len(p), whole, message))
+        message = (
+            f"The model gives {low} of {len(own)} answers less probability than 95 % of the background's."
+        )
+        found.append(Finding("unknown", "", None, "alarm", low / len(own), whole, message))
     return found
 
 
@@ -101,6 +112,16 @@ def _model(evidence: Evidence) -> LM:
 
 def _mean_logps(lm: LM, rows: Sequence[Row]) -> NDArray[np.float64]:
     return np.array([float(np.mean(score.logps)) for score in lm.score(rows)])
+
+
+def _count_low(below: NDArray[np.int64], usual: int) -> tuple[int, float]:
+    """Return how many rows lie below the k-th smallest of the background's, and P(as many or more)."""
+    k = (usual + 1) // _ONE_IN
+    low = int((below < k).sum())
+    if not low:
+        return 0, 1.0
+    mean, correlation = np.array([k / (usual + 1)]), np.array([1 / (usual + 2)])
+    return low, float(beta_binomial_tail(np.array([float(low)]), len(below), mean, correlation)[0])
 
 
 def _spaced(rows: Sequence[Row]) -> list[Row]:

@@ -1,0 +1,54 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from forgetwell.requests.screening import Evidence
+from forgetwell.requests.screens.losses import unknown
+from forgetwell.types import Request, Row
+
+
+class Model:
+    """Answers are numbers: their log-probabilities."""
+
+    def score(self, rows):
+        return [SimpleNamespace(logps=(float(row.answer),)) for row in rows]
+
+
+def rows_of(values):
+    return tuple(Row(str(i), "Where?", repr(float(v))) for i, v in enumerate(values))
+
+
+def whole(own, usual, **settings):
+    found = unknown(Request("r", rows_of(own)), Evidence(rows_of(usual), (), Model()), **settings)
+    return [f for f in found if f.severity == "alarm"]
+
+
+def test_the_whole_requests_p_value_by_hand():
+    # Below the smallest of 19: a share U ~ Beta(1, 19) of the law. E U = 1/20, E U² = 1 · 2 / (20 · 21).
+    usual = range(19)
+    assert whole([-1], usual, alpha=1.0)[0].p_value == pytest.approx(1 / 20)
+    both = whole([-1, -2], usual)[0]
+    assert both.p_value == pytest.approx(1 / 210)
+    assert both.statistic == 1
+    # One of two or both: 2 E U − E U².
+    assert whole([-1, 5], usual, alpha=1.0)[0].p_value == pytest.approx(2 / 20 - 1 / 210)
+    # As low as the smallest isn't below it, and of 18 none can be among the lowest twentieth.
+    assert whole([0, 0], usual) == []
+    assert whole([-1] * 50, range(18)) == []
+
+
+@pytest.mark.parametrize("rows", [40, 1000])
+def test_false_alarms_are_as_many_as_promised_however_many_rows_share_the_background(rows):
+    runs = 300
+    found = 0
+    for seed in range(runs):
+        rng = np.random.default_rng(seed)
+        found += bool(whole(rng.normal(size=rows), rng.normal(size=256)))
+    assert found <= binom.isf(1e-3, runs, 0.01)
+
+
+def test_answers_that_the_model_does_not_know_are_found():
+    rng = np.random.default_rng(0)
+    assert whole(rng.normal(-1.5, size=40), rng.normal(size=256))[0].p_value < 1e-4
