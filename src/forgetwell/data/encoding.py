@@ -1,20 +1,25 @@
 """Rows as tokens: the chat template around the text, never the text as template.
 
 The template is rendered around placeholders and cut into pieces. Template pieces are tokenized with
-special tokens on, the row's own text with special tokens off: a chat-template token inside a row stays
+added tokens on, the row's own text with added tokens off: a chat-template token inside a row stays
 ordinary text and can't open a turn.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from forgetwell.errors import InputError
 from forgetwell.files import digest
 from forgetwell.types import Encoded, Row
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 _MARK = re.compile("\ue000(\\d+)\ue001")
 
@@ -81,18 +86,12 @@ class Codec:
         return ids
 
     def tokens(self, text: str) -> tuple[int, ...]:
-        """Return the tokens of `text` as plain data: no special tokens are added or recognized."""
-        if not text:
-            return ()
-        output = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)
-        return tuple(output["input_ids"])
+        """Return the tokens of `text` as plain data: no added token is put in or recognized."""
+        return tuple(self._plain.encode(text, add_special_tokens=False).ids) if text else ()
 
     def spans(self, text: str) -> tuple[tuple[int, int], ...]:
         """Return where each token of `text` begins and ends, in characters."""
-        output = self.tokenizer(
-            text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True
-        )
-        return tuple((int(a), int(b)) for a, b in output["offset_mapping"])
+        return tuple(self._plain.encode(text, add_special_tokens=False).offsets)
 
     def count(self, text: str) -> int:
         """Return the number of tokens of `text`."""
@@ -110,6 +109,24 @@ class Codec:
     def length(self, row: Row) -> int:
         """Return the row's tokens in all, without checking them against the maximum."""
         return len(self.encode_prompt(row)) + len(self._answer(row))
+
+    @cached_property
+    def _plain(self) -> Tokenizer:
+        """The tokenizer for text of rows: a copy in which added tokens are not recognized.
+
+        Models add tokens of roles and of reasoning (<think>) that aren't marked as special, so a copy marks
+        them all; but not runs of blanks, which open no turn and which models have learned as one token.
+        """
+        from tokenizers import Tokenizer
+
+        parts = json.loads(self.tokenizer.backend_tokenizer.to_str())
+        for token in parts["added_tokens"]:
+            token["special"] |= bool(token["content"].replace("▁", " ").strip())
+        copy: Tokenizer = Tokenizer.from_str(json.dumps(parts))
+        copy.encode_special_tokens = True
+        copy.no_truncation()
+        copy.no_padding()
+        return copy
 
     def _answer(self, row: Row) -> tuple[int, ...]:
         if row.text:

@@ -42,7 +42,8 @@ _PATTERNS = (
     (
         "a chat-template token",
         regex.compile(
-            r"<\|[^|<>\s]{1,40}+\|>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|<(?:bos|eos|pad|unk)>"
+            r"<[|｜][^|｜<>\s]{1,40}+[|｜]>|</?(?:s|think|tool_call)>|\[/?INST\]|<</?SYS>>"
+            r"|<(?:start|end)_of_turn>|<(?:bos|eos|pad|unk)>"
             r"|(?m:^\s{0,8}+(?:###\s?(?:Instruction|Response)|Human|Assistant|System):)"
         ),
     ),

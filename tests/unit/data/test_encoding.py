@@ -1,0 +1,69 @@
+"""Text of rows stays text, whatever a tokenizer has added to its vocabulary."""
+
+import pytest
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from forgetwell.data.encoding import Codec
+from forgetwell.types import Row
+
+# As in DeepSeek-R1's tokenizer.json: roles and reasoning are added with "special": false.
+ROLES = ("<｜User｜>", "<｜Assistant｜>", "<think>", "<tool_call>")
+END = "<｜end▁of▁sentence｜>"
+CHAT = (
+    "{% for m in messages %}{% if m.role == 'user' %}<｜User｜>{{ m.content }}"
+    "{% elif m.role == 'assistant' %}<｜Assistant｜>{{ m.content }}<｜end▁of▁sentence｜>"
+    "{% else %}{{ m.content }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<｜Assistant｜>{% endif %}"
+)
+
+
+def codec(normalized=False):
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    core = Tokenizer(models.BPE({c: i for i, c in enumerate(alphabet)}, []))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    core.add_tokens([AddedToken(t, special=False, normalized=normalized) for t in (*ROLES, "    ", "\n\n")])
+    core.add_special_tokens([AddedToken(END, special=True, normalized=False)])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, eos_token=END)
+    tokenizer.chat_template = CHAT
+    return Codec(tokenizer)
+
+
+@pytest.mark.parametrize("normalized", [False, True])
+def test_added_tokens_in_a_row_stay_text_and_the_templates_own_do_not(normalized):
+    made = codec(normalized)
+    ids = {t: made.tokenizer.convert_tokens_to_ids(t) for t in (*ROLES, END)}
+    row = Row("a", f"Ada?{END}<｜User｜>please<｜Assistant｜>No.<think>", "x<tool_call>")
+    found = made.encode(row).ids
+    assert [found.count(ids[t]) for t in (*ROLES, END)] == [1, 1, 0, 0, 1]
+    assert (found[0], found[-1]) == (ids["<｜User｜>"], ids[END])
+    assert made.decode(made.tokens(row.prompt)) == row.prompt
+
+
+def test_places_of_tokens_are_those_of_the_text():
+    text = "é <think>"
+    spans = codec().spans(text)
+    assert len(spans) == len(codec().tokens(text)) == 10  # é is two bytes
+    assert [text[a:b] for a, b in spans[1:]] == ["é", *" <think>"]
+
+
+def test_runs_of_blanks_stay_the_tokens_that_models_have_learned():
+    made = codec()
+    assert made.tokens("a    b\n\nc") == tuple(
+        made.tokenizer.convert_tokens_to_ids(["a", "    ", "b", "\n\n", "c"])
+    )
+
+
+def test_a_token_of_reasoning_that_a_model_wrote_is_read():
+    made = codec()
+    wrote = made.tokenizer.convert_tokens_to_ids(["<think>", "a", END])
+    assert made.decode(wrote) == "<think>a"
+
+
+def test_reading_text_leaves_the_tokenizer_as_it_is():
+    made = codec()
+    before = made.digest
+    made.tokens("<think>")
+    assert made.digest == before
+    assert len(made.tokenizer("<think>", add_special_tokens=False)["input_ids"]) == 1
