@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from forgetwell.data.encoding import Codec
+from forgetwell.errors import InputError
 from forgetwell.types import Row
 
 
@@ -13,7 +14,11 @@ def chunk_texts(rows: Sequence[Row], codec: Codec) -> tuple[Row, ...]:
     """Return the rows, plain text of more than half the context in pieces of at most that.
 
     Half, because a scope sample holds a piece of forget text and a piece of retain text. Pieces are cut
-    before words, get the ids ``{id}~{k}`` and give the text again when put together. Questions stay.
+    before words, get the ids ``{id}~{k}`` and give the text again when put together. Questions stay. A
+    prompt before a text stands before each of its pieces.
+
+    Raises:
+        InputError: The prompt before a text that must be cut is longer than a quarter of the context.
 
     Source: ours; arXiv 2506.00359 leaves the length of text samples open.
     """
@@ -22,11 +27,17 @@ def chunk_texts(rows: Sequence[Row], codec: Codec) -> tuple[Row, ...]:
 
 
 def _pieces(row: Row, codec: Codec, longest: int) -> Iterator[Row]:
-    if not row.text or codec.count(row.prompt) + codec.count(row.answer) <= longest:
+    before = codec.count(row.prompt) if row.text else 0
+    if not row.text or before + codec.count(row.answer) <= longest:
         yield row
         return
-    room = max(2, longest - codec.count(row.prompt))
-    for k, part in enumerate(_cut(row.answer, codec, room)):
+    if before > codec.max_length // 4:  # little room would be left, and a text would become very many rows
+        raise InputError(
+            f"Row {row.id!r} has {before} tokens of prompt before a text that must be cut; at most "
+            f"{codec.max_length // 4}, a quarter of the context, may stand before each piece. Shorten the "
+            "prompt, put it into the text or raise the maximum length."
+        )
+    for k, part in enumerate(_cut(row.answer, codec, max(2, longest - before))):
         yield replace(row, id=f"{row.id}~{k}", answer=part, paraphrases=(), wrong=())
 
 

@@ -33,6 +33,19 @@ def read_rows(
 
 
 def read_request(source: str | Path, *, columns: Mapping[str, str] | None = None) -> Request:
-    """Read a request; its id is the file's stem."""
+    """Read a request; its id is the file's stem.
+
+    Raises:
+        MissingError: There is no such file.
+        InputError: A line can't be used, or a plain text has a prompt: training would read it, but what
+            looks for attacks and undoes them reads the text alone.
+    """
     stem = Path(source).name.split(".")[0].replace(":", "-")
-    return Request(stem, read_rows(source, columns=columns))
+    rows = read_rows(source, columns=columns)
+    for row in rows:
+        if row.text and row.prompt:
+            raise InputError(
+                f"{source}: row {row.id!r} is plain text with a prompt before it, which a request can't "
+                "have; put it at the beginning of the text."
+            )
+    return Request(stem, rows)

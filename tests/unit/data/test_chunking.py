@@ -1,9 +1,11 @@
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.tiny import tiny_tokenizer
 
 from forgetwell.data.chunking import chunk_texts
 from forgetwell.data.encoding import Codec
+from forgetwell.errors import InputError
 from forgetwell.types import Row
 
 CODEC = Codec(tiny_tokenizer(), 64)
@@ -29,3 +31,16 @@ def test_pieces_begin_with_a_word():
 def test_short_texts_and_questions_stay_as_they_are():
     rows = (Row("a", "", "short", text=True), Row("b", "Who? " * 9, "Ann"))
     assert chunk_texts(rows, CODEC) == rows
+
+
+def test_a_prompt_of_up_to_a_quarter_of_the_context_stands_before_each_piece():
+    # Bytes are tokens and 64 fit: pieces of 31 with the prompt, so 15 bytes of text beside 16 of prompt.
+    pieces = chunk_texts([Row("a", "p" * 16, "x" * 45, text=True)], CODEC)
+    assert [(p.prompt, p.answer) for p in pieces] == [("p" * 16, "x" * 15)] * 3
+
+
+def test_a_longer_prompt_before_a_text_that_must_be_cut_is_refused():
+    short = Row("b", "p" * 17, "x" * 14, text=True)
+    assert chunk_texts([short], CODEC) == (short,)
+    with pytest.raises(InputError, match=r"Row 'a' has 17 tokens of prompt.* at most 16"):
+        chunk_texts([Row("a", "p" * 17, "x" * 45, text=True)], CODEC)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forgetwell.data.reading import read_rows
+from forgetwell.data.reading import read_request, read_rows
 from forgetwell.data.row_files import write_rows
 from forgetwell.errors import InputError, MissingError
 from forgetwell.types import Edit, Row, Turn
@@ -53,3 +53,13 @@ def test_messages_and_columns(tmp_path):
     csv = tmp_path / "c.csv"
     csv.write_text("q,a\nhi,yo\n")
     assert read_rows(csv, columns={"prompt": "q", "answer": "a"})[0].prompt == "hi"
+
+
+def test_a_request_holds_no_text_with_a_prompt_that_screens_would_not_read(tmp_path):
+    path = tmp_path / "r.jsonl"
+    write_rows(path, [Row("a", "", "A text.", text=True), Row("b", "Please tell me:", "A text.", text=True)])
+    with pytest.raises(InputError, match=r"r\.jsonl: row 'b' is plain text with a prompt"):
+        read_request(path)
+    assert read_rows(path)[1].prompt == "Please tell me:"  # rows to keep and to evaluate may have one
+    write_rows(path, [Row("a", "Who?", "Ann"), Row("b", "", "A text.", text=True)])
+    assert len(read_request(path).rows) == 2
