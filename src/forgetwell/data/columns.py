@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
@@ -20,6 +20,7 @@ _ALIASES = {
     "paraphrases": ("paraphrases", "paraphrased_answer"),
     "wrong": ("wrong", "perturbed_answer", "alternate"),
 }
+_LARGEST = sys.float_info.max
 _ROLES = ("system", "user", "assistant")
 
 
@@ -84,8 +85,8 @@ def _row(cells: Mapping[str, Any], default_id: str, where: str) -> Row:
     plain, number = cells.get("text", False), cells.get("weight", 1.0)
     if not isinstance(plain, bool):
         _fail(where, f"column 'text' is {plain!r}; expected a text, true or false")
-    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < math.inf:
-        _fail(where, f"column 'weight' is {number!r}; expected a number ≥ 0")
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= _LARGEST:
+        _fail(where, f"column 'weight' is {number!r:.40}; expected a number from 0 to {_LARGEST:.1e}")
     focus = _strings(cells.get("focus", ()), where, "focus")
     for part in focus:
         if not part.strip() or part not in answer:

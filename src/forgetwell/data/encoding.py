@@ -74,12 +74,19 @@ class Codec:
         return Encoded(prompt + answer, len(prompt), marks)
 
     def encode_prompt(self, row: Row) -> tuple[int, ...]:
-        """Return the tokens before the answer, up to where the model starts to speak."""
+        """Return the tokens before the answer, up to where the model starts to speak.
+
+        Raises:
+            InputError: The chat template can't hold the row's turns.
+        """
         if row.text:
             return self._start() + self.tokens(row.prompt)
         contents = [t.content for t in row.history] + [row.prompt]
         roles = (*(t.role for t in row.history), "user")
-        frame = self._frame(roles)
+        try:
+            frame = self._frame(roles)
+        except InputError as error:
+            raise InputError(f"Row {row.id!r}: {error}") from error
         ids: tuple[int, ...] = frame[0]
         for content, piece in zip(contents, frame[1:-1], strict=True):
             ids += self.tokens(content) + piece
@@ -167,10 +174,9 @@ class Codec:
 
     def _pieces(self, messages: list[dict[str, str]], answer: str) -> tuple[tuple[int, ...], ...]:
         if self.tokenizer.chat_template:
-            render = self.tokenizer.apply_chat_template
-            prompt = render(messages, tokenize=False, add_generation_prompt=True)
+            prompt = self._rendered(messages, add_generation_prompt=True)
             turn = [*messages, {"role": "assistant", "content": answer}]
-            tail = render(turn, tokenize=False).split(answer)[-1]
+            tail = self._rendered(turn).split(answer)[-1]
         else:
             names = {"user": "Question: ", "assistant": "Answer: ", "system": ""}
             lines = [names[m["role"]] + m["content"] for m in messages]
@@ -184,6 +190,18 @@ class Codec:
         pieces = [*found[0::2], tail]
         start = () if self.tokenizer.chat_template else self._start()
         return (start + self._special(pieces[0]), *(self._special(p) for p in pieces[1:]))
+
+    def _rendered(self, messages: list[dict[str, str]], **settings: bool) -> str:
+        from jinja2 import TemplateError
+
+        try:
+            return str(self.tokenizer.apply_chat_template(messages, tokenize=False, **settings))
+        except TemplateError as error:
+            turns = ", ".join(m["role"] for m in messages)
+            raise InputError(
+                f"This model's chat template refuses the turns {turns}: {str(error).rstrip('.')}. Take the "
+                "earlier turns out of the rows, or use a model whose template takes them."
+            ) from None
 
     def _special(self, text: str) -> tuple[int, ...]:
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else ()

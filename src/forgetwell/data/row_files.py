@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 import sys
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
 from itertools import islice
@@ -115,7 +116,7 @@ def _records(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    offset = 0
+    offset, number = 0, 0
     with _open(path) as stream:
         try:
             for number, line in enumerate(iter(lambda: stream.readline(MAX_LINE + 1), b""), start=1):
@@ -125,8 +126,10 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                     )
                 yield number, _decode(line, path, number, offset)
                 offset += len(line)
-        except (gzip.BadGzipFile, EOFError) as error:
-            raise InputError(f"{path} is not a whole gzip file: {error}.") from None
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise InputError(
+                f"{path} is not a whole gzip file, broken after line {number}: {error}."
+            ) from None
 
 
 def _open(path: Path) -> IO[bytes]:
@@ -189,9 +192,14 @@ def _parquet(path: Path) -> Iterator[tuple[int, Any]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    number = 0
     try:
         file = pq.ParquetFile(path)
         records = (r for batch in file.iter_batches(batch_size=1024) for r in batch.to_pylist())
-        yield from enumerate(records, start=1)
-    except (pa.ArrowException, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a readable Parquet file: {error}.") from None
+        for number, record in enumerate(records, start=1):
+            yield number, record
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise InputError(
+            f"{path} is no readable Parquet file, broken after row {number}: {reason}."
+        ) from None

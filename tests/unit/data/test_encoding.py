@@ -5,7 +5,8 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from forgetwell.data.encoding import Codec
-from forgetwell.types import Row
+from forgetwell.errors import InputError
+from forgetwell.types import Row, Turn
 
 # As in DeepSeek-R1's tokenizer.json: roles and reasoning are added with "special": false.
 ROLES = ("<｜User｜>", "<｜Assistant｜>", "<think>", "<tool_call>")
@@ -15,6 +16,13 @@ CHAT = (
     "{% elif m.role == 'assistant' %}<｜Assistant｜>{{ m.content }}<｜end▁of▁sentence｜>"
     "{% else %}{{ m.content }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}<｜Assistant｜>{% endif %}"
+)
+
+# As Gemma's and Mistral's templates refuse them.
+STRICT = (
+    "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('System role not supported') }}"
+    "{% elif (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('Roles must alternate!') }}"
+    "{% endif %}{{ m.content }}{% endfor %}"
 )
 
 
@@ -67,3 +75,14 @@ def test_reading_text_leaves_the_tokenizer_as_it_is():
     made.tokens("<think>")
     assert made.digest == before
     assert len(made.tokenizer("<think>", add_special_tokens=False)["input_ids"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("role", "says"), [("system", "turns system, user: System role"), ("user", "user, user: Roles must")]
+)
+def test_turns_that_a_template_forbids_are_refused_with_the_row(role, says):
+    made = codec()
+    made.tokenizer.chat_template = STRICT
+    assert made.encode(Row("a", "Who?", "Ann")).start == 4
+    with pytest.raises(InputError, match=f"Row 'b': .*{says}"):
+        made.encode(Row("b", "Who?", "Ann", history=(Turn(role, "Hi"),)))

@@ -1,5 +1,8 @@
+import gzip
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,6 +36,7 @@ def test_written_rows_read_back(tmp_path_factory, prompt, answer, wrong, weight,
         (b'{"question": "a", "answer": 3}', "must be a text"),
         (b'{"question": "a\\u0000", "answer": "b"}', "NUL"),
         (b'{"question": "a\\ud800", "answer": "b"}', "surrogate"),
+        (b'{"text": "a", "weight": 1' + b"0" * 400 + b"}", "line 1: column 'weight' is 10+;"),
         (b'{"id":"x","text":"b"}\n{"id":"x","text":"c"}', "also on line 1"),
     ],
 )
@@ -63,3 +67,28 @@ def test_a_request_holds_no_text_with_a_prompt_that_screens_would_not_read(tmp_p
     assert read_rows(path)[1].prompt == "Please tell me:"  # rows to keep and to evaluate may have one
     write_rows(path, [Row("a", "Who?", "Ann"), Row("b", "", "A text.", text=True)])
     assert len(read_request(path).rows) == 2
+
+
+def test_damaged_packed_lines_are_refused_with_the_place(tmp_path):
+    lines = "".join(f'{{"question": "Who is {k * k}?", "answer": "{k}"}}\n' for k in range(2000))
+    packed = bytearray(gzip.compress(lines.encode(), mtime=0))
+    packed[len(packed) // 2] ^= 0xFF
+    path = tmp_path / "x.jsonl.gz"
+    path.write_bytes(bytes(packed))
+    with pytest.raises(InputError, match=r"x\.jsonl\.gz.* line \d+"):
+        read_rows(path)
+    path.write_bytes(bytes(packed[:200]))
+    with pytest.raises(InputError, match=r"x\.jsonl\.gz.* line \d+"):
+        read_rows(path)
+
+
+def test_a_damaged_parquet_page_is_refused_with_the_place(tmp_path):
+    path = tmp_path / "x.parquet"
+    texts = [f"text {k}" for k in range(3000)]
+    pq.write_table(pa.table({"text": texts}), path, compression="snappy", use_dictionary=False)
+    assert len(read_rows(path)) == 3000
+    page = bytearray(path.read_bytes())
+    page[100:200] = bytes(100)  # behind the first page's header
+    path.write_bytes(bytes(page))
+    with pytest.raises(InputError, match=r"x\.parquet is no readable Parquet file, broken after row 0: \w"):
+        read_rows(path)
