@@ -175,13 +175,16 @@ def compare(
     import json
     from dataclasses import asdict
 
-    from forgetwell.errors import InputError
+    from forgetwell.errors import InputError, unknown_name
     from forgetwell.reports.differences import find_differences
     from forgetwell.reports.loading import load_runs
 
     found = find_differences(load_runs(runs))
     if not found:
         raise InputError("These runs share no measured rows. Give two evaluations of one suite.")
+    measured = tuple(dict.fromkeys(d.metric for d in found))
+    if metric and metric not in measured:
+        raise unknown_name("metric of these runs", metric, measured)
     shown = [d for d in found if metric in ("", d.metric)]
     if json_:
         print(json.dumps([{**asdict(d), "clear": d.clear} for d in shown], indent=2))

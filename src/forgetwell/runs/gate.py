@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from statistics import fmean
 from typing import Any, Literal
 
 from forgetwell.files import digest, plain
@@ -86,8 +87,9 @@ def decide(
     A rule holds where the end of its interval that is worse for the release keeps the limit: the upper end
     for `at_most`, the lower one for `at_least`. Intervals are percentile bootstraps of the mean (of the sets'
     means for utility), clustered by subject, rows paired by id for losses and increases. What was not
-    measured fails, also where one of two evaluations leaves out sets or rows of the other, unless the rule is
-    optional and it is the rows that lack the metric.
+    measured fails, also where one of two evaluations leaves out sets or rows of the other, or where a loss is
+    limited that the model before couldn't have, unless the rule is optional and it is the rows that lack the
+    metric.
 
     Args:
         policy: The limits.
@@ -126,8 +128,11 @@ def _judge(rule: Rule, before: Evaluation | None, evidence: Evidence, span: Span
         return _missing(rule, span, reason + _no_role(rule, after), passed=rule.optional)
     if rule.of != "after" and before is not None and (apart := _apart(rule, before, after, span)):
         return _missing(rule, span, apart)
-    interval = macro_bootstrap(samples, seed=seed, level=rule.confidence)
     limit = rule.limit if span == "run" or rule.cumulative is None else rule.cumulative
+    if rule.of == "loss" and before is not None and (had := _mean(rule, before)) <= limit:
+        what = f"{rule.measure} {rule.metric} is {had:.3f} before"
+        return _missing(rule, span, f"{what}, so that no loss beyond {limit:g} could be seen")
+    interval = macro_bootstrap(samples, seed=seed, level=rule.confidence)
     end = interval.high if rule.end == "upper" else interval.low
     passed = end <= limit if rule.end == "upper" else end >= limit
     what = (
@@ -206,6 +211,11 @@ def _apart(rule: Rule, before: Evaluation, after: Evaluation, span: Span) -> str
     if rows and span == "run":
         return f"{rows} rows of {rule.measure} are in one of the two evaluations alone; ask both the same"
     return ""
+
+
+def _mean(rule: Rule, evaluation: Evaluation) -> float:
+    """Return what a measure is, as a mean over its sets."""
+    return fmean(fmean(v for _, v in rows.values()) for rows in _sets(rule, evaluation).values() if rows)
 
 
 _Values = dict[str, tuple[str, float]]  # row -> cluster, value

@@ -84,6 +84,15 @@ def test_damage_cannot_be_left_out_of_one_evaluation(left_out, what):
     assert same.passed
 
 
+@pytest.mark.parametrize(("had", "passed"), [(0.0, False), (0.1, False), (0.2, True)])
+def test_a_loss_that_could_not_be_seen_is_no_pass(had, passed):
+    """A model that answers nothing before has nothing to lose: that is no evidence that nothing was lost."""
+    before, after = evaluation("a", retain_clean=[had] * 20), evaluation("b", retain_clean=[had] * 20)
+    (line,) = lines(UTILITY, before, after)
+    assert line.passed == passed
+    assert ("could be seen" in line.evidence) != passed
+
+
 def test_utility_is_the_mean_of_the_sets_and_leaves_forget_scope_and_leak_out():
     before = evaluation("a", retain_clean=[1.0] * 20, general_clean=[1.0] * 8, forget_clean=[1.0] * 8)
     after = evaluation("b", retain_clean=[1.0] * 20, general_clean=[0.5] * 8, forget_clean=[0.0] * 8)
