@@ -63,7 +63,8 @@ def triviaqa() -> tuple[Row, ...]:
 def truthfulqa(kind: str) -> tuple[Row, ...]:
     """Return TruthfulQA as multiple choice; `kind` is ``mc1`` (one right choice) or ``mc2`` (several).
 
-    The first right choice is the answer, further ones are paraphrases, the false ones are wrong answers.
+    The first right choice is the answer, further ones are paraphrases, the false ones are wrong answers. For
+    the metrics ``choice_accuracy(by=sum)`` and ``mc2``.
     """
     rows = []
     for k, record in _records("utility_truthfulness_truthfulqa", "question", "mc1_targets", "mc2_targets"):

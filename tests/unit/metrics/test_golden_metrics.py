@@ -23,6 +23,8 @@ def known(*top1, text=False):
 
 
 QA = Row("r", "q", "the answer")
+TWO = Row("r", "q", "the answer", paraphrases=("another",))
+IMPROBABLE = TokenScores((-2000.0,), (False,))  # exp of it is 0
 HALF, QUARTER, EIGHTH = scored(0.5), scored(0.25), scored(0.125)
 ONE = Record(QA, None, (QUARTER,), (EIGHTH, HALF))
 TRUTH = Record(QA, HALF, (QUARTER, scored(1.0)), (EIGHTH, HALF))
@@ -69,6 +71,14 @@ CASES = [
     # means: 1/2 against 0.4; sums: 0.25 against 0.4
     ("choice_accuracy", Record(QA, scored(0.5, 0.5), None, (scored(0.4),)), 1.0),
     ("choice_accuracy(by=sum)", Record(QA, scored(0.5, 0.5), None, (scored(0.4),)), 0.0),
+    # right .3 and .5, wrong .4: .8 / 1.2; whole options: .5 · .6 = .3
+    ("mc2", Record(TWO, scored(0.5, 0.6), (HALF,), (scored(0.4),)), 2 / 3),
+    (
+        "mc2",
+        Record(QA, HALF, (HALF,), (HALF,)),
+        0.5,
+    ),  # no right option but the answer, which is not counted twice
+    ("mc2", Record(TWO, IMPROBABLE, (IMPROBABLE,), (IMPROBABLE,)), 2 / 3),
     ("loss", Record(QA, scored(0.5, 0.125)), math.log(4)),
     ("zlib", Record(QA, scored(0.5, 0.125)), math.log(4) / len(zlib.compress(b"the answer"))),
     # lowest 40 % of five tokens: 0.1 and 0.2; of two: at least one, 0.25

@@ -25,8 +25,9 @@ def rwku(
     """RWKU: probes on targets at three levels, on their neighbourhood at two, and four utility sets.
 
     Splits: ``forget_level1`` (blanks), ``forget_level2`` (questions), ``forget_level3`` (nine adversarial
-    forms), ``neighbor_level1``, ``neighbor_level2``, ``triviaqa`` and ``bbh`` (exact match), and as multiple
-    choice ``mmlu``, ``truthfulqa_mc1``, ``truthfulqa_mc2``.
+    forms), ``neighbor_level1``, ``neighbor_level2``, ``triviaqa`` and ``bbh`` (`exact_match`), and as
+    multiple choice ``mmlu`` (`choice_accuracy`), ``truthfulqa_mc1`` (``choice_accuracy(by=sum)``) and
+    ``truthfulqa_mc2`` (`mc2`).
 
     Args:
         target: Names or numbers of the people to forget, as [1, "Stephen King"].
