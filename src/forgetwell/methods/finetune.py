@@ -90,12 +90,11 @@ def finetune(
     needs_refusal = any(v.endswith("refusal") for term in parsed.terms for v in term.views)
     if needs_refusal and not refusals:
         raise InputError(f"The objective {objective!r} needs refusal lines, and none were given.")
-    adapted = hasattr(lm.module.network, "merge_and_unload")
-    if adapted and lora is not None and not lora.merge:
+    if adapted(lm) and lora is not None and not lora.merge:
         raise InputError(
             "The starting model is an adapter; new adapters on top of it can only be saved merged."
         )
-    if adapted:
+    if adapted(lm):
         lm = merged(lm)
     if lora is not None:
         lm = with_lora(lm, lora, seed=config.seed)
@@ -167,6 +166,11 @@ def _check_targets(lm: HFModel, targets: Sequence[str]) -> None:
     for target in targets:
         if target not in linear:
             raise unknown_name("linear layer", target, linear)
+
+
+def adapted(lm: HFModel) -> bool:
+    """Say whether a model is an adapter on another one."""
+    return hasattr(lm.module.network, "merge_and_unload")
 
 
 def merged(lm: HFModel) -> HFModel:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from forgetwell.errors import InputError
-from forgetwell.methods.finetune import Outcome, finetune
+from forgetwell.methods.finetune import Outcome, adapted, finetune, merged
 from forgetwell.methods.registry import Training, method
 from forgetwell.models.lm import HFModel
 from forgetwell.types import Request, Row
@@ -24,7 +24,8 @@ def task_vector(
     fine-tuning didn't move stay bit-identical, and α = 0 gives the starting model.
 
     Args:
-        lm: The model; its weights are float32, so that small differences survive.
+        lm: The model; its weights are float32, so that small differences survive. An adapter is merged
+            into its base first.
         request: Rows to forget; it must be fitted well, else τ is mostly style.
         retain: Not used: the method has no term that keeps anything.
         training: Of the fine-tuning; the probe measures the result alone.
@@ -36,6 +37,8 @@ def task_vector(
     Source: Ilharco et al., arXiv 2212.04089, section 2 (negation); for language models Shi et al. (MUSE),
     arXiv 2407.06460, section 4.1, whose base is the target model, as here, and whose scripts take α = 5.
     """
+    if adapted(lm):
+        lm = merged(lm)
     start = {name: p.detach().clone() for name, p in lm.module.named_parameters()}
     hooks = training.hooks
     config = replace(training.config, stop_at="")

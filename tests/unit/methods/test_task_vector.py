@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -97,6 +98,20 @@ def test_lora_negation_equals_that_of_the_merged_weights():
     direct = lm.module.network.merge_and_unload()
     for (name, a), (_, b) in zip(merged.named_parameters(), direct.named_parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5, msg=name)
+
+
+def test_a_model_that_is_an_adapter_is_merged_first():
+    def start():
+        config = replace(CONFIG, epochs=1)
+        lora = Lora(rank=2, alpha=4)
+        return finetune(tiny_lm(), REQUEST, (), Hooks(), objective="fit", config=config, lora=lora).lm
+
+    def ended(alpha):
+        return apply_method(start(), REQUEST, (), Training(CONFIG, Hooks()), f"task_vector(alpha={alpha})").lm
+
+    base = dict(start().module.network.merge_and_unload().named_parameters())
+    assert all(torch.equal(base[k], v) for k, v in ended(0.0).module.network.named_parameters())
+    assert loss(ended(1.0)) > loss(start()) + 0.1
 
 
 def test_a_zero_vector_is_refused():
