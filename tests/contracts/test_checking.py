@@ -13,13 +13,18 @@ from forgetwell import own
 from forgetwell.cli import main
 from forgetwell.cli.listing import all_families
 from forgetwell.contracts.checking import check_item
+from forgetwell.contracts.stub import StubLM
 from forgetwell.errors import InputError
-from forgetwell.metrics.registry import ROW_METRICS, row_metric
+from forgetwell.metrics.registry import CURVE_METRICS, ROW_METRICS, curve_metric, row_metric
+from forgetwell.metrics.sets import SET_METRICS, Read, set_metric
 from forgetwell.objectives.registry import TERMS, term
+from forgetwell.objectives.schedules import SCHEDULES, schedule
 from forgetwell.requests.attacks import ATTACKS, request_attack
 from forgetwell.requests.repairs import REPAIRS, Repaired, repair
 from forgetwell.requests.screening import SCREENS, screen
-from forgetwell.types import Finding
+from forgetwell.training.rules import STEP_RULES, step_rule
+from forgetwell.training.views import VIEWS, view
+from forgetwell.types import Finding, Generation, Row
 
 ITEMS = [family.get(name) for family in all_families().values() for name in family.names()]
 
@@ -89,6 +94,20 @@ def test_faults_of_terms_are_seen(function, facts, contract, problem):
 def test_a_right_term_has_no_problem():
     assert problems(wrong(lambda f: f.row_means(f.token_logps))) == {}
     assert problems(wrong(lambda f: f.logits.logsumexp(-1), per="token", logits=True)) == {}
+
+
+def test_a_term_reads_views_and_hyperparameters_that_exist():
+    @term(per="row", side="forget", paper="", place="")
+    def mine(forgot):
+        """A term."""
+        return forgot.row_logps()
+
+    (problem,) = problems(TERMS.get("mine")).values()
+    assert problem.startswith("No view is named 'forgot'. Did you mean 'forget'? Known: alternate, forget,")
+    (problem,) = problems(wrong(lambda f: f.row_logps(), positive=("gamma",))).values()
+    assert problem == "It has no keyword parameter gamma."
+    (problem,) = problems(wrong(lambda f: f.row_logps(), dual=True)).values()
+    assert problem == "It has no keyword parameter start or eta or epsilon."
 
 
 def attack(change):
@@ -175,6 +194,191 @@ def test_faults_of_screens_are_seen():
     assert "It raised 12, the first: It." in problem
 
 
+def asking(find):
+    def mine(request, evidence):
+        """A screen."""
+        return find(request, evidence)
+
+    screen(null="none", needs_lm=True)(mine)
+    return SCREENS.get("mine")
+
+
+def test_screens_that_ask_the_model_are_tried_on_a_stub():
+    def broken(request, evidence):
+        raise RuntimeError("No.")
+
+    found = problems(asking(broken))
+    assert len(found) == 3
+    assert all("It raised RuntimeError: No." in problem for problem in found.values())
+
+    def alarming(request, evidence):
+        scores = evidence.lm.score(request.rows)
+        return [
+            finding(row, span=None) for row, s in zip(request.rows, scores, strict=True) if min(s.logps) < 0
+        ]
+
+    (problem,) = problems(asking(alarming)).values()
+    assert "It raised 12, the first: It." in problem
+    assert problems(asking(lambda request, evidence: [])) == {}
+
+
+def test_a_screen_must_take_an_empty_background():
+    def mine(request, evidence):
+        """A screen."""
+        return [finding(row) for row in request.rows if row.id == evidence.background[0].id]
+
+    screen(null="none")(mine)
+    found = problems(SCREENS.get("mine"))
+    assert len(found) == 2
+    assert all("It raised IndexError" in problem for problem in found.values())
+
+
+def test_the_stub_model_says_the_same_in_every_process():
+    row = Row("a", "Who?", "Ann")
+    (one,), (moments,) = StubLM().score([row]), StubLM().score([row, row], moments=True)[1:]
+    # drawn by random.Random("Who?\nAnn").expovariate(4), one a byte of " Ann" and one for the end
+    assert one.logps == pytest.approx((-0.046653, -0.220461, -0.568870, -0.139382, -0.206173), abs=1e-6)
+    assert moments.logps == one.logps
+    assert StubLM().generate([row], max_new_tokens=2) == [Generation("An", 2, False)]
+    assert (one.mean, moments.mean) == ((), (-5.0,) * 5)
+
+
+def ruled(step):
+    def mine(descent):
+        """A rule."""
+        return step(descent)
+
+    step_rule(paper="")(mine)
+    return STEP_RULES.get("mine")
+
+
+def moved(descent):
+    values = descent.everything()
+    with torch.no_grad():
+        descent.parameters[0].add_(1)
+    return values
+
+
+def uphill(descent):
+    values = descent.everything()
+    for parameter in descent.parameters:
+        parameter.grad.neg_()
+    return values
+
+
+def infinite(descent):
+    values = descent.everything()
+    descent.parameters[1].grad.div_(0)
+    return values
+
+
+@pytest.mark.parametrize(
+    ("step", "contracts"),
+    [
+        (lambda d: d.everything(), {}),
+        (
+            lambda d: None,
+            {
+                "It leaves a finite": "left no gradient",
+                "Where the terms": "left \\[0.0, 0.0\\]",
+                "It returns": "None",
+            },
+        ),
+        # Where both sides are as they start, f = 1 + 4, k = 4 + 1 and gradients (2, 4) and (4, 2).
+        (
+            uphill,
+            {"Where the terms": "gradient is \\[6.0, 6.0\\], and it left \\[-6.0, -6.0\\]"},
+        ),
+        (infinite, {"It leaves a finite": "left \\[6.0, inf\\]"}),
+        (moved, {"The parameters come back": "were \\(1.0, 2.0\\) and are \\(2.0, 2.0\\)"}),
+        (
+            lambda d: {k: 2 * v for k, v in d.everything().items()},
+            {"It returns": "{'forget': 10.0, 'keep': 10.0}, not {'forget': 5.0, 'keep': 5.0}"},
+        ),
+        (lambda d: d.forget() | d.keep(), {"": "raised TypeError"}),  # either side may be missing
+    ],
+)
+def test_faults_of_step_rules_are_seen(step, contracts):
+    found = problems(ruled(step))
+    for start, problem in contracts.items():
+        assert any(name.startswith(start) and re.search(problem, text) for name, text in found.items())
+    assert len(found) == (5 if "" in contracts else len(contracts))
+
+
+def scheduled(factor):
+    def mine(progress):
+        """A schedule."""
+        return factor(progress)
+
+    schedule(mine)
+    return SCHEDULES.get("mine")
+
+
+def test_faults_of_schedules_are_seen():
+    assert problems(scheduled(lambda progress: 1 - progress)) == {}
+    (problem,) = problems(scheduled(lambda progress: 0.5 - progress)).values()
+    assert problem == "Its range is 0.0 to None, and it returned -0.010000000000000009 at progress 0.51."
+    (problem,) = problems(scheduled(lambda progress: 0.0)).values()
+    assert problem == "All are 0."
+    calls = iter(range(10_000))
+    (problem,) = problems(scheduled(lambda progress: float(next(calls)))).values()
+    assert "Two calls differ" in problem
+
+
+def whole(value, reads=("values",), **facts):
+    def mine(values):
+        """A metric."""
+        return value(values)
+
+    read = {name: Read("rouge_l_recall", "forget/clean") for name in reads}
+    set_metric(**{"better": "high", "meaning": "It.", "paper": "", "reads": read, **facts})(mine)
+    return SET_METRICS.get("mine")
+
+
+def test_faults_of_set_metrics_are_seen():
+    assert problems(whole(lambda values: values.mean())) == {}
+    (problem,) = problems(whole(lambda values: values.sum())).values()
+    assert problem == "Its range is 0.0 to 1.0, and it returned 2.0 for values all highest, 2 rows a set."
+    found = problems(whole(lambda values: values.sort() or 1.0))
+    assert all("read-only" in problem for problem in found.values())
+    (problem,) = problems(whole(lambda values: float("nan"))).values()
+    assert "returned nan" in problem
+    assert any("`reads` has ('other',)" in p for p in problems(whole(len, reads=("other",))).values())
+
+
+def test_faults_of_curve_metrics_are_seen():
+    def mine(curve):
+        """A metric."""
+        return 10 * curve[0]
+
+    curve_metric(better="high", meaning="It.", paper="")(mine)
+    (problem,) = problems(CURVE_METRICS.get("mine")).values()
+    assert problem == "Its range is 0.0 to 1.0, and it returned 9.0 for curves as (0.9, 0.6, 0.3, 0.0)."
+
+
+def viewed(make):
+    def mine(pair, codec):
+        """A view."""
+        return make(pair)
+
+    view(mine)
+    return VIEWS.get("mine")
+
+
+def test_faults_of_views_are_seen():
+    assert problems(viewed(lambda pair: pair.forget)) == {}
+    assert all(
+        "'x', which is no Row" in p or "AttributeError" in p for p in problems(viewed(lambda p: "x")).values()
+    )
+    (problem,) = problems(viewed(lambda pair: replace(pair.retain, id="new"))).values()
+    assert problem == "Its id is 'new', those of the pair are 'f0' and 'r0'."
+    (problem,) = problems(viewed(lambda pair: replace(pair.retain, answer=""))).values()
+    assert "It raised InputError: Row 'r0' has an empty answer" in problem
+    calls = iter(range(100))
+    (problem,) = problems(viewed(lambda pair: replace(pair.retain, prompt=f"{next(calls)}?"))).values()
+    assert "Two calls differ" in problem
+
+
 def repairing(change):
     def mine(request, retain):
         """A repair."""
@@ -193,6 +397,17 @@ def test_faults_of_repairs_are_seen():
     calls = iter(range(100))
     (problem,) = problems(repairing(lambda r, kept: Repaired(r, kept[next(calls) % 9 :]))).values()
     assert "Two calls differ" in problem
+
+
+VIEW = '''
+from forgetwell.extend import Pair, Row, view
+
+
+@view
+def both(pair: Pair, codec) -> Row:
+    """The forget row itself."""
+    return pair.forget
+'''
 
 
 MINE = '''
@@ -221,8 +436,9 @@ def bad(forget: Scored) -> Tensor:
         (
             MINE.split("\n\n\n@term")[0] + "\n\n\n@term" + MINE.split("\n\n\n@term")[1],
             0,
-            "1 items, 6 contracts, 0 broken.",
+            "1 items, 8 contracts, 0 broken.",
         ),
+        (VIEW, 0, "ok   view both: The same pair gives the same row"),
         ("x = 1\n", 2, ""),
     ],
 )

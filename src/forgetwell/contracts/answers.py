@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from forgetwell.contracts.trying import out_of_range, same_values
 from forgetwell.metrics.registry import measure
 from forgetwell.registry import Item
 from forgetwell.types import Generation, Record, Row, TokenScores
@@ -31,15 +31,11 @@ def gives_a_value_somewhere(item: Item) -> str:
 
 def stays_in_its_range(item: Item) -> str:
     """Values are finite and in the range of its decorator."""
-    low, high = item.facts["range"]
     for record in _records():
         (value,) = measure([record], item.name)
-        if value is None:
-            continue
-        outside = (low is not None and value < low) or (high is not None and value > high + 1e-9)
-        if not math.isfinite(value) or outside:
+        if value is not None and (problem := out_of_range(value, item.facts["range"])):
             said = record.generated.text[:30] if record.generated else ""
-            return f"Its range is {low} to {high}, and it returned {value} for the answer {said!r}."
+            return f"{problem} for the answer {said!r}."
     return ""
 
 
@@ -47,7 +43,7 @@ def is_a_function_of_the_record(item: Item) -> str:
     """The same record gives the same value, whatever stands beside it."""
     records = _records()
     there, back = measure(records, item.name), measure(records[::-1], item.name)[::-1]
-    return "" if there == back else "Values changed with the order of the records."
+    return "" if same_values(there, back) else "Values changed with the order of the records."
 
 
 METRIC_CONTRACTS: Sequence[Callable[[Item], str]] = (

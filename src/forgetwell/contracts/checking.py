@@ -6,9 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from forgetwell.contracts.answers import METRIC_CONTRACTS
+from forgetwell.contracts.descending import STEP_RULE_CONTRACTS
 from forgetwell.contracts.losses import TERM_CONTRACTS
 from forgetwell.contracts.providing import REPAIR_CONTRACTS, SCREEN_CONTRACTS
 from forgetwell.contracts.rewriting import ATTACK_CONTRACTS
+from forgetwell.contracts.summing import CURVE_METRIC_CONTRACTS, SET_METRIC_CONTRACTS
+from forgetwell.contracts.viewing import VIEW_CONTRACTS
+from forgetwell.contracts.weighing import SCHEDULE_CONTRACTS
 from forgetwell.registry import Item
 
 Contract = Callable[[Item], str]
@@ -53,10 +57,15 @@ def has_defaults(item: Item) -> str:
 
 _CONTRACTS: Mapping[str, Sequence[Contract]] = {
     "term": (has_defaults, *TERM_CONTRACTS),
+    "view": (has_defaults, *VIEW_CONTRACTS),
+    "schedule": (has_defaults, *SCHEDULE_CONTRACTS),
+    "step rule": (has_defaults, *STEP_RULE_CONTRACTS),
     "request attack": (has_defaults, *ATTACK_CONTRACTS),
     "screen": (has_defaults, *SCREEN_CONTRACTS),
     "repair": (has_defaults, *REPAIR_CONTRACTS),
     "row metric": (has_defaults, *METRIC_CONTRACTS),
+    "set metric": (has_defaults, *SET_METRIC_CONTRACTS),
+    "curve metric": (has_defaults, *CURVE_METRIC_CONTRACTS),
     "suite": (),  # which may need a file
     "bench": (),
 }

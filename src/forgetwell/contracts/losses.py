@@ -12,13 +12,35 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from forgetwell.errors import unknown_name
 from forgetwell.models.scored import Scored, scored_from_logits
 from forgetwell.objectives.registry import value_count
 from forgetwell.registry import Item
+from forgetwell.training.views import VIEWS
 
 _LENGTHS = (4, 1, 6)
 _VOCABULARY, _WIDTH = 11, 8
 _CLOSE = 1e-4
+
+
+def reads_views_that_exist(item: Item) -> str:
+    """Its positional parameters name views, or the starting model on one."""
+    for name in item.inputs:
+        view = name.removesuffix("_ref")
+        if view not in VIEWS.names():
+            return str(unknown_name("view", view, VIEWS.names()))
+    return (
+        "" if item.inputs else f"It has none, so that it reads nothing; views are {', '.join(VIEWS.names())}."
+    )
+
+
+def has_what_its_decorator_names(item: Item) -> str:
+    """It has the hyperparameters that its decorator names, and those of a dual variable where it says so."""
+    facts = item.facts
+    dual = ("start", "eta", "epsilon") if facts["dual"] else ()
+    named = [n for n in (facts["hidden"], facts["updates"], *facts["positive"], *dual) if n]
+    lacking = [n for n in named if n not in item.hyperparameters]
+    return f"It has no keyword parameter {' or '.join(lacking)}." if lacking else ""
 
 
 def returns_one_value_each(item: Item) -> str:
@@ -68,6 +90,8 @@ def counts_marked_tokens(item: Item) -> str:
 
 
 TERM_CONTRACTS: Sequence[Callable[[Item], str]] = (
+    reads_views_that_exist,
+    has_what_its_decorator_names,
     returns_one_value_each,
     has_gradients,
     keeps_rows_apart,
@@ -76,7 +100,7 @@ TERM_CONTRACTS: Sequence[Callable[[Item], str]] = (
 
 
 def _values(item: Item, views: Sequence[Scored]) -> Tensor:
-    values: Tensor = item.function(*views, **{k: p.default for k, p in item.hyperparameters.items()})
+    values: Tensor = item.function(*views, **item.bind({}))
     return values
 
 

@@ -1,10 +1,14 @@
-"""Contracts of screens and repairs, tried on an honest request, a poisoned one and hostile text."""
+"""Contracts of screens and repairs, tried on an honest request, a poisoned one and hostile text.
+
+Screens that ask the model ask a stub.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 
+from forgetwell.contracts.stub import StubLM
 from forgetwell.data.turns import history_text
 from forgetwell.registry import Item
 from forgetwell.requests.repairs import Repaired, repair_request
@@ -49,9 +53,8 @@ def points_into_rows(item: Item) -> str:
 
 def passes_an_honest_request(item: Item) -> str:
     """A request worded as ordinary prompts are raises no alarm."""
-    evidence = Evidence((*_BACKGROUND, *_HONEST.rows))
-    alarms = [] if item.facts["needs_lm"] else run_screens(_HONEST, evidence, [item.name])
-    told = [f for f in alarms if f.severity == "alarm"]
+    evidence = Evidence((*_BACKGROUND, *_HONEST.rows), lm=_asked(item))
+    told = [f for f in run_screens(_HONEST, evidence, [item.name]) if f.severity == "alarm"]
     return f"It raised {len(told)}, the first: {told[0].message}" if told else ""
 
 
@@ -101,10 +104,15 @@ REPAIR_CONTRACTS: Sequence[Callable[[Item], str]] = (
 
 
 def _found(item: Item) -> Iterator[tuple[Request, Sequence[Finding]]]:
-    """Give what a screen finds; one that asks the model can't be tried without."""
-    if not item.facts["needs_lm"]:
+    """Give what a screen finds beside ordinary prompts and without any."""
+    for evidence in (Evidence(_BACKGROUND, (_HONEST,), _asked(item)), Evidence((), lm=_asked(item))):
         for request in _REQUESTS:
-            yield request, run_screens(request, Evidence(_BACKGROUND, (_HONEST,)), [item.name])
+            yield request, run_screens(request, evidence, [item.name])
+
+
+def _asked(item: Item) -> StubLM | None:
+    """Return the model that a screen asks, if it does."""
+    return StubLM() if item.facts["needs_lm"] else None
 
 
 def _repaired(item: Item) -> Iterator[tuple[Request, Repaired]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from forgetwell.errors import InputError
+from forgetwell.contracts.trying import accepted
 from forgetwell.registry import Item
 from forgetwell.requests.attacks import attack_request
 from forgetwell.types import Request, Row
@@ -53,18 +53,5 @@ ATTACK_CONTRACTS: Sequence[Callable[[Item], str]] = (
 
 
 def _attacked(item: Item) -> Iterator[tuple[Request, Request]]:
-    """Give each request before and after; one that the attack says it isn't for is left out.
-
-    Raises:
-        InputError: It is for neither.
-    """
-    refused: InputError | None = None
-    done = 0
-    for request in (_QUESTIONS, _TEXTS):
-        try:
-            yield request, attack_request(request, item.name, seed=3)
-            done += 1
-        except InputError as error:
-            refused = error
-    if refused is not None and not done:
-        raise refused
+    """Give each request before and after."""
+    return accepted(lambda request: attack_request(request, item.name, seed=3), (_QUESTIONS, _TEXTS))
