@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 from torch import Tensor
 
+from forgetwell.errors import InputError
 from forgetwell.models.scored import Scored
 from forgetwell.registry import Family, Item
 
 Per = Literal["token", "row"]
+Side = Literal["forget", "retain", "scope", "learn"]
 # Which tokens of a forget answer a term acts on: the row's own focus, or the words that say its fact.
 Unwanted = Literal["focus", "facts"]
 Term = TypeVar("Term", bound=Callable[..., Tensor])
@@ -21,7 +23,7 @@ TERMS = Family("term", "forgetwell.objectives")
 def term(
     *,
     per: Per,
-    side: Literal["forget", "retain", "scope", "learn"],
+    side: Side,
     paper: str,
     place: str,
     logits: bool = False,
@@ -51,7 +53,14 @@ def term(
             hyperparameter `start` and moves by `eta` times (value − `epsilon`) after each step.
         unmarked: Whether tokens with mark 0 count as well, as in `tpo`, which keeps them.
         positive: Names of hyperparameters that must be above 0; others are refused before anything runs.
+
+    Raises:
+        InputError: `per` or `side` is none of these.
     """
+    for key, value, choices in (("per", per, get_args(Per)), ("side", side, get_args(Side))):
+        if value not in choices:
+            known = ", ".join(map(repr, choices))
+            raise InputError(f"A term was registered with {key}={value!r}; it is one of {known}.")
     facts = {"per": per, "side": side, "paper": paper, "place": place, "logits": logits}
     needs = {"hidden": hidden, "updates": updates, "dual": dual, "unmarked": unmarked, "positive": positive}
 
