@@ -194,9 +194,19 @@ def _signature(
 def _checked(owner: str, parameter: Hyperparameter, value: Value) -> Any:  # noqa: ANN401 - any type
     if _fits(value, parameter.type):
         return float(value) if parameter.type is float else value  # type: ignore[arg-type]
-    is_list = typing.get_origin(parameter.type) is tuple
-    wanted = "a list" if is_list else getattr(parameter.type, "__name__", None) or str(parameter.type)
+    wanted = _in_words(parameter.type)
     raise InputError(f"{owner}({parameter.name}={value!r}): expected {wanted}, got {value!r}.")
+
+
+def _in_words(wanted: Any) -> str:  # noqa: ANN401 - a type expression
+    origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
+    if origin is typing.Literal:
+        return f"one of {', '.join(map(repr, arguments))}"
+    if origin is tuple:
+        return "a list"
+    if arguments:  # a union
+        return " or ".join(map(_in_words, arguments))
+    return "None" if wanted is type(None) else getattr(wanted, "__name__", str(wanted))
 
 
 def _fits(value: Value, wanted: Any) -> bool:  # noqa: ANN401 - a type expression

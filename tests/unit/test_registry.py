@@ -1,11 +1,39 @@
 """Values and names that items are given in calls."""
 
+from typing import Literal
+
 import pytest
 
+from forgetwell.calls import parse_call
 from forgetwell.errors import InputError
 from forgetwell.objectives.registry import term
 from forgetwell.registry import Family
 from forgetwell.suites.registry import SUITES
+
+
+def test_a_choice_that_does_not_exist_gets_the_list_of_those_that_do():
+    with pytest.raises(InputError) as told:
+        SUITES.resolve(parse_call("tofu(split='forget5')"))
+    assert str(told.value) == (
+        "tofu(split='forget5'): expected one of 'forget01', 'forget05', 'forget10', got 'forget5'."
+    )
+
+
+def test_types_are_said_in_words():
+    def mine(
+        *, count: int | None = None, which: Literal["a", "b"] | float = 1.0, several: tuple[int, ...] = ()
+    ) -> None:
+        """An item."""
+
+    family = Family("thing", "forgetwell.suites.catalog", _scanned=True)
+    family.add(mine)
+    for call, expected in [
+        ("mine(count='x')", "int or None"),
+        ("mine(which='c')", "one of 'a', 'b' or float"),
+        ("mine(several=1)", "a list"),
+    ]:
+        with pytest.raises(InputError, match=rf": expected {expected}, got"):
+            family.resolve(parse_call(call))
 
 
 @pytest.mark.parametrize(
