@@ -44,8 +44,12 @@ class Diverged(ForgetwellError, ArithmeticError):
 
 
 def unknown_name(kind: str, given: str, valid: Iterable[str]) -> UnknownName:
-    """Return an `UnknownName` with the nearest valid names first, then all of them."""
+    """Return an `UnknownName` with the nearest valid names first, whatever their case, then all of them."""
     names = sorted(valid)
-    near = difflib.get_close_matches(given, names, n=3, cutoff=0.5)
+    lowered: dict[str, list[str]] = {}
+    for name in names:
+        lowered.setdefault(name.lower(), []).append(name)
+    close = difflib.get_close_matches(given.lower(), lowered, n=3, cutoff=0.5)
+    near = [name for match in close for name in lowered[match]]
     hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
     return UnknownName(f"No {kind} is named {given!r}.{hint} Known: {', '.join(names) or 'none'}.")

@@ -5,8 +5,8 @@ from typing import Literal
 import pytest
 
 from forgetwell.calls import parse_call
-from forgetwell.errors import InputError
-from forgetwell.objectives.registry import term
+from forgetwell.errors import InputError, UnknownName, unknown_name
+from forgetwell.objectives.registry import TERMS, term
 from forgetwell.registry import Family
 from forgetwell.suites.registry import SUITES
 
@@ -34,6 +34,12 @@ def test_types_are_said_in_words():
     ]:
         with pytest.raises(InputError, match=rf": expected {expected}, got"):
             family.resolve(parse_call(call))
+
+
+def test_near_names_are_found_whatever_their_case():
+    with pytest.raises(UnknownName, match=r"No term is named 'NPO'\. Did you mean 'npo'"):
+        TERMS.get("NPO")
+    assert "Did you mean 'AltPO' or 'altpo'?" in str(unknown_name("item", "ALTPO", ["altpo", "AltPO", "me"]))
 
 
 @pytest.mark.parametrize(
