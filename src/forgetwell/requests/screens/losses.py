@@ -33,8 +33,9 @@ def unknown(request: Request, evidence: Evidence, *, alpha: float = 0.01) -> lis
     over rows, which holds though all share one background. Many rows a little below are one finding for the
     whole request, by the number L of rows with p ≤ 1/20. Of m background rows these are the rows below the
     k-th smallest, k = ⌊(m + 1)/20⌋. The share of the law below it, the k-th of m uniform order statistics, is
-    Beta(k, m + 1 − k); given that share, L is binomial. So under the null L is beta-binomial(n, k, m + 1 − k):
-    mean share k/(m + 1), correlation 1/(m + 2). Of fewer than 19 background rows k = 0, and nothing is found.
+    Beta(k, m + 1 − k); given that share, L is binomial. So under the null L is beta-binomial with parameters
+    n, k, m + 1 − k: mean share k/(m + 1), correlation 1/(m + 2). Of fewer than 19 background rows k = 0, and
+    nothing is found.
 
     The background must hold answers that the model knows, as retain rows do; 256 of its rows, evenly spaced,
     are scored. Rows about one subject, known or unknown together, aren't independent: less is sure then.
