@@ -1,1 +1,1 @@
-"""Ways to unlearn: (lm, request, retain, run) → Outcome."""
+"""Ways to unlearn: (lm, request, retain, training) → Outcome."""
