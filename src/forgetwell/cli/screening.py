@@ -45,7 +45,7 @@ def screen(
         out: Report page (.html) with the flagged text marked.
         ledger: SQLite file that keeps what was asked for and how screening judged it, in digests; gate takes
             the same.
-        columns: Names of the request's columns, as prompt=q,answer=a.
+        columns: Names of the columns of files that have them, as prompt=q,answer=a.
         dtype: Compute type of the model: auto, float32 or bfloat16.
         json_: Print JSON.
         overwrite: Replace a page that is there.
@@ -53,7 +53,7 @@ def screen(
     from forgetwell.runs.screening import gather_evidence, screen_request
 
     _check_outputs(out, ledger, overwrite)
-    asked, usual = read_request_from(request, columns), rows_from(background)
+    asked, usual = read_request_from(request, columns), rows_from(background, columns)
     with progress_bar("screening") as progress:
         evidence = gather_evidence(usual, model=model, history=history, dtype=dtype, progress=progress)
         found = screen_request(asked, evidence, screens=screens or ())
@@ -102,7 +102,7 @@ def repair(
         screens: Screens, as "high_loss(share=0.2)", all of whose findings are repaired; by default the alarms
             of all screens that can run.
         ledger: SQLite file that keeps request, screening, repair and repaired request, in digests.
-        columns: Names of the columns of request and rows to keep, as prompt=q,answer=a.
+        columns: Names of the columns of files that have them, as prompt=q,answer=a.
         dtype: Compute type of the model: auto, float32 or bfloat16.
         dry_run: Show what would change, and write nothing.
         overwrite: Replace files that are there.
@@ -115,7 +115,7 @@ def repair(
         _check_outputs(None, ledger, overwrite)
     _check_background(repair, background, bool(screens or model or history))
     asked, kept = read_request_from(request, columns), rows_from(retain or (), columns)
-    usual = rows_from(background or ())
+    usual = rows_from(background or (), columns)
     with progress_bar("screening") as progress:
         evidence = gather_evidence(usual, model=model, history=history, dtype=dtype, progress=progress)
         found, done = repair_screened(asked, kept, evidence, repair, screens=screens or ())

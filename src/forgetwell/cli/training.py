@@ -113,19 +113,18 @@ def learn(
         keep: Prompts to which the model should go on answering as it does (answers are not read); its
             divergence from its own answers is held down, as fine-tuning alone takes general knowledge.
         without: A request whose rows are left out.
-        columns: Names of the columns, as prompt=q,answer=a.
+        columns: Names of the columns of files that have them, as prompt=q,answer=a.
         training: How to train.
         report_to: Trackers that get the log as well: tensorboard, wandb, … (pip install 'forgetwell[track]').
         resume: Go on after an interruption.
         overwrite: Replace a run that is there.
     """
-    from forgetwell.data.reading import read_request
     from forgetwell.runs import jobs, learning
     from forgetwell.types import Request
 
     rows = rows_from(data, columns)
     if without:
-        rows = learning.rows_without(rows, read_request(without))
+        rows = learning.rows_without(rows, read_request_from(without, columns))
     job = make_job("learn", model, Request("", ()), rows, "gdr", training)
     job = learning.keeping(job, rows_from(keep, columns) if keep else ())
     with progress_bar("learning") as progress:
@@ -255,7 +254,7 @@ def unlearn(
             are repeated to be half of all rows to keep.
         system: System prompt before all rows, those to keep too, as your service has, or several, which rows
             take in turn; rows with one of their own keep it.
-        columns: Names of the columns of all files, as prompt=q,answer=a.
+        columns: Names of the columns of files that have them, as prompt=q,answer=a.
         refusals: File with one refusal a line, for idk and dpo; by default our own 100.
         training: How to train.
         stop_at: Stop rule on the probe, as "forget.rouge_l_recall<=0.3" (also utility. and trigger.). Where
@@ -281,7 +280,7 @@ def unlearn(
         job,
         config=dataclasses.replace(job.config, stop_at=stop_at, probe_every=every),
         redact=redact,
-        probe=(rows_from(probe) if probe else kept) if every else (),
+        probe=(rows_from(probe, columns) if probe else kept) if every else (),
         keep_best=keep_best,
         keep=rows_from(keep, columns) if keep else (),
         counterfactuals=counterfactuals,

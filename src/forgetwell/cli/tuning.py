@@ -50,7 +50,7 @@ def tune(
         retain: Rows to keep, none of them in the request.
         objective: Weighted sum of terms; the weights of those that don't forget are varied.
         out: Folder of all trials.
-        columns: Names of the columns of all files, as prompt=q,answer=a.
+        columns: Names of the columns of files that have them, as prompt=q,answer=a.
         refusals: File with one refusal a line, for idk, dpo, flat and ap; by default our own 100.
         training: How to train; the learning rate is varied.
         probe: Rows to keep that the probe asks, clean and with "please"; by default 8 retain rows.
@@ -71,7 +71,7 @@ def tune(
     job = make_job("unlearn", model, asked, kept, objective, training, load_refusals(refusals))
     job = dataclasses.replace(
         job,
-        probe=rows_from(probe) if probe else kept,
+        probe=rows_from(probe, columns) if probe else kept,
         keep=rows_from(keep, columns) if keep else (),
         counterfactuals=counterfactuals,
     ).behind(system or ())

@@ -10,7 +10,7 @@ from pathlib import Path
 from forgetwell.data.hub import read_hub
 from forgetwell.data.row_files import read_file
 from forgetwell.data.world import learning_rows, load_world
-from forgetwell.errors import InputError, MissingError, unknown_name
+from forgetwell.errors import MissingError, unknown_name
 from forgetwell.files import read_jsonl
 from forgetwell.types import Row
 
@@ -50,12 +50,13 @@ def rwku(split: str, *, root: Path | None = None, limit: int | None = None) -> t
 def resolve(
     name: str, *, columns: Mapping[str, str] | None = None, limit: int | None = None
 ) -> tuple[Row, ...]:
-    """Return the rows of ``tofu:split``, ``rwku:split``, ``hub:owner/name``, ``world:part``."""
+    """Return the rows of ``tofu:split``, ``rwku:split``, ``hub:owner/name``, ``world:part``.
+
+    Columns count for the hub's only: those of the others are known.
+    """
     scheme, _, rest = name.partition(":")
     if scheme == "hub":
         return read_hub(rest, columns=columns, limit=limit)
-    if columns:
-        raise InputError(f"columns were given for {name}, whose columns are known; leave them out.")
     if scheme == "tofu":
         return tofu(rest, limit=limit)
     if scheme == "rwku":

@@ -41,6 +41,16 @@ def parse_columns(text: str) -> dict[str, str]:
     return columns
 
 
+def mapping_for(record: Any, columns: Mapping[str, str]) -> Mapping[str, str]:  # noqa: ANN401
+    """Return what a file whose first record this is needs of the columns given: all or none of them.
+
+    None where it hasn't all of them and is understood without, as a file beside others that do need them.
+    """
+    if not isinstance(record, dict) or set(columns.values()) <= record.keys():
+        return columns
+    return {} if _understood(record) else columns
+
+
 def to_row(record: Any, default_id: str, where: str, columns: Mapping[str, str]) -> Row:  # noqa: ANN401
     """Return the row a JSON object or table line stands for; `where` is the file and line for messages.
 
@@ -51,7 +61,7 @@ def to_row(record: Any, default_id: str, where: str, columns: Mapping[str, str])
         _fail(where, f"expected an object with columns, got {type(record).__name__}")
     for theirs in columns.values():
         if theirs not in record:
-            _fail(where, f"no column {theirs!r}; found {_found(record)}")
+            _fail(where, f"no column {theirs!r}, which --columns names; found {_found(record)}")
     cells = _cells(record, columns)
     if isinstance(cells.get("text"), str):
         cells |= {"answer": cells["text"], "text": True}
@@ -63,9 +73,15 @@ def to_row(record: Any, default_id: str, where: str, columns: Mapping[str, str])
             where,
             f"no column for the {'prompt' if 'answer' in cells else 'answer'}; found {_found(record)}. "
             "Understood: question/answer, prompt/completion, query/answer, messages, text; "
-            "else say columns such as prompt=q,answer=a",
+            "else say which they are, as --columns prompt=q,answer=a",
         )
     return _row(cells, default_id, where)
+
+
+def _understood(record: Mapping[str, Any]) -> bool:
+    """Say whether a record has columns that are known by name."""
+    cells = _cells(record, {})
+    return "messages" in cells or isinstance(cells.get("text"), str) or {"prompt", "answer"} <= cells.keys()
 
 
 def _cells(record: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:

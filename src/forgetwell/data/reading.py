@@ -18,7 +18,8 @@ def read_rows(
 
     Args:
         source: File, or ``tofu:…``, ``rwku:…``, ``hub:owner/name``, ``world:request``.
-        columns: Our names to the file's, as {"prompt": "q"}; see `parse_columns`.
+        columns: Our names to the file's, as {"prompt": "q"}; see `parse_columns`. They count for a file that
+            has them all; names, and files that are understood without them, are read as they are.
         limit: Read at most this many rows.
 
     Raises:

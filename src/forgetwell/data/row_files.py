@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from forgetwell.data.columns import to_row
+from forgetwell.data.columns import mapping_for, to_row
 from forgetwell.errors import InputError, MissingError
 from forgetwell.files import plain, write_jsonl
 from forgetwell.types import Row
@@ -74,8 +74,11 @@ def rows_of(
     """Return checked rows of numbered records; rows without an id get ``stem-number``."""
     rows: list[Row] = []
     seen: dict[str, int] = {}
+    mapping = columns or {}
     for number, record in records:
-        row = to_row(record, f"{stem}-{number}", f"{name}, line {number}", columns or {})
+        if not rows:
+            mapping = mapping_for(record, mapping)
+        row = to_row(record, f"{stem}-{number}", f"{name}, line {number}", mapping)
         if row.id in seen:
             raise InputError(
                 f"{name}, line {number}: column 'id': {row.id!r} is also on line {seen[row.id]}."

@@ -10,7 +10,7 @@ from forgetwell.cli import main
 from forgetwell.data.reading import read_rows
 from forgetwell.methods.finetune import Lora
 from forgetwell.objectives.registry import TERMS
-from forgetwell.runs import jobs
+from forgetwell.runs import jobs, tuning
 from forgetwell.training.loop import Summary
 from forgetwell.training.rules import STEP_RULES
 
@@ -187,6 +187,45 @@ def test_rows_to_keep_may_come_from_several_sources(monkeypatch, capsys, tmp_pat
     command += ["--out", tmp_path / "o", "--retain", "world:retain", "world:replay"]
     assert run(monkeypatch, capsys, *command)[0] == 0
     assert made[0].retain == (*read_rows("world:retain"), *read_rows("world:replay"))
+
+
+@pytest.mark.parametrize("command", ["unlearn", "tune"])
+def test_columns_count_for_the_files_that_have_them_beside_names_and_usual_columns(
+    monkeypatch, capsys, tmp_path, command
+):
+    made = []
+
+    def taken(job, *_, **__):
+        made.append(job)
+        raise SystemExit(0)
+
+    monkeypatch.setattr(jobs, "run_job", taken)
+    monkeypatch.setattr(tuning, "tune", taken)
+    (tmp_path / "own.csv").write_text("q,a\nWho is Ann?,A spy\n")
+    (tmp_path / "probe.csv").write_text("q,a\nWho is Bob?,A cook\n")
+    (tmp_path / "usual.jsonl").write_text('{"question": "Who is Cid?", "answer": "A judge"}\n')
+    sources = ["--request", tmp_path / "own.csv", "--retain", tmp_path / "usual.jsonl", "world:retain"]
+    sources += ["--probe", tmp_path / "probe.csv", "--columns", "prompt=q,answer=a"]
+    flags = ["--model", "m", "--objective", "npo + gdr", "--out", tmp_path / "o"]
+    assert run(monkeypatch, capsys, command, *sources, *flags)[0] == 0
+    (job,) = made
+    assert [r.prompt for r in (*job.request.rows, *job.probe, job.retain[0])] == [
+        "Who is Ann?",
+        "Who is Bob?",
+        "Who is Cid?",
+    ]
+    assert job.retain[1:] == read_rows("world:retain")
+
+
+def test_a_request_to_leave_out_of_learning_has_the_columns_of_the_data(monkeypatch, capsys, tmp_path):
+    made = []
+    monkeypatch.setattr(jobs, "run_job", lambda job, *a, **k: made.append(job) or Summary(1, "finished", 1.0))
+    (tmp_path / "all.csv").write_text("q,a\nWho is Ann?,A spy\nWho is Bob?,A cook\n")
+    (tmp_path / "some.csv").write_text("q,a\nWho is Ann?,A spy\n")
+    command = ["learn", "--model", "m", "--data", tmp_path / "all.csv", "--without", tmp_path / "some.csv"]
+    command += ["--columns", "prompt=q,answer=a", "--out", tmp_path / "o"]
+    assert run(monkeypatch, capsys, *command)[0] == 0
+    assert [row.prompt for row in made[0].retain] == ["Who is Bob?"]
 
 
 def test_attack_request_writes_a_file_once(monkeypatch, capsys, tmp_path):

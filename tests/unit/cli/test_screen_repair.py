@@ -7,7 +7,7 @@ from tests.tiny import tiny_lm
 from forgetwell.cli import main
 from forgetwell.data.reading import read_request, read_rows
 from forgetwell.data.row_files import write_rows
-from forgetwell.files import write_json
+from forgetwell.files import write_json, write_jsonl
 from forgetwell.requests.stealthy import stealthy
 from forgetwell.runs.jobs import Job
 from forgetwell.training.config import TrainConfig
@@ -112,6 +112,19 @@ def test_balance_asks_where_the_rows_to_keep_go(run, tmp_path):
     assert "--retain-out" in output.err
     assert run(*command, "--retain-out", "kept.jsonl")[0] == 0
     assert any(r.edit for r in read_rows(tmp_path / "kept.jsonl"))
+
+
+@pytest.mark.parametrize("named", ["request", "background", "both"])
+def test_columns_count_for_request_and_prompts_to_compare_with(run, tmp_path, named):
+    files = {"request": "honest.jsonl", "background": "usual.jsonl"}
+    for which in files if named == "both" else [named]:
+        lines = [{"q": r.prompt, "a": r.answer} for r in read_rows(tmp_path / files[which])]
+        files[which] = f"own-{which}.jsonl"
+        write_jsonl(tmp_path / files[which], lines)
+    told = [files["request"], "--background", files["background"], "--columns", "prompt=q,answer=a"]
+    assert run("screen", *told)[0] == 0
+    code, output = run("repair", *told, "--repair", "strip", "--dry-run", "--out", "good.jsonl")
+    assert (code, output.err) == (0, "")
 
 
 def test_mistakes_are_plain(run):

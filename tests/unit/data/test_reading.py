@@ -92,3 +92,43 @@ def test_a_damaged_parquet_page_is_refused_with_the_place(tmp_path):
     path.write_bytes(bytes(page))
     with pytest.raises(InputError, match=r"x\.parquet is no readable Parquet file, broken after row 0: \w"):
         read_rows(path)
+
+
+OWN = {"prompt": "q", "answer": "a"}
+
+
+@pytest.mark.parametrize(
+    ("line", "prompt"),
+    [
+        ('{"q": "hi", "a": "yo"}', "hi"),
+        ('{"q": "hi", "a": "yo", "question": "other", "answer": "yo"}', "hi"),
+        ('{"question": "hi", "answer": "yo"}', "hi"),
+        ('{"text": "yo"}', ""),
+        ('{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yo"}]}', "hi"),
+    ],
+)
+def test_columns_count_for_files_that_have_them(tmp_path, line, prompt):
+    path = tmp_path / "f.jsonl"
+    path.write_text(line)
+    (row,) = read_rows(path, columns=OWN)
+    assert (row.prompt, row.answer) == (prompt, "yo")
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ('{"x": "hi", "y": "yo"}', "line 1: no column 'q', which --columns names; found 'x', 'y'"),
+        ('{"q": "hi", "answer": "yo"}', "line 1: no column 'a', which --columns names"),
+        ('{"q": "hi", "a": "yo"}\n{"question": "hi", "answer": "yo"}', "line 2: no column 'q'"),
+        ('{"question": "hi", "answer": "yo"}\n{"q": "hi", "a": "yo"}', "line 2: no column .* as --columns"),
+    ],
+)
+def test_a_file_with_neither_columns_or_with_both_is_refused(tmp_path, lines, says):
+    path = tmp_path / "f.jsonl"
+    path.write_text(lines)
+    with pytest.raises(InputError, match=says):
+        read_rows(path, columns=OWN)
+
+
+def test_columns_do_not_count_for_names():
+    assert read_rows("world:retain", columns=OWN) == read_rows("world:retain")
