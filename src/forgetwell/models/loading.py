@@ -32,6 +32,7 @@ _DIGESTED = (
     "*.model",
     "*.jinja",
 )
+_TOKENIZERS = ("tokenizer.json", "vocab.json", "*.model")  # one of them is in every folder with a tokenizer
 _HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
 
 
@@ -166,11 +167,27 @@ def _stay_differentiable(model: Any) -> None:  # noqa: ANN401 - any causal LM
             module.support_avx512bf16_for_cpu = False
 
 
+def _check_whole(folder: Path) -> None:
+    """Refuse a folder that lacks the model or the tokenizer, in words about runs where it is one of ours."""
+    if not (folder / "config.json").is_file():
+        if not (folder / "started.json").is_file():
+            raise InputError(f"{folder} holds no model: it has no config.json. Give the folder that has one.")
+        if (folder / "manifest.json").is_file():
+            raise InputError(f"{folder} is a run without a model; name a run of learn or unlearn.")
+        raise InputError(f"{folder} is a run that has not finished; finish it with --resume or run it again.")
+    if not any(any(folder.glob(kind)) for kind in _TOKENIZERS):
+        raise InputError(
+            f"{folder} has a model without its tokenizer; put tokenizer.json and tokenizer_config.json "
+            "of the model that it was made from beside config.json."
+        )
+
+
 def _load(folder: Path, name: str, quantized: Mapping[str, Any] = MappingProxyType({})) -> Loaded:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
+    _check_whole(folder)
     disable_progress_bar()
     model, info = AutoModelForCausalLM.from_pretrained(
         str(folder),

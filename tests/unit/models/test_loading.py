@@ -115,3 +115,25 @@ def test_a_folder_that_is_not_there_is_not_called_a_broken_hub_model(monkeypatch
         InputError, match="There is no folder runs/known, and as a hub id it can't be loaded: name"
     ):
         load_pretrained("runs/known")
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ((), "holds no model: it has no config.json"),
+        (("started.json",), "is a run that has not finished; finish it with --resume"),
+        (("started.json", "manifest.json"), "is a run without a model; name a run of learn or unlearn"),
+    ],
+)
+def test_a_folder_without_a_model_is_called_what_it_is(tmp_path, files, says):
+    for name in files:
+        (tmp_path / name).write_text('{"kind": "learn"}')
+    with pytest.raises(InputError, match=says):
+        load_pretrained(str(tmp_path))
+
+
+def test_a_model_without_its_tokenizer_is_refused_with_what_is_missing(folder):
+    for file in folder.glob("*token*"):
+        file.unlink()
+    with pytest.raises(InputError, match=r"without its tokenizer; put tokenizer\.json"):
+        load_pretrained(str(folder))
