@@ -162,8 +162,32 @@ def attack_request(
     honest = read_request_from(request, columns)
     attacked = attack_request(honest, attack, seed=seed)
     write_rows(out, attacked.rows)
-    edited = sum(row.edit is not None for row in attacked.rows)
-    print(f"{attacked.history[-1]}: {edited} of {len(attacked.rows)} rows rewritten. Written: {out}")
+    before = {row.id: row for row in honest.rows}
+    edited = sum(before.get(row.id) != row for row in attacked.rows)
+    done = f"{edited} of {len(attacked.rows)} rows rewritten or added"
+    print(f"{attacked.history[-1]}: {done}{_inserted(honest, attacked, attack)}. Written: {out}")
+
+
+def _inserted(honest: Request, attacked: Request, attack: str) -> str:
+    """Say which share of all words an attack inserted, if it did, and for the paper's what is expected."""
+    from forgetwell.calls import parse_call
+    from forgetwell.requests.attacks import ATTACKS
+    from forgetwell.requests.stealthy import expected_inserted_share, inserted_share
+    from forgetwell.requests.template_sets import load_templates
+    from forgetwell.requests.words import words_once
+
+    def count(text: str) -> int:
+        return len(words_once(text))
+
+    share = inserted_share(honest.rows, attacked.rows, count)
+    said = f"; {share:.1%} of its words are inserted" if share > 0 else ""
+    item, settings = ATTACKS.resolve(parse_call(attack))
+    if item.name != "stealthy" or settings["sentences"] < 1 or not said:
+        return said
+    expected = expected_inserted_share(
+        honest.rows, load_templates(settings["templates"]), settings["p"], count
+    )
+    return f"{said} ({expected:.1%} expected)"
 
 
 @app.command

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 
@@ -235,6 +236,7 @@ def test_attack_request_writes_a_file_once(monkeypatch, capsys, tmp_path):
     code, output = run(monkeypatch, capsys, *command)
     assert code == 0
     assert "1 of 1 rows" in output.out
+    assert re.search(r"[\d.]+% of its words are inserted \([\d.]+% expected\)", output.out)
     row = json.loads(out.read_text())
     assert row["edit"]["prompt"] == "Who is Ann?"
     assert run(monkeypatch, capsys, *command)[0] == 2
