@@ -149,12 +149,10 @@ def _interval(
     """
     stream = np.random.default_rng(seed)
     universe = _universe([c for part in columns.values() for c in part])
-    placed = {name: [_places(c, universe) for c in part] for name, part in columns.items()}
+    placed = {name: [universe[_set(c)].places(c) for c in part] for name, part in columns.items()}
     drawn = []
     for _ in range(RESAMPLES):
-        counts = {
-            s: np.bincount(stream.integers(0, len(u), len(u)), minlength=len(u)) for s, u in universe.items()
-        }
+        counts = {s: u.draw(stream) for s, u in universe.items()}
         arrays = {
             name: [np.repeat(c.values, counts[_set(c)][p]) for c, p in zip(part, placed[name], strict=True)]
             for name, part in columns.items()
@@ -167,22 +165,33 @@ def _interval(
     return float(low), float(high)
 
 
-def _universe(columns: Sequence[Column]) -> dict[str, dict[str, int]]:
-    """Number the clusters of every set; its rows, where all belong to one."""
-    found: dict[str, dict[str, int]] = {}
+@dataclass(frozen=True)
+class _Drawn:
+    """What is drawn of a set: the numbers of its clusters, or, where all rows belong to one, of its rows."""
+
+    numbers: Mapping[str, int]
+    by_row: bool
+
+    def draw(self, stream: np.random.Generator) -> NDArray[np.int64]:
+        """Return how often each comes, as many drawn with replacement as there are."""
+        count = len(self.numbers)
+        return np.bincount(stream.integers(0, count, count), minlength=count)
+
+    def places(self, column: Column) -> NDArray[np.int64]:
+        """Return the number that each value of a column is drawn by."""
+        keys = column.rows if self.by_row else column.clusters
+        return np.array([self.numbers[k] for k in keys], dtype=np.int64)
+
+
+def _universe(columns: Sequence[Column]) -> dict[str, _Drawn]:
+    found: dict[str, _Drawn] = {}
     for name in dict.fromkeys(map(_set, columns)):
         own = [c for c in columns if _set(c) == name]
         clusters = dict.fromkeys(k for c in own for k in c.clusters)
-        if len(clusters) == 1:
-            clusters = dict.fromkeys(k for c in own for k in c.rows)
-        found[name] = {key: i for i, key in enumerate(clusters)}
+        by_row = len(clusters) == 1
+        keys = dict.fromkeys(k for c in own for k in c.rows) if by_row else clusters
+        found[name] = _Drawn({key: i for i, key in enumerate(keys)}, by_row)
     return found
-
-
-def _places(column: Column, universe: Mapping[str, Mapping[str, int]]) -> NDArray[np.int64]:
-    numbers = universe[_set(column)]
-    keys = column.clusters if all(k in numbers for k in column.clusters) else column.rows
-    return np.array([numbers[k] for k in keys], dtype=np.int64)
 
 
 def _set(column: Column) -> str:

@@ -108,6 +108,7 @@ def test_rows_of_one_subject_widen_the_interval():
 
     assert interval(lambda k: str(k // 2)) > 1.2 * interval(lambda k: "") > 0
     assert interval(lambda k: "one") > 0  # a single subject: its rows are drawn
+    assert interval(lambda k: "3") == interval(lambda k: "one")  # also if it's called as a row is
 
 
 def test_membership_on_a_suite_with_holdout_rows():
