@@ -88,13 +88,11 @@ class Request:
     Attributes:
         id: Name of the request.
         rows: The rows, in the order given.
-        requester: Who asks, if known.
         history: One line for each attack or repair it went through, oldest first.
     """
 
     id: str
     rows: tuple[Row, ...]
-    requester: str = ""
     history: tuple[str, ...] = ()
 
 

@@ -208,7 +208,11 @@ def purge(run: Path) -> None:
     """
     from forgetwell.runs.redaction import purge as purge_run
 
-    print(f"Text removed from {run}: {purge_run(run).texts} texts")
+    done = purge_run(run)
+    deleted = f"; deleted: {', '.join(done.removed)}" if done.removed else ""
+    print(
+        f"{done.texts} texts replaced by digests in {run} ({', '.join(done.redacted) or 'no file'}){deleted}."
+    )
 
 
 @app.command

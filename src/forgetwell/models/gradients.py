@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 
-from forgetwell.models.lm import HFModel, silent
+from forgetwell.models.lm import HFModel
 from forgetwell.types import Row
 
 
-def gradient_norms(
-    lm: HFModel, rows: Sequence[Row], *, progress: Callable[[int], None] = silent
-) -> list[float]:
+def gradient_norms(lm: HFModel, rows: Sequence[Row]) -> list[float]:
     """Return, for each row, the mean over parameter tensors of the 2-norm of its loss gradient.
 
     ``(1/P) Σ_p ||∂ loss(y | x) / ∂ θ_p||_2`` with the mean loss of the answer's tokens; one row at a time.
@@ -27,5 +25,4 @@ def gradient_norms(
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         found = [torch.zeros(()) if g is None else g.norm().cpu() for g in gradients]
         norms.append(float(torch.stack(found).mean()))
-        progress(1)
     return norms
