@@ -40,7 +40,7 @@ class Asked:
     full: bool | None = None
     "tofu and rwku: ask everything, as in the published tables."
     limit: int | None = None
-    "Rows of each set at most (tofu: of each utility set)."
+    "Rows of each set at most, spread evenly."
     max_new_tokens: int | None = None
     "Length of answers; by default the suite's own."
 

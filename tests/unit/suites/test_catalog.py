@@ -1,10 +1,13 @@
 import json
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from forgetwell.data.reading import read_rows
 from forgetwell.data.rwku import mmlu, rwku_targets, triviaqa, truthfulqa
+from forgetwell.data.world import load_world
 from forgetwell.errors import InputError, UnknownName
 from forgetwell.suites.registry import build_suite
 
@@ -38,6 +41,18 @@ def test_the_world_holds_back_facts_that_nobody_learned():
     assert {s.role for s in suite.splits} == {"forget", "utility", "scope", "holdout"}
     (holdout,) = [s for s in suite.splits if s.role == "holdout"]
     assert not holdout.answered
+
+
+def test_a_limit_takes_rows_from_all_of_a_set():
+    """The request has eight rows on each of three people: every fourth row is two on each."""
+    for suite in (build_suite("world(limit=6)"), build_suite("triggers(data=world, limit=6)")):
+        asked = next(s for s in suite.splits if s.key == "forget/clean")
+        whole = load_world().request
+        assert [r.id for r in asked.rows] == [r.id for r in whole[::4]]
+        assert sorted(Counter(r.subject for r in asked.rows).values()) == [2, 2, 2]
+        assert all(len(s.rows) == 6 for s in suite.splits if s.condition == "clean")
+    with pytest.raises(InputError, match="at least 1"):
+        build_suite("world(limit=-1)")
 
 
 def test_custom_rows_keep_their_roles(mine):
@@ -125,6 +140,15 @@ def test_tofu_has_its_published_sizes(data):
     }
     assert build_suite("tofu").max_new_tokens == 40
     assert build_suite("tofu(full=True)").max_new_tokens == 200
+
+
+@needs_data
+def test_a_limit_holds_for_every_set_of_tofu(data):
+    for name in ("tofu(limit=4)", "triggers(data=tofu, limit=4)"):
+        rows = {s.key: s.rows for s in build_suite(name).splits}
+        assert {len(found) for key, found in rows.items() if key.endswith("/clean")} == {4}
+        assert rows["retain/clean"] == read_rows("tofu:retain_perturbed")[::100]  # of 400
+        assert rows["forget/clean"] == read_rows("tofu:forget01_perturbed")[::10]  # of 40
 
 
 @needs_data

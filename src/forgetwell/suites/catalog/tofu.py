@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 from forgetwell.data.reading import read_rows
+from forgetwell.data.row_files import thinned
 from forgetwell.errors import UnknownName
 from forgetwell.requests.template_sets import load_templates
 from forgetwell.suites.protocol import protocol_suite
@@ -37,20 +38,20 @@ def tofu(
         forget: Other forget rows, before any attack: a file or a name.
         full: Also ask forget and retain questions in other words, with answers as long as in TOFU's tables.
         templates: Template set of the trigger condition.
-        limit: Rows of each utility set at most.
+        limit: Rows of each set at most, spread evenly.
         max_new_tokens: Length of answers; 0 = 40, in the full suite 200.
 
     Source: Maini et al. (TOFU), arXiv 2401.06121, section 2; triggers and scope: 2506.00359, section 5.
     """
-    sets = {name: read_rows(f"tofu:{name}_perturbed", limit=limit) for name in UTILITY}
-    asked = read_rows(forget or f"tofu:{split}_perturbed")
+    sets = {name: thinned(read_rows(f"tofu:{name}_perturbed"), limit) for name in UTILITY}
+    asked = thinned(read_rows(forget or f"tofu:{split}_perturbed"), limit)
     built = protocol_suite(
         "tofu",
         asked,
         sets,
         load_templates(templates),
         max_new_tokens=max_new_tokens or (PUBLISHED_LENGTH if full else 40),
-        holdout=_holdout(split),
+        holdout=thinned(_holdout(split), limit),
     )
     if not full:
         return built

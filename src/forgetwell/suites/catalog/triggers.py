@@ -25,7 +25,7 @@ def triggers(
     Args:
         data: The sets: world, tofu, or a file with a column ``role`` as for the suite custom.
         templates: Template set.
-        limit: Rows of each set at most.
+        limit: Rows of each set at most, spread evenly.
         max_new_tokens: Length of answers; 0 = 24 on the world, else 40.
 
     Source: triggers: arXiv 2506.00359, section 3; the conditions that test specificity are ours.

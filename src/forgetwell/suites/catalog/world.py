@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from forgetwell.data.row_files import thinned
 from forgetwell.data.world import load_world
 from forgetwell.requests.template_sets import load_templates
 from forgetwell.suites.protocol import protocol_suite
@@ -18,7 +19,7 @@ def world(*, templates: str = "tofu", limit: int | None = None, max_new_tokens: 
 
     Args:
         templates: Template set of the trigger condition.
-        limit: Rows of each set at most.
+        limit: Rows of each set at most, spread evenly.
         max_new_tokens: Length of answers.
 
     Source: the protocol of arXiv 2506.00359, section 5, on data of our own.
@@ -27,9 +28,9 @@ def world(*, templates: str = "tofu", limit: int | None = None, max_new_tokens: 
     utility = {"retain": parts.retain, "unseen": parts.unseen, "general": parts.evaluation}
     return protocol_suite(
         "world",
-        parts.request[:limit],
-        {name: rows[:limit] for name, rows in utility.items()},
+        thinned(parts.request, limit),
+        {name: thinned(rows, limit) for name, rows in utility.items()},
         load_templates(templates),
         max_new_tokens=max_new_tokens,
-        holdout=parts.never[:limit],
+        holdout=thinned(parts.never, limit),
     )
