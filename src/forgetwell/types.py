@@ -189,7 +189,6 @@ class Result:
 
     Attributes:
         lm: Name of the model (in a report: of the run).
-        attack: Name of the model attack it went through, or "".
         metric: The row or set metric, as it was asked for.
         split: Set and condition, as "retain/clean" or "retain/trigger"; "run" for a set metric.
         value: The aggregate (a mean unless the metric says otherwise).
@@ -201,7 +200,6 @@ class Result:
     """
 
     lm: str
-    attack: str
     metric: str
     split: str
     value: float

@@ -110,14 +110,13 @@ def _results(results: Sequence[Result]) -> str:
         (
             r.metric,
             r.split,
-            r.attack or "none",
             _number(r.value),
             " to ".join(map(_number, r.ends)),
             str(r.n),
         )
         for r in results
     )
-    return _table(("metric", "rows", "attack", "value", "95 % interval", "n"), rows)
+    return _table(("metric", "rows", "value", "95 % interval", "n"), rows)
 
 
 def _number(value: float) -> str:

@@ -125,8 +125,8 @@ def difference_tables(
 
 
 def _pair_differences(pair: Pair) -> Iterator[Difference]:
-    for attack, metric, split in pair.b.results:
-        if attack or (attack, metric, split) not in pair.a.results:
+    for metric, split in pair.b.results:
+        if (metric, split) not in pair.a.results:
             continue
         a, b = (measured(run, split, metric) for run in (pair.a, pair.b))
         if a is None or b is None:

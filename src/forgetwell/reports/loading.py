@@ -45,7 +45,7 @@ class RunView:
         color: Number of its color, 0 … 7.
         manifest: As written.
         evaluation: Suite, generation length and the sets' roles, where known.
-        results: Aggregates by (model attack, metric, split).
+        results: Aggregates by (metric, split).
         answers: Measured rows by (split, id).
         probes: In order of steps.
     """
@@ -55,13 +55,13 @@ class RunView:
     color: int
     manifest: Mapping[str, Any]
     evaluation: Mapping[str, Any]
-    results: Mapping[tuple[str, str, str], Result]
+    results: Mapping[tuple[str, str], Result]
     answers: Mapping[tuple[str, str], Mapping[str, Any]]
     probes: tuple[Probe, ...]
 
-    def get(self, metric: str, split: str, attack: str = "") -> Result | None:
+    def get(self, metric: str, split: str) -> Result | None:
         """Return one aggregate, or None where it was not measured."""
-        return self.results.get((attack, metric, split))
+        return self.results.get((metric, split))
 
     def role(self, split: str) -> str:
         """Return what a set is for (forget, retain, holdout, utility, scope); "" where nothing says it."""
@@ -121,7 +121,7 @@ def _load(path: Path, own: Mapping[str, Any], name: str, index: int) -> RunView:
         CONDITIONS.index(condition) if condition else len(CONDITIONS) + index % 4,
         manifest,
         measured,
-        {(r.attack, r.metric, r.split): r for r in load_results(path)},
+        {(r.metric, r.split): r for r in load_results(path)},
         {(str(a["split"]), str(a["id"])): _answer(a) for a in load_answers(path)},
         tuple(Probe(int(r["step"]), _numbers(r["probe"])) for r in log if r.get("probe")),
     )

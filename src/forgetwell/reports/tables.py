@@ -48,7 +48,7 @@ class Cell:
 
     Attributes:
         table: ``summary`` (one line a run), ``sets`` (one line a set) or ``whole`` (set metrics).
-        run: Name of the run, with the attack on the model it went through.
+        run: Name of the run.
         condition: Its part in the comparison, or "".
         metric: Name of the metric.
         split: Set and condition.
@@ -106,30 +106,27 @@ def direction(split: str, stated: Better = "none", metric: str = MAIN) -> Better
 
 
 def summary_table(runs: Sequence[RunView]) -> tuple[Line, ...]:
-    """Return one line a run (and attack on its model): forget, clean and trigger utility, and their gap."""
+    """Return one line a run: forget, clean and trigger utility, and their gap."""
     return tuple(
-        Line(_label(run, attack), run.color, tuple(_cell("summary", run, attack, MAIN, s) for s in SUMMARY))
-        for run in runs
-        for attack in dict.fromkeys(["", *(key[0] for key in run.results)])
+        Line(run.name, run.color, tuple(_cell("summary", run, MAIN, s) for s in SUMMARY)) for run in runs
     )
 
 
 def set_tables(runs: Sequence[RunView]) -> tuple[SetTable, ...]:
     """Return one table a metric, of every set that some run measured."""
-    keys = [key for run in runs for key in run.results]
-    keys = [key for key in keys if key[2] != WHOLE]
-    found = dict.fromkeys([m for m in METRICS if any(k[1] == m for k in keys)] + [k[1] for k in keys])
+    measured = dict.fromkeys(metric for run in runs for metric, split in run.results if split != WHOLE)
+    found = dict.fromkeys([*(m for m in METRICS if m in measured), *measured])
     return tuple(_set_table(runs, metric) for metric in found)
 
 
 def whole_table(runs: Sequence[RunView]) -> SetTable | None:
     """Return the set metrics of whole runs, a line for each; None where there are none."""
-    metrics = dict.fromkeys(k[1] for r in runs for k in r.results if k[2] == WHOLE)
+    metrics = dict.fromkeys(metric for run in runs for metric, split in run.results if split == WHOLE)
     if not metrics:
         return None
-    pairs = [(r, a) for r in runs for a in dict.fromkeys(k[0] for k in r.results if k[2] == WHOLE)]
-    lines = tuple(Line(metric_title(m), 0, tuple(_whole_cell(r, a, m) for r, a in pairs)) for m in metrics)
-    return SetTable("", "Whole runs", tuple(_label(r, a) for r, a in pairs), lines)
+    having = [run for run in runs if any(split == WHOLE for _, split in run.results)]
+    lines = tuple(Line(metric_title(m), 0, tuple(_whole_cell(run, m) for run in having)) for m in metrics)
+    return SetTable("", "Whole runs", tuple(run.name for run in having), lines)
 
 
 def metric_title(metric: str) -> str:
@@ -162,18 +159,14 @@ def split_title(split: str) -> str:
     return f"{name} · {condition}".replace("_", " ") if condition else name.replace("_", " ")
 
 
-def _label(run: RunView, attack: str) -> str:
-    return f"{run.name} · after {attack}" if attack else run.name
-
-
 def _set_table(runs: Sequence[RunView], metric: str) -> SetTable:
-    pairs = [(r, a) for r in runs for a in dict.fromkeys(k[0] for k in r.results if k[1] == metric)]
-    splits = sorted({k[2] for r in runs for k in r.results if k[1] == metric}, key=set_order)
+    having = [run for run in runs if any(measured == metric for measured, _ in run.results)]
+    splits = {split for run in having for measured, split in run.results if measured == metric}
     lines = tuple(
-        Line(split_title(s), 0, tuple(_cell("sets", r, a, metric, s) for r, a in pairs)) for s in splits
+        Line(split_title(s), 0, tuple(_cell("sets", run, metric, s) for run in having))
+        for s in sorted(splits, key=set_order)
     )
-    columns = tuple(_label(r, a) for r, a in pairs)
-    return SetTable(metric, metric_title(metric), columns, lines)
+    return SetTable(metric, metric_title(metric), tuple(run.name for run in having), lines)
 
 
 def set_order(split: str) -> tuple[int, str]:
@@ -182,21 +175,21 @@ def set_order(split: str) -> tuple[int, str]:
     return {"forget": 0, "utility": 2, "scope": 3, "leak": 4}.get(name, 1), split
 
 
-def _whole_cell(run: RunView, attack: str, metric: str) -> Cell:
-    head = ("whole", _label(run, attack), run.condition, metric, WHOLE)
-    found = run.get(metric, WHOLE, attack)
+def _whole_cell(run: RunView, metric: str) -> Cell:
+    head = ("whole", run.name, run.condition, metric, WHOLE)
+    found = run.get(metric, WHOLE)
     if found is None:
         return Cell(*head)
     return Cell(*head, found.value, found.low, found.high, found.n, found.skipped, found.better)
 
 
-def _cell(table: str, run: RunView, attack: str, metric: str, split: str) -> Cell:
-    head = (table, _label(run, attack), run.condition, metric, split)
-    found = run.get(metric, split, attack)
+def _cell(table: str, run: RunView, metric: str, split: str) -> Cell:
+    head = (table, run.name, run.condition, metric, split)
+    found = run.get(metric, split)
     if found is not None:
         better = direction(split, found.better, metric)
         return Cell(*head, found.value, found.low, found.high, found.n, found.skipped, better)
-    clean, trigger = (run.get(metric, s, attack) for s in (CLEAN, TRIGGER))
+    clean, trigger = (run.get(metric, s) for s in (CLEAN, TRIGGER))
     if split == GAP and clean and trigger:
         return Cell(*head, clean.value - trigger.value, n=min(clean.n, trigger.n), better="low")
     return Cell(*head, better=direction(split, metric=metric))

@@ -159,7 +159,7 @@ def _results(name: str, found: Mapping[str, Any]) -> Iterator[Result]:
             low, high = (value - _Z * error, value + _Z * error) if known else (None, None)
             shown = metric if variant == "none" else f"{metric}_{variant.replace('-', '_')}"
             better = _better(found, task, metric)
-            yield Result(name, "", f"lm_eval_{shown}", f"lm-eval/{task}", value, low, high, n, better)
+            yield Result(name, f"lm_eval_{shown}", f"lm-eval/{task}", value, low, high, n, better)
 
 
 def _better(found: Mapping[str, Any], task: str, metric: str) -> Better:

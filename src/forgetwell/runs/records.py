@@ -21,6 +21,7 @@ ANSWERS = "answers.jsonl"
 EVALUATION = "evaluation.json"
 
 Json = dict[str, Any]
+_FIELDS = tuple(f.name for f in dataclasses.fields(Result))  # others that a file may have are left aside
 
 
 class Evaluated(Protocol):
@@ -181,14 +182,13 @@ def _read(path: Path) -> list[Json]:
 
 def _result(path: Path, number: int, facts: Json) -> Result:
     try:
-        result = Result(**facts)
+        result = Result(**{name: facts[name] for name in _FIELDS if name in facts})
         fine = all(math.isfinite(x) for x in (result.value, *result.ends))
     except TypeError:
         fine = False
     if not fine:
-        names = ", ".join(f.name for f in dataclasses.fields(Result))
         raise InputError(
-            f"{path}, line {number}: expected a result with the fields {names} and finite numbers. "
-            "Evaluate the run again."
+            f"{path}, line {number}: expected a result with the fields {', '.join(_FIELDS)} and finite "
+            "numbers. Evaluate the run again."
         )
     return result

@@ -114,6 +114,4 @@ def _better(metric: str, *, lower: bool) -> Better:
 
 
 def _result(lm: str, metric: str, key: str, interval: Interval, better: Better, skipped: int) -> Result:
-    return Result(
-        lm, "", metric, key, interval.value, interval.low, interval.high, interval.n, better, skipped
-    )
+    return Result(lm, metric, key, interval.value, interval.low, interval.high, interval.n, better, skipped)

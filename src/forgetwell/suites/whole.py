@@ -127,7 +127,7 @@ def _result(lm: str, call: SetCall, columns: Mapping[str, tuple[Column, ...]], s
     own = [c for name, part in columns.items() if call.reads[name].whose == "own" for c in part]
     first = {c.split: c for c in own}
     n, skipped = sum(len(c.values) for c in first.values()), sum(c.skipped for c in first.values())
-    return Result(lm, "", call.text, "run", value, low, high, n, call.facts["better"], skipped)
+    return Result(lm, call.text, "run", value, low, high, n, call.facts["better"], skipped)
 
 
 def _compute(call: SetCall, arrays: Mapping[str, Sequence[Floats]]) -> float:

@@ -57,8 +57,9 @@ def test_hostile_text_stays_text():
 
 
 def test_results_make_a_table():
-    result = Result("m", "", "rouge_l_recall", "forget/clean", 0.25, 0.1, float("nan"), 4, "lower")
+    result = Result("m", "rouge_l_recall", "forget/clean", 0.25, 0.1, float("nan"), 4, "lower")
     text = card_text(card(results=(result,)))
+    assert "| metric | rows | value | 95 % interval | n |" in text
     assert "0.25" in text
     assert "not known" in text
     assert "## Results" not in card_text(card())

@@ -88,7 +88,7 @@ def results(condition):
             number, half = value * factor, 0.9 / n**0.5 * 0.5
             better = "low" if split == "forget/clean" else "high"
             ends = max(0, number - half), min(1, number + half)
-            found.append(Result(condition, "", metric, split, number, *ends, n, better))
+            found.append(Result(condition, metric, split, number, *ends, n, better))
     return [replace(r, better="none") if r.metric == "refusal" else r for r in found]
 
 

@@ -26,7 +26,7 @@ def make(folder, condition, forget, kept, name="forget"):
     ]  # fmt: skip
     lines(folder / "answers.jsonl", rows)
     found = [
-        Result("", "", "rouge_l_recall", key, sum(v) / len(v), 0.0, 1.0, len(v), better)
+        Result("", "rouge_l_recall", key, sum(v) / len(v), 0.0, 1.0, len(v), better)
         for key, v, better in (("forget/clean", forget, "low"), ("utility/clean", kept, "high"))
     ]
     lines(folder / "results.jsonl", [{f: getattr(r, f) for f in Result.__slots__} for r in found])

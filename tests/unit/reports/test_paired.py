@@ -14,7 +14,7 @@ def run(folder, condition, values, *, split="utility/trigger", row_id="{}#0", **
         for where, found in values.items() for k, v in enumerate(found)
     ]  # fmt: skip
     count = len(rows)
-    total = Result("", "", "rouge_l_recall", split, 0.5, 0.0, 1.0, count, "high")
+    total = Result("", "rouge_l_recall", split, 0.5, 0.0, 1.0, count, "high")
     lines(folder / "answers.jsonl", rows)
     lines(folder / "results.jsonl", [{f: getattr(total, f) for f in Result.__slots__}])
     dump(folder / "evaluation.json", {"roles": {"x": "utility", "y": "utility", "forget": "forget"}})

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from forgetwell.errors import InputError, MissingError
-from forgetwell.files import WriteFailed
+from forgetwell.files import WriteFailed, read_jsonl, write_jsonl
 from forgetwell.runs.records import (
     is_complete,
     is_run,
@@ -20,7 +20,7 @@ from forgetwell.runs.records import (
 from forgetwell.types import Generation, Record, Result, Row, TokenScores
 
 ROW = Row("r1", "Where is it?", "In the old town")
-RESULT = Result("m", "", "rouge_l_recall", "retain/clean", 0.5, 0.4, 0.6, 2, "high", 1)
+RESULT = Result("m", "rouge_l_recall", "retain/clean", 0.5, 0.4, 0.6, 2, "high", 1)
 RECORDS = (
     Record(ROW, answer=TokenScores((-0.1, -0.2), (True, True)), generated=Generation("In the town", 3, True)),
     Record(Row("r2", "Who?", "Nobody")),
@@ -48,6 +48,13 @@ def test_an_evaluation_comes_back_as_it_was(tmp_path):
     assert second["metrics"] == {"rouge_l_recall": None}
 
 
+def test_a_result_with_a_field_of_an_older_version_is_read(tmp_path):
+    save_evaluation(tmp_path, EVALUATION)
+    (facts,) = read_jsonl(tmp_path / "results.jsonl")
+    write_jsonl(tmp_path / "results.jsonl", [facts | {"attack": ""}])
+    assert load_results(tmp_path) == (RESULT,)
+
+
 def test_a_run_without_measurements_has_none(tmp_path):
     assert load_results(tmp_path) == load_answers(tmp_path) == ()
     assert load_evaluation(tmp_path) == {}
@@ -59,10 +66,11 @@ def test_a_run_without_measurements_has_none(tmp_path):
     [
         '{"lm": "m"}',
         '{"value": NaN}',
+        '["lm"]',
+        '"lm"',
         json.dumps(
             {
                 "lm": "m",
-                "attack": "",
                 "metric": "x",
                 "split": "a/b",
                 "value": float("nan"),
