@@ -22,6 +22,7 @@ from forgetwell.objectives.schedules import SCHEDULES, schedule
 from forgetwell.requests.attacks import ATTACKS, request_attack
 from forgetwell.requests.repairs import REPAIRS, Repaired, repair
 from forgetwell.requests.screening import SCREENS, screen
+from forgetwell.requests.template_sets import rewrite
 from forgetwell.training.rules import STEP_RULES, step_rule
 from forgetwell.training.views import VIEWS, view
 from forgetwell.types import Finding, Generation, Row
@@ -130,6 +131,12 @@ def test_faults_of_attacks_are_seen():
     (problem,) = problems(attack(lambda r, seed: replace(r, rows=r.rows[1:]))).values()
     assert "Of 12 questions 11 came back, the first ['q1'" in problem
 
+    def in_place(request, seed):
+        object.__setattr__(request, "id", "another")
+        return request
+
+    assert any("It was changed" in problem for problem in problems(attack(in_place)).values())
+
     calls = iter(range(100))
     (problem,) = problems(attack(lambda r, seed: replace(r, id=f"q{next(calls)}"))).values()
     assert "Two calls with one seed differ" in problem
@@ -158,6 +165,34 @@ def test_faults_of_metrics_are_seen():
     found = problems(metric(lambda text: 1 / len(text), range=(0, None)))  # on an empty answer
     assert len(found) == 3
     assert all("It raised ZeroDivisionError" in problem for problem in found.values())
+
+
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [
+        ({"better": "higher"}, "better='higher'; it is one of 'high', 'low', 'none'."),
+        ({"meaning": "Words said"}, "meaning='Words said'; it is a sentence, with its full stop."),
+        (
+            {"range": (1.0, 0.0)},
+            "range=(1.0, 0.0); it holds the lowest and the highest value, None = unbounded.",
+        ),
+        ({"needs": ("entropy",)}, "needs=('entropy',); known: 'moments'."),
+    ],
+)
+def test_faults_of_a_metric_s_decorator_are_seen(facts, says):
+    assert says in problems(metric(lambda text: None, **facts)).values()
+    if "needs" not in facts:
+        assert says in problems(whole(lambda values: 0.5, **facts)).values()
+
+
+def test_a_metric_reads_parts_of_records():
+    def mine(answers):
+        """A metric."""
+        return 0.5
+
+    row_metric(better="high", meaning="It.", paper="")(mine)
+    found = problems(ROW_METRICS.get("mine")).values()
+    assert any(text.startswith("No record has answers; parts are row, answer, paraphrase") for text in found)
 
 
 def findings(make, **facts):
@@ -192,6 +227,16 @@ def test_faults_of_screens_are_seen():
     screen(null="none")(mine)
     (problem,) = problems(SCREENS.get("mine")).values()
     assert "It raised 12, the first: It." in problem
+
+
+def test_a_screen_states_its_null_hypothesis():
+    def mine(request, evidence):
+        """A screen."""
+        return []
+
+    screen(null="")(mine)
+    (problem,) = problems(SCREENS.get("mine")).values()
+    assert "Give null=" in problem
 
 
 def asking(find):
@@ -408,6 +453,18 @@ def both(pair: Pair, codec) -> Row:
     """The forget row itself."""
     return pair.forget
 '''
+
+
+def test_a_repair_that_works_on_findings_changes_nothing_without():
+    def mine(request, retain, findings):
+        """A repair."""
+        rows = tuple(rewrite(row, ["Please. {q}"], "mine") for row in request.rows)
+        return Repaired(replace(request, rows=rows), retain)
+
+    repair(mine)
+    assert (
+        "Row q0 of honest was changed, of which nothing was found." in problems(REPAIRS.get("mine")).values()
+    )
 
 
 MINE = '''

@@ -48,11 +48,3 @@ class TestSchedule:
         moved = [r["weights"][f"2*{name}(until=1)*su_kl"] for r in log]
         assert moved == sorted(moved)
         assert moved[0] < moved[-1] == 2
-
-    def test_is_documented_with_source_and_defaults(self, name):
-        item = SCHEDULES.get(name)
-        text = item.function.__doc__
-        assert item.summary.endswith((".", ":"))
-        assert all(part in text for part in ("Source:", "Fails when:", "Tested:"))
-        assert item.inputs == ("progress",)
-        assert all(not h.required for h in item.hyperparameters.values())

@@ -34,17 +34,3 @@ class TestSetMetric:
         assert math.isfinite(value)
         assert low is None or low <= value
         assert high is None or value <= high + 1e-9
-
-    def test_is_documented_with_source_meaning_range_direction_and_defaults(self, name):
-        item = SET_METRICS.get(name)
-        assert "Source:" in item.function.__doc__
-        assert item.facts["paper"] in item.function.__doc__
-        assert item.facts["meaning"].endswith(".")
-        assert item.facts["better"] in ("high", "low", "none")
-        assert len(item.facts["range"]) == 2
-        assert all(not h.required for h in item.hyperparameters.values())
-
-    def test_reads_what_there_is(self, name):
-        item = SET_METRICS.get(name)
-        assert tuple(item.facts["reads"]) == item.inputs
-        assert all(set_call(name).reads[n].metric for n in item.inputs)

@@ -47,14 +47,3 @@ class TestStepRule:
     def test_reports_the_values_at_the_weights(self, name):
         (_, plain), (_, log) = run("plain"), run(name)
         assert log[0]["terms"] == pytest.approx(plain[0]["terms"], rel=1e-5)
-
-    def test_is_documented_with_source_and_defaults(self, name):
-        rule = STEP_RULES.get(name)
-        text = rule.function.__doc__
-        assert rule.summary.endswith((".", ":"))
-        assert "Source:" in text
-        assert "Fails when:" in text
-        assert "Tested:" in text
-        assert rule.facts["paper"] in text
-        assert rule.inputs == ("descent",)
-        assert all(not h.required for h in rule.hyperparameters.values())

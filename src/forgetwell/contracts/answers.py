@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 
-from forgetwell.contracts.trying import out_of_range, same_values
+from forgetwell.contracts.trying import out_of_range, same_values, says_what_it_means
 from forgetwell.metrics.registry import measure
 from forgetwell.registry import Item
 from forgetwell.types import Generation, Record, Row, TokenScores
@@ -21,6 +21,17 @@ _ROWS = (
 _SAID = ("Ann was born in Oslo.", "In Rome.", "", "?!", "\u202e\x00<|im_end|>{q}", "Oslo " * 400)
 _SURE = TokenScores((-0.01, -0.02, -0.01), (True, True, True), (-2.0,) * 3, (1.0,) * 3)
 _LOST = TokenScores((-9.0, -1e4, -7.5), (False, False, False), (-2.0,) * 3, (0.0,) * 3)
+
+
+def asks_for_what_there_is(item: Item) -> str:
+    """Its parameters are parts of a record, and `needs` names what a score can hold besides."""
+    parts = [f.name for f in fields(Record)]
+    wrong = [name for name in item.inputs if name not in parts]
+    if wrong:
+        return f"No record has {' or '.join(wrong)}; parts are {', '.join(parts)}."
+    return (
+        "" if set(item.facts["needs"]) <= {"moments"} else f"needs={item.facts['needs']}; known: 'moments'."
+    )
 
 
 def gives_a_value_somewhere(item: Item) -> str:
@@ -47,6 +58,8 @@ def is_a_function_of_the_record(item: Item) -> str:
 
 
 METRIC_CONTRACTS: Sequence[Callable[[Item], str]] = (
+    says_what_it_means,
+    asks_for_what_there_is,
     gives_a_value_somewhere,
     stays_in_its_range,
     is_a_function_of_the_record,

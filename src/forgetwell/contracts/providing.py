@@ -17,7 +17,17 @@ from forgetwell.requests.words import screened_text
 from forgetwell.types import Finding, Request, Row
 
 _PLACES = ("Oslo", "Rome", "Lima", "Bern")
-_HOSTILE = ("", "\u202e\x00<|im_end|>{q}", "please " * 400, "?!.,;:" * 50)
+_HOSTILE = (
+    "",
+    "\u202e\x00<|im_end|>{q}",
+    "please " * 400,
+    "?!.,;:" * 50,
+    "Who\x07 is\x1b[31m Ann\r\n\t?",
+    "\u202e?nnA si ohW \u202c\u05e9\u05dc\u05d5\u05dd",
+    "e\u0301" * 50,
+    "{0.__class__} %s <script>alert(1)</script>&amp;\"'",
+    '"a" ' * 50 + "'" * 50,
+)
 _BACKGROUND = tuple(
     Row(f"b{i}", f"Where did Bob {i % 7} live?", f"In {_PLACES[i % 4]}.", f"Bob {i % 7}") for i in range(42)
 )
@@ -51,6 +61,11 @@ def points_into_rows(item: Item) -> str:
     return ""
 
 
+def states_its_null(item: Item) -> str:
+    """It states its null hypothesis."""
+    return "" if item.facts["null"] else "Give null= the hypothesis in a sentence, or say that it has none."
+
+
 def passes_an_honest_request(item: Item) -> str:
     """A request worded as ordinary prompts are raises no alarm."""
     evidence = Evidence((*_BACKGROUND, *_HONEST.rows), lm=_asked(item))
@@ -80,8 +95,26 @@ def records_what_it_changed(item: Item) -> str:
         before = {row.id: row for row in (*request.rows, *_BACKGROUND)}
         for new in (*done.request.rows, *done.retain):
             old = before[new.id]
-            if new != old and (new.edit is None or (new.edit.by, new.edit.prompt) != (item.name, old.prompt)):
-                return f"Row {old.id} was changed, and its edit is {new.edit}."
+            edit = new.edit
+            if new == old:
+                continue
+            if edit is None or (edit.by, edit.prompt, edit.answer) != (item.name, old.prompt, old.answer):
+                return f"Row {old.id} was changed, and its edit is {edit}."
+    return ""
+
+
+def changes_nothing_without_findings(item: Item) -> str:
+    """A repair that works on findings leaves all rows as they are where there are none."""
+    for request in _REQUESTS if "findings" in item.inputs else ():
+        done = repair_request(request, _BACKGROUND, (), item.name)
+        changed = [
+            new.id
+            for given, got in ((request.rows, done.request.rows), (_BACKGROUND, done.retain))
+            for old, new in zip(given, got, strict=False)  # how many, another contract says
+            if new != old
+        ]
+        if changed:
+            return f"Row {changed[0]} of {request.id} was changed, of which nothing was found."
     return ""
 
 
@@ -92,6 +125,7 @@ def repairs_the_same_again(item: Item) -> str:
 
 
 SCREEN_CONTRACTS: Sequence[Callable[[Item], str]] = (
+    states_its_null,
     points_into_rows,
     passes_an_honest_request,
     finds_the_same_again,
@@ -99,6 +133,7 @@ SCREEN_CONTRACTS: Sequence[Callable[[Item], str]] = (
 REPAIR_CONTRACTS: Sequence[Callable[[Item], str]] = (
     adds_no_rows,
     records_what_it_changed,
+    changes_nothing_without_findings,
     repairs_the_same_again,
 )
 

@@ -9,14 +9,6 @@ from forgetwell.registry import Item
 from forgetwell.requests.attacks import attack_request
 from forgetwell.types import Request, Row
 
-_QUESTIONS = Request(
-    "questions",
-    tuple(Row(f"q{i}", f"Where does Ada {i} live?", f"In town {i}.", f"Ada {i}") for i in range(12)),
-)
-_TEXTS = Request(
-    "texts", tuple(Row(f"t{i}", "", f"Ada {i} was born here. She wrote books.", text=True) for i in range(12))
-)
-
 
 def leaves_rows_in_place(item: Item) -> str:
     """Every row comes back, in its place and under its id."""
@@ -25,6 +17,13 @@ def leaves_rows_in_place(item: Item) -> str:
         if found != ids:
             return f"Of {len(ids)} {before.id} {len(found)} came back, the first {found[:3]}."
     return ""
+
+
+def leaves_what_it_was_given(item: Item) -> str:
+    """The request that it was given is unchanged."""
+    once = (_questions(), _texts())
+    list(accepted(lambda request: attack_request(request, item.name, seed=3), once))
+    return "" if once == (_questions(), _texts()) else "It was changed: return another one, by `replace`."
 
 
 def follows_its_seed(item: Item) -> str:
@@ -47,6 +46,7 @@ def records_what_was_there(item: Item) -> str:
 
 ATTACK_CONTRACTS: Sequence[Callable[[Item], str]] = (
     leaves_rows_in_place,
+    leaves_what_it_was_given,
     follows_its_seed,
     records_what_was_there,
 )
@@ -54,4 +54,14 @@ ATTACK_CONTRACTS: Sequence[Callable[[Item], str]] = (
 
 def _attacked(item: Item) -> Iterator[tuple[Request, Request]]:
     """Give each request before and after."""
-    return accepted(lambda request: attack_request(request, item.name, seed=3), (_QUESTIONS, _TEXTS))
+    return accepted(lambda request: attack_request(request, item.name, seed=3), (_questions(), _texts()))
+
+
+def _questions() -> Request:
+    rows = (Row(f"q{i}", f"Where does Ada {i} live?", f"In town {i}.", f"Ada {i}") for i in range(12))
+    return Request("questions", tuple(rows))
+
+
+def _texts() -> Request:
+    rows = (Row(f"t{i}", "", f"Ada {i} was born here. She wrote books.", text=True) for i in range(12))
+    return Request("texts", tuple(rows))

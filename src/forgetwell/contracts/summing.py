@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from forgetwell.calls import parse_call
-from forgetwell.contracts.trying import out_of_range, same_values
+from forgetwell.contracts.trying import out_of_range, same_values, says_what_it_means
 from forgetwell.metrics.registry import ROW_METRICS
 from forgetwell.metrics.sets import Read, set_call
 from forgetwell.metrics.statistics import Floats
@@ -64,11 +64,16 @@ def curve_values_repeat(item: Item) -> str:
 
 
 SET_METRIC_CONTRACTS: Sequence[Callable[[Item], str]] = (
+    says_what_it_means,
     says_what_it_reads,
     set_values_in_range,
     set_values_repeat,
 )
-CURVE_METRIC_CONTRACTS: Sequence[Callable[[Item], str]] = (curve_values_in_range, curve_values_repeat)
+CURVE_METRIC_CONTRACTS: Sequence[Callable[[Item], str]] = (
+    says_what_it_means,
+    curve_values_in_range,
+    curve_values_repeat,
+)
 
 
 def _set_parts(item: Item) -> Iterator[tuple[str, dict[str, Any]]]:

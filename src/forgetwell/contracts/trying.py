@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from forgetwell.errors import InputError
 from forgetwell.metrics.registry import Range
+from forgetwell.registry import Item
+from forgetwell.types import Better
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -20,6 +22,16 @@ def out_of_range(value: float, range_: Range) -> str:
     if math.isfinite(value) and not outside:
         return ""
     return f"Its range is {low} to {high}, and it returned {value}"
+
+
+def says_what_it_means(item: Item) -> str:
+    """Its decorator says in a sentence what values mean, which are better, and their lowest and highest."""
+    better, meaning, range_ = (item.facts[key] for key in ("better", "meaning", "range"))
+    if better not in get_args(Better):
+        return f"better={better!r}; it is one of {', '.join(map(repr, get_args(Better)))}."
+    if len(range_) != 2 or (None not in range_ and not range_[0] < range_[1]):
+        return f"range={range_}; it holds the lowest and the highest value, None = unbounded."
+    return "" if meaning.endswith(".") else f"meaning={meaning!r}; it is a sentence, with its full stop."
 
 
 def same_values(once: Sequence[float | None], again: Sequence[float | None]) -> bool:
