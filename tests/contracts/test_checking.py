@@ -9,7 +9,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from forgetwell import own
 from forgetwell.cli import main
 from forgetwell.cli.listing import all_families
 from forgetwell.contracts.checking import check_item
@@ -18,24 +17,16 @@ from forgetwell.errors import InputError
 from forgetwell.metrics.registry import CURVE_METRICS, ROW_METRICS, curve_metric, row_metric
 from forgetwell.metrics.sets import SET_METRICS, Read, set_metric
 from forgetwell.objectives.registry import TERMS, term
-from forgetwell.objectives.schedules import SCHEDULES, schedule
 from forgetwell.requests.attacks import ATTACKS, request_attack
 from forgetwell.requests.repairs import REPAIRS, Repaired, repair
 from forgetwell.requests.screening import SCREENS, screen
 from forgetwell.requests.template_sets import rewrite
-from forgetwell.training.rules import STEP_RULES, step_rule
-from forgetwell.training.views import VIEWS, view
 from forgetwell.types import Finding, Generation, Row
 
 ITEMS = [family.get(name) for family in all_families().values() for name in family.names()]
 
 
-@pytest.fixture(autouse=True)
-def families(monkeypatch):
-    """Take everything back that a test registers."""
-    for family in all_families().values():
-        monkeypatch.setattr(family, "_items", dict(family._items))
-    monkeypatch.setattr(own, "_USED", {})
+pytestmark = pytest.mark.usefixtures("families")
 
 
 @pytest.mark.parametrize("item", ITEMS, ids=lambda item: f"{item.family} {item.name}")
@@ -288,88 +279,6 @@ def test_the_stub_model_says_the_same_in_every_process():
     assert (one.mean, moments.mean) == ((), (-5.0,) * 5)
 
 
-def ruled(step):
-    def mine(descent):
-        """A rule."""
-        return step(descent)
-
-    step_rule(paper="")(mine)
-    return STEP_RULES.get("mine")
-
-
-def moved(descent):
-    values = descent.everything()
-    with torch.no_grad():
-        descent.parameters[0].add_(1)
-    return values
-
-
-def uphill(descent):
-    values = descent.everything()
-    for parameter in descent.parameters:
-        parameter.grad.neg_()
-    return values
-
-
-def infinite(descent):
-    values = descent.everything()
-    descent.parameters[1].grad.div_(0)
-    return values
-
-
-@pytest.mark.parametrize(
-    ("step", "contracts"),
-    [
-        (lambda d: d.everything(), {}),
-        (
-            lambda d: None,
-            {
-                "It leaves a finite": "left no gradient",
-                "Where the terms": "left \\[0.0, 0.0\\]",
-                "It returns": "None",
-            },
-        ),
-        # Where both sides are as they start, f = 1 + 4, k = 4 + 1 and gradients (2, 4) and (4, 2).
-        (
-            uphill,
-            {"Where the terms": "gradient is \\[6.0, 6.0\\], and it left \\[-6.0, -6.0\\]"},
-        ),
-        (infinite, {"It leaves a finite": "left \\[6.0, inf\\]"}),
-        (moved, {"The parameters come back": "were \\(1.0, 2.0\\) and are \\(2.0, 2.0\\)"}),
-        (
-            lambda d: {k: 2 * v for k, v in d.everything().items()},
-            {"It returns": "{'forget': 10.0, 'keep': 10.0}, not {'forget': 5.0, 'keep': 5.0}"},
-        ),
-        (lambda d: d.forget() | d.keep(), {"": "raised TypeError"}),  # either side may be missing
-    ],
-)
-def test_faults_of_step_rules_are_seen(step, contracts):
-    found = problems(ruled(step))
-    for start, problem in contracts.items():
-        assert any(name.startswith(start) and re.search(problem, text) for name, text in found.items())
-    assert len(found) == (5 if "" in contracts else len(contracts))
-
-
-def scheduled(factor):
-    def mine(progress):
-        """A schedule."""
-        return factor(progress)
-
-    schedule(mine)
-    return SCHEDULES.get("mine")
-
-
-def test_faults_of_schedules_are_seen():
-    assert problems(scheduled(lambda progress: 1 - progress)) == {}
-    (problem,) = problems(scheduled(lambda progress: 0.5 - progress)).values()
-    assert problem == "Its range is 0.0 to None, and it returned -0.010000000000000009 at progress 0.51."
-    (problem,) = problems(scheduled(lambda progress: 0.0)).values()
-    assert problem == "All are 0."
-    calls = iter(range(10_000))
-    (problem,) = problems(scheduled(lambda progress: float(next(calls)))).values()
-    assert "Two calls differ" in problem
-
-
 def whole(value, reads=("values",), **facts):
     def mine(values):
         """A metric."""
@@ -399,29 +308,6 @@ def test_faults_of_curve_metrics_are_seen():
     curve_metric(better="high", meaning="It.", paper="")(mine)
     (problem,) = problems(CURVE_METRICS.get("mine")).values()
     assert problem == "Its range is 0.0 to 1.0, and it returned 9.0 for curves as (0.9, 0.6, 0.3, 0.0)."
-
-
-def viewed(make):
-    def mine(pair, codec):
-        """A view."""
-        return make(pair)
-
-    view(mine)
-    return VIEWS.get("mine")
-
-
-def test_faults_of_views_are_seen():
-    assert problems(viewed(lambda pair: pair.forget)) == {}
-    assert all(
-        "'x', which is no Row" in p or "AttributeError" in p for p in problems(viewed(lambda p: "x")).values()
-    )
-    (problem,) = problems(viewed(lambda pair: replace(pair.retain, id="new"))).values()
-    assert problem == "Its id is 'new', those of the pair are 'f0' and 'r0'."
-    (problem,) = problems(viewed(lambda pair: replace(pair.retain, answer=""))).values()
-    assert "It raised InputError: Row 'r0' has an empty answer" in problem
-    calls = iter(range(100))
-    (problem,) = problems(viewed(lambda pair: replace(pair.retain, prompt=f"{next(calls)}?"))).values()
-    assert "Two calls differ" in problem
 
 
 def repairing(change):
