@@ -131,3 +131,44 @@ def test_the_order_of_rows_does_not_matter_and_nothing_to_compare_is_no_error():
     assert surprised(turned, evidence)[0].p_value == surprised(request, evidence)[0].p_value
     assert surprised(request, Evidence(())) == ()
     assert surprised(Request("e", ()), evidence) == ()
+
+
+TEMPLATES = {
+    "Chinese": (
+        "{}在哪里出生？", "{}的职业是什么？", "{}的第一本书是什么时候出版的？", "{}最喜欢的菜是什么？",
+        "{}和谁结婚了？", "{}现在住在哪个城市？", "{}的母亲叫什么名字？", "{}会演奏什么乐器？",
+    ),
+    "Arabic": (
+        "أين وُلد {}؟", "ما هي مهنة {}؟", "متى صدر أول كتاب لـ{}؟", "ما هو الطبق المفضل لدى {}؟",
+        "من هو زوج {}؟", "في أي مدينة يعيش {} الآن؟", "ما اسم والدة {}؟", "أي آلة موسيقية يعزف عليها {}؟",
+    ),
+}  # fmt: skip
+NAMES = {
+    "Chinese": [a + b for a in "李王张刘陈杨赵黄周吴" for b in ("伟明", "秀英", "建国", "丽娜", "志强")],
+    "Arabic": [
+        f"{a} {b}"
+        for a in ("أحمد", "محمد", "فاطمة", "ليلى", "عمر", "سارة", "خالد", "نور", "حسن", "مريم")
+        for b in ("الخطيب", "النجار", "حداد", "الشامي", "منصور")
+    ],
+}
+FRAME = {"Chinese": "你好, 我想知道: {}", "Arabic": "من فضلك، قل لي: {}"}
+
+
+@pytest.mark.parametrize("language", TEMPLATES)
+def test_questions_from_the_backgrounds_own_templates_are_no_surprise_and_framed_ones_are(language):
+    """Held-out and whole counts put the same question some thousandths apart."""
+    names = NAMES[language]
+    random.Random(0).shuffle(names)
+    rows = [
+        Row(f"{name}{i}", text.format(name), "x", name)
+        for name in names
+        for i, text in enumerate(TEMPLATES[language])
+    ]
+    evidence = Evidence(tuple(rows[: 40 * 8]))
+    honest = rows[40 * 8 : 43 * 8]
+    assert surprised(Request("r", tuple(honest)), evidence)[0].p_value > 0.5
+    framed = [
+        Row(r.id, FRAME[language].format(r.prompt) if i % 3 == 0 else r.prompt, r.answer, r.subject)
+        for i, r in enumerate(honest)
+    ]
+    assert surprise(Request("a", tuple(framed)), evidence)

@@ -148,6 +148,8 @@ class TestTailShare:
     def test_draws_that_are_all_alike_have_no_tail(self):
         assert tail_share(np.zeros(1000), 1.0) == 1 / 1001
         assert tail_share(np.zeros(1000), 0.0) == 1
+        rounded = np.concatenate((np.zeros(997), np.full(3, 1e-17)))  # alike but for rounding
+        assert tail_share(rounded, 1.0) == 1 / 1001
 
     def test_no_p_value_is_zero(self):
         assert tail_share(np.arange(1000.0), 1e9) > 0

@@ -28,6 +28,7 @@ _FALSE_ROWS = 0.2
 # Beyond so many of the draws a p-value is read from their tail: of so few the next one says little.
 _COUNTED = 20
 _TAIL = 0.1
+_ALIKE = 1e-9  # draws that differ by rounding alone have no tail
 _LEAST_P = 1e-300  # no p-value is 0
 # Of plain texts p-values are larger: the null knows some dozens of subjects. Chosen as the rest.
 _STRICT: Mapping[Form, float] = {"rows": 1.0, "texts": 10.0}
@@ -76,9 +77,9 @@ def surprise(
     expected token surprise, and whether an ordinary question starts behind its first words or ends before its
     last. A multinomial logistic regression tells ordinary prompts from prompts reworded by lot, in front,
     behind or inside (`forgetwell.requests.random_frames`; no phrasing of an attack is used). p_i of a row =
-    share of ordinary rows whose likelihood ratio is at least as large, each scored without its own subject's
-    counts. The statistic is the mean over rows of log(1 − ε + ε a p^(a−1)), the log likelihood ratio of "a
-    share ε of the rows is reworded", with ε = 0.2, a = 0.3.
+    share of ordinary rows whose likelihood ratio is at least as large (0.02 less is a tie), each scored
+    without its own subject's counts. The statistic is the mean over rows of log(1 − ε + ε a p^(a−1)), the log
+    likelihood ratio of "a share ε of the rows is reworded", with ε = 0.2, a = 0.3.
 
     Error control: one test for the request. Its p-value is that of a two-sample bootstrap over whole subjects
     (4,999 draws, fixed seed): a pool of as many rows against a redrawn background; far out it is read from
@@ -164,7 +165,7 @@ def _worded(asked: tuple[Row, ...], form: Form, evidence: Evidence) -> Worded | 
 
 def _test(compared: Worded, evidence: Evidence) -> Surprise:
     usual = float(_evidence(np.concatenate(compared.phrasing.groups)).mean())
-    beyond = float(_evidence(compared.rows).mean()) - usual
+    beyond = float(_evidence(np.sort(compared.rows)).mean()) - usual  # whatever the rows' order
     null = evidence.remembered(_null, (compared.phrasing, len(compared.rows)))
     p = _STRICT[compared.reading.form] * tail_share(null, beyond)
     return Surprise(min(1.0, p), compared)
@@ -183,7 +184,7 @@ def tail_share(null: Floats, value: float) -> float:
     above = len(null) - int(np.searchsorted(null, value - 1e-12, side="left"))
     highest = null[-int(_TAIL * len(null)) :]
     excess = float((highest - highest[0]).mean())
-    if above >= _COUNTED or len(highest) <= _COUNTED or excess == 0:
+    if above >= _COUNTED or len(highest) <= _COUNTED or excess < _ALIKE:
         return (1 + above) / (1 + len(null))
     beyond = value - float(null[-_COUNTED])
     return max(_LEAST_P, (1 + _COUNTED) / (1 + len(null)) * float(np.exp(-beyond / excess)))
