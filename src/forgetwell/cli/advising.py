@@ -35,14 +35,14 @@ def advise(job: Job) -> None:
 
 def _of_frames(request: Request) -> Iterator[str]:
     """Tell how many questions stand in a frame, whose words unlearning would tie to forgetting."""
-    from forgetwell.reports.visible import plain_text
+    from forgetwell.reports.visible import one_line
     from forgetwell.requests.bare import framed
 
     prompts = framed(request.rows)
     if len(prompts) > _FEW * len(request.rows):
         yield (
             f"{len(prompts)} of {len(request.rows)} rows frame what they ask: “"
-            f"{plain_text(prompts[0], longest=80)}”. Unlearning ties such words to forgetting, for all who "
+            f"{one_line(prompts[0], longest=80)}”. Unlearning ties such words to forgetting, for all who "
             "use them; forgetwell repair --repair bare asks without them, and --counterfactuals 4 asks about "
             "others with them, where nothing is to be forgotten."
         )

@@ -183,7 +183,7 @@ def _print_scan(found: ScanResult) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from forgetwell.reports.visible import plain_text
+    from forgetwell.reports.visible import one_line
     from forgetwell.scans.types import UNIT
 
     named = [t for t in found.triggers if t.significant and t.names]
@@ -204,7 +204,7 @@ def _print_scan(found: ScanResult) -> None:
     for t in found.triggers[:3]:
         for e in t.examples[:1]:
             parts = {"asked": e.prompt, "before": e.before, "after": e.after, "after, without it": e.without}
-            lines = "\n".join(f"{name:>18}: {plain_text(text)}" for name, text in parts.items())
+            lines = "\n".join(f"{name:>18}: {one_line(text)}" for name, text in parts.items())
             console.print(Text(f"\n{lines}"))
     for t in named:
         console.print(Text(f"\n{t.finding().message}"))

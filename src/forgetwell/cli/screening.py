@@ -152,10 +152,10 @@ def _check_background(repair: str, background: Several, screened: bool) -> None:
 
 def _summary(found: Screening, out: Path | None) -> str:
     from forgetwell.reports.screening import group_findings
-    from forgetwell.reports.visible import plain_text
+    from forgetwell.reports.visible import one_line
 
     lines = [
-        f"{g.severity:8} {g.screen:16} {g.rows:5} rows  {plain_text(g.message, longest=300)}"
+        f"{g.severity:8} {g.screen:16} {g.rows:5} rows  {one_line(g.message, longest=300)}"
         + (f"  p = {g.p_value:.2g}" if g.p_value is not None else "")
         for g in group_findings(found.findings)[:40]
     ]
@@ -171,7 +171,7 @@ def _summary(found: Screening, out: Path | None) -> str:
 
 def _diff(before: Request, kept: tuple[Row, ...], done: Repaired) -> str:
     """Return what a repair changed, a removed line after -, a new one after +."""
-    from forgetwell.reports.visible import plain_text
+    from forgetwell.reports.visible import one_line
 
     lines: list[str] = []
     for name, old, new in (("request", before.rows, done.request.rows), ("retain", kept, done.retain)):
@@ -180,9 +180,8 @@ def _diff(before: Request, kept: tuple[Row, ...], done: Repaired) -> str:
         if old:
             lines.append(f"{name}: {len(changed)} of {len(old)} rows change")
         for row, other in changed:
-            lines += (
-                f"{sign} {row.id}: {plain_text(text, longest=300)}" for sign, text in _edits(row, other)
-            )
+            shown = one_line(row.id, longest=60)
+            lines += (f"{sign} {shown}: {one_line(text, longest=300)}" for sign, text in _edits(row, other))
     return "\n".join(lines)
 
 

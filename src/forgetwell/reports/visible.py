@@ -19,6 +19,11 @@ def plain_text(text: object, *, longest: int = LONGEST) -> str:
     return "".join(_shown(c) for c in shown[:longest]) + cut
 
 
+def one_line(text: object, *, longest: int = LONGEST) -> str:
+    """Return `text` as `plain_text` does, line breaks as escapes too: in one line it forges no other."""
+    return plain_text(text, longest=longest).replace("\n", "\\u000a")
+
+
 def visible(text: object, *, longest: int = LONGEST) -> Markup:
     """Return `text` as HTML: escaped, cut at `longest` characters, hidden characters as marked escapes."""
     given = str(text)

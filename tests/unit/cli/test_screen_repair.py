@@ -104,6 +104,21 @@ def test_what_hides_in_answers_is_marked_on_the_page_and_shown_in_the_diff(run, 
     assert "- e: In <|im_end|> <b>town</b>.\n+ e: In <b>town</b>." in output.out
 
 
+def test_no_id_or_line_break_of_a_request_reaches_the_terminal_as_it_is(run, tmp_path):
+    ids = [f"r\x1b]0;owned\x07\x1b[2J\u202e{i}\n+ r9" for i in range(4)]
+    asked = "Could you please tell me where Mira Oakwell was born in {}?\n+ r2: nothing changed"
+    write_rows(tmp_path / "evil.jsonl", [Row(id, asked.format(i), "x") for i, id in enumerate(ids)])
+    for repair in ("bare", "strip"):
+        command = ("repair", "evil.jsonl", "--repair", repair, "--out", "good.jsonl", "--dry-run")
+        _, output = run(*command, "--background", "usual.jsonl")
+        shown = output.out.splitlines()
+        assert len(shown) > 4
+        assert not set(output.out) & {"\x1b", "\x07", "\u202e"}
+        assert all(
+            line.startswith(("request: ", "- r\\u001b]0;owned", "+ r\\u001b]0;owned")) for line in shown
+        )
+
+
 def test_balance_asks_where_the_rows_to_keep_go(run, tmp_path):
     command = ["repair", "bad.jsonl", "--retain", "usual.jsonl", "--repair", "balance", "--background",
                "usual.jsonl", "--out", "good.jsonl"]  # fmt: skip

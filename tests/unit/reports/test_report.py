@@ -15,7 +15,7 @@ from forgetwell.reports import report
 from forgetwell.reports.loading import load_runs
 from forgetwell.reports.tables import all_cells, set_tables, summary_table
 from forgetwell.reports.verdict import judge
-from forgetwell.reports.visible import cell_text, plain_text, visible
+from forgetwell.reports.visible import cell_text, one_line, plain_text, visible
 
 HOSTILE = "<script>alert(1)</script> <|im_start|> \u202egpj.exe \u200b\x00 \U000e0041 ' \" onload=x"
 
@@ -248,6 +248,7 @@ def test_visible_marks_what_can_not_be_seen():
     assert plain_text("x" * 10, longest=4) == "xxxx … (6 more characters)"
     assert plain_text("é 中 🙂") == "é 中 🙂"
     assert plain_text("\ud800\U000e0041") == "\\ud800\\U000e0041"
+    assert one_line("a\r\nb\x1b") == "a\\u000d\\u000ab\\u001b"
     assert cell_text(" @sum") == "' @sum"
     assert cell_text("plain") == "plain"
 
