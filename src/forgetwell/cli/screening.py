@@ -52,6 +52,7 @@ def screen(
     """
     from forgetwell.runs.screening import gather_evidence, screen_request
 
+    _refuse_same(out, ledger)
     _check_outputs(out, ledger, overwrite)
     asked, usual = read_request_from(request, columns), rows_from(background, columns)
     with progress_bar("screening") as progress:
@@ -110,6 +111,7 @@ def repair(
     from forgetwell.data.row_files import write_rows
     from forgetwell.runs.screening import gather_evidence, repair_screened
 
+    _refuse_same(out, retain_out, ledger)
     if not dry_run:
         _refuse_existing([p for p in (out, retain_out) if p is not None], overwrite)
         _check_outputs(None, ledger, overwrite)
@@ -211,6 +213,16 @@ def _check_outputs(page: Path | None, ledger: Path | None, overwrite: bool) -> N
         from forgetwell.runs.ledger import history_of
 
         history_of(ledger)
+
+
+def _refuse_same(*paths: Path | None) -> None:
+    """Refuse outputs of which one would overwrite another."""
+    from forgetwell.errors import InputError
+
+    given = [path for path in paths if path is not None]
+    for k, path in enumerate(given):
+        if path.resolve() in {other.resolve() for other in given[:k]}:
+            raise InputError(f"Two outputs were given one file, {path}. Choose a file for each.")
 
 
 def _refuse_existing(paths: list[Path], overwrite: bool) -> None:

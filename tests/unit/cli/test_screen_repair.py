@@ -142,6 +142,20 @@ def test_columns_count_for_request_and_prompts_to_compare_with(run, tmp_path, na
     assert (code, output.err) == (0, "")
 
 
+def test_two_outputs_in_one_file_are_refused(run, tmp_path):
+    command = ["repair", "bad.jsonl", "--retain", "usual.jsonl", "--repair", "balance", "--background",
+               "usual.jsonl", "--out", "x.jsonl"]  # fmt: skip
+    (tmp_path / "sub").mkdir()
+    for more in (("--retain-out", "sub/../x.jsonl"), ("--retain-out", "y", "--ledger", "y")):
+        for mode in ((), ("--dry-run",), ("--overwrite",)):
+            code, output = run(*command, *more, *mode)
+            assert code == 2
+            assert "Two outputs were given one file" in output.err
+    assert not (tmp_path / "x.jsonl").exists()
+    page = ("screen", "bad.jsonl", "--background", "usual.jsonl", "--out", "p.html", "--ledger", "p.html")
+    assert run(*page)[0] == 2
+
+
 def test_mistakes_are_plain(run):
     command = ["screen", "bad.jsonl", "--background", "usual.jsonl"]
     assert "'inflation'" in run(*command, "--screens", "inflatio")[1].err
