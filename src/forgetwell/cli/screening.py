@@ -163,7 +163,8 @@ def _summary(found: Screening, out: Path | None) -> str:
     ]
     risk = found.risk
     lines.append(
-        f"Risk {risk.score:.2f} on a prompt with the worst phrase, {risk.harm:.2%} on an ordinary prompt."
+        "Risk, the harm to answers about other things from 0 to 1: "
+        f"{risk.score:.2g} where a prompt has the worst phrase, {risk.harm:.2g} on an ordinary prompt."
     )
     lines.append(
         "Suspicious: look at it before it runs." if found.suspicious else "Pass: nothing speaks against it."

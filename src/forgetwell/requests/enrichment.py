@@ -65,7 +65,9 @@ class Enriched:
         feature: The feature.
         rows: Rows of the request that carry it, k of n.
         share: k / n.
-        expected: Share of ordinary prompts that carry it, μ.
+        ordinary: Ordinary prompts that carry it, K.
+        prompts: Number of ordinary prompts, N.
+        expected: Share of ordinary prompts expected to carry it, μ = (K + 1/2) / (N + 1).
         log_odds: Effect size: log odds of (k + 1/2)/(n + 1) minus log odds of μ.
         p_value: P(K ≥ k) under the null.
         q_value: Benjamini-Hochberg adjusted p-value over all tested features.
@@ -74,6 +76,8 @@ class Enriched:
     feature: str
     rows: int
     share: float
+    ordinary: int
+    prompts: int
     expected: float
     log_odds: float
     p_value: float
@@ -138,9 +142,12 @@ def enriched(
     smoothed = (k + 0.5) / (n + 1)
     effect = np.log(smoothed / (1 - smoothed)) - np.log(mu / (1 - mu))
     found = [
-        Enriched(f, int(k[i]), float(k[i] / n), float(mu[i]), float(effect[i]), float(p[i]), float(q[i]))
+        Enriched(
+            f, int(k[i]), float(k[i] / n), background.count.get(f, 0), background.rows, float(mu[i]),
+            float(effect[i]), float(p[i]), float(q[i]),
+        )
         for i, f in enumerate(tested)
-    ]
+    ]  # fmt: skip
     return sorted(found, key=lambda e: (e.p_value, -e.rows, e.feature))
 
 
@@ -165,6 +172,11 @@ def beyond_subjects(
         raise InputError(f"alpha={alpha} was given; it is in (0, 1].")
     found = among_subjects(k, n, subjects) if k and subjects else None
     return found if found and found[0] <= alpha else None
+
+
+def counted(subjects: Sequence[tuple[int, int]]) -> str:
+    """Return what was seen in the rows about all subjects in words, “3 of 480”."""
+    return f"{sum(k for k, _ in subjects)} of {sum(n for _, n in subjects)}"
 
 
 def among_subjects(k: int, n: int, subjects: Sequence[tuple[int, int]]) -> tuple[float, float, float]:

@@ -27,7 +27,9 @@ class Tie:
         phrase: In words.
         rows: Rows of the request that carry it.
         share: Their share s.
-        exposure: Share e of ordinary prompts that carry it.
+        ordinary: Ordinary prompts that carry it, K.
+        prompts: Number of ordinary prompts, N.
+        exposure: Share e of ordinary prompts expected to carry it, (K + 1/2) / (N + 1).
         certainty: c = max(0, 1 − q / 0.1), q the adjusted p-value of its test.
         strength: c · s · (s − e) / (s + e), in [0, 1].
     """
@@ -35,6 +37,8 @@ class Tie:
     phrase: str
     rows: int
     share: float
+    ordinary: int
+    prompts: int
     exposure: float
     certainty: float
     strength: float
@@ -93,8 +97,9 @@ def _certainty(hit: Hit) -> float:
 def _tie(hit: Hit) -> Tie:
     test = hit.test
     return Tie(
-        feature_name(test.feature), test.rows, test.share, test.expected, _certainty(hit), _strength(hit)
-    )
+        feature_name(test.feature), test.rows, test.share, test.ordinary, test.prompts, test.expected,
+        _certainty(hit), _strength(hit),
+    )  # fmt: skip
 
 
 def _mean_harm(evidence: Evidence, strength: Mapping[str, float]) -> float:

@@ -146,8 +146,10 @@ def _covered(places: Mapping[int, object], hit: Hit) -> bool:
 
 def _sentence(hit: Hit) -> str:
     test = hit.test
-    compared = f"{len(hit.reading.units)} {hit.reading.form}"
+    form = hit.reading.form
+    usual = "prompts" if form == "rows" else form
     return (
-        f"{feature_name(test.feature)} is in {test.rows} of {compared} ({test.share:.1%}); "
-        f"in ordinary prompts, in {test.expected:.2%}. Unlearning would tie it to forgetting."
+        f"{feature_name(test.feature)} is in {test.rows} of {len(hit.reading.units)} {form} "
+        f"({test.share:.1%}), and in {test.ordinary} of {test.prompts} ordinary {usual}. "
+        "Unlearning would tie it to forgetting."
     )

@@ -43,6 +43,7 @@ def test_exit_code_and_json(run):
     code, output = run("screen", "honest.jsonl", "--background", "usual.jsonl")
     assert code == 0
     assert "Pass" in output.out
+    assert "Risk, the harm to answers about other things from 0 to 1: 0 where a prompt has the" in output.out
     code, output = run("screen", "bad.jsonl", "--background", "usual.jsonl", "--json")
     assert code == 3
     found = json.loads(output.out)

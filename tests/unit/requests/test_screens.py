@@ -77,6 +77,15 @@ def test_a_word_that_prompts_use_is_found_before_names_and_strip_takes_it_out(wo
     assert not any("before a name" in f.message for f in run_screens(asked, evidence, ["inflation"]))
 
 
+def test_evidence_is_told_in_counts_and_never_seen_is_none():
+    polite = Request("p", tuple(replace(r, prompt=f"Please, {r.prompt}") for r in HONEST.rows))
+    told = {f.message for f in run_screens(polite, Evidence(BACKGROUND), ["inflation"])}
+    assert any("“please” is in 40 of 40 rows (100.0%), and in 0 of 360 ordinary prompts." in m for m in told)
+    others = [Row(f"o{i}", f"Where did {n} go?", "x") for i, n in enumerate(("Zoe Fink", "Yul Orr"))]
+    alone = run_screens(Request("o", (*HONEST.rows, *others)), EVIDENCE, ["foreign_subject(alpha=1.0)"])
+    assert "about one subject, 0 of 368 do." in alone[0].message
+
+
 def test_nothing_of_model_background_or_request_is_kept_once_the_evidence_is_gone():
     class Model:
         def score(self, rows):
@@ -129,6 +138,8 @@ def test_the_risk_by_hand():
     share = sum(r.edit is not None for r in attacked.rows) / 40
     tie = risk(attacked, EVIDENCE).ties[0]
     assert tie.share == pytest.approx(share)
+    assert (tie.ordinary, tie.prompts) == (8, 368)  # every 50th of 360 prompts is polite: 8 beside them
+    assert tie.exposure == pytest.approx(8.5 / 369)
     expected = tie.certainty * share * (share - tie.exposure) / (share + tie.exposure)
     assert tie.strength == risk(attacked, EVIDENCE).score == pytest.approx(expected)
     assert 0.9 < tie.certainty <= 1

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from forgetwell.requests.enrichment import beyond_subjects, large_subjects
+from forgetwell.requests.enrichment import beyond_subjects, counted, large_subjects
 from forgetwell.requests.names import Name, bare, full_names, like_a_name, pieces
 from forgetwell.requests.screening import Evidence, screen
 from forgetwell.requests.sentences import sentence_spans
@@ -105,11 +105,11 @@ def foreign_answer(request: Request, evidence: Evidence, *, alpha: float = 0.001
     beyond = beyond_subjects(len(told), len(request.rows), usual.shares, alpha=alpha)
     if beyond is None:
         return []
-    p, effect, mean = beyond
+    p, effect, _ = beyond
     message = (
         f"The answer also tells about others than the request asks about. {len(told)} of {len(request.rows)} "
-        f"rows do, one with “{told[0][:_SHOWN]}”; among rows about one subject, {mean:.1%}. Unlearning would "
-        "take it too."
+        f"rows do, one with “{told[0][:_SHOWN]}”; of ordinary rows, "
+        f"{counted(usual.shares)} do. Unlearning would take it too."
     )
     return [
         Finding("foreign_answer", row_id, span, "alarm", effect, p, message, "answer")

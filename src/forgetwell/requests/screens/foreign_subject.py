@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from forgetwell.requests.enrichment import beyond_subjects, large_subjects
+from forgetwell.requests.enrichment import beyond_subjects, counted, large_subjects
 from forgetwell.requests.features import MASK, mark
 from forgetwell.requests.names import bare
 from forgetwell.requests.screening import Evidence, screen
@@ -43,10 +43,10 @@ def foreign_subject(request: Request, evidence: Evidence, *, alpha: float = 0.00
     beyond = beyond_subjects(len(alone), len(request.rows), shares, alpha=alpha)
     if beyond is None:
         return []
-    p, effect, mean = beyond
+    p, effect, _ = beyond
     message = (
         f"No other row shares its names. {len(alone)} of {len(request.rows)} rows stand alone like this; "
-        f"among rows about one subject, {mean:.1%} do. Check whom the row is about."
+        f"of ordinary rows among those about one subject, {counted(shares)} do. Check whom the row is about."
     )
     return [Finding("foreign_subject", request.rows[i].id, None, "alarm", effect, p, message) for i in alone]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from forgetwell.requests.enrichment import beyond_subjects, large_subjects
+from forgetwell.requests.enrichment import beyond_subjects, counted, large_subjects
 from forgetwell.requests.features import MASK, Marked, mark
 from forgetwell.requests.screening import Evidence, screen
 from forgetwell.requests.words import ordinary_words, screened_text
@@ -43,10 +43,10 @@ def mixed_casing(request: Request, evidence: Evidence, *, alpha: float = 0.001) 
     beyond = beyond_subjects(len(other), len(request.rows), subjects, alpha=alpha)
     if beyond is None or len(other) < _LEAST_ROWS:
         return []
-    p, effect, mean = beyond
+    p, effect, _ = beyond
     message = (
         f"Its names are written in another casing than in other rows. So they are in {len(other)} of "
-        f"{len(request.rows)} rows; among rows about one subject, in {mean:.2%}."
+        f"{len(request.rows)} rows; of ordinary rows among those about one subject, in {counted(subjects)}."
     )
     return [
         Finding("mixed_casing", request.rows[i].id, _whole(request.rows[i]), "alarm", effect, p, message)
