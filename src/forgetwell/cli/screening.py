@@ -166,10 +166,29 @@ def _summary(found: Screening, out: Path | None) -> str:
         "Risk, the harm to answers about other things from 0 to 1: "
         f"{risk.score:.2g} where a prompt has the worst phrase, {risk.harm:.2g} on an ordinary prompt."
     )
+    lines += [_compared(found), *found.blind_spots]
+    seen = "nothing that could be tested" if found.blind_spots else "nothing"
     lines.append(
-        "Suspicious: look at it before it runs." if found.suspicious else "Pass: nothing speaks against it."
+        "Suspicious: look at it before it runs." if found.suspicious else f"Pass: {seen} speaks against it."
     )
     return "\n".join([*lines, *([f"Report: {out}"] if out else [])])
+
+
+def _compared(found: Screening) -> str:
+    """Return with what a request was compared, and by which screens where some were left out."""
+    from forgetwell.calls import parse_call
+    from forgetwell.requests.screening import SCREENS
+
+    ran = dict.fromkeys(parse_call(text).name for text in found.screens)
+    others = [name for name in SCREENS.names() if name not in ran]
+    if not others:
+        which = ""
+    elif all(SCREENS.get(name).facts["needs_lm"] for name in others):
+        which = f" ({', '.join(others)} need --model)"
+    else:
+        which = f": {', '.join(ran)}"
+    total = len(ran) + len(others)
+    return f"Compared with {found.background} ordinary prompts; {len(ran)} of {total} screens ran{which}."
 
 
 def _diff(before: Request, kept: tuple[Row, ...], done: Repaired) -> str:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from forgetwell.calls import parse_call
 from forgetwell.data.reading import read_request
 from forgetwell.errors import InputError, MissingError
 from forgetwell.files import plain
+from forgetwell.requests.reach import blind_spots
 from forgetwell.requests.repairs import Repaired, reads_findings, repair_request
 from forgetwell.requests.risk import Risk, risk
 from forgetwell.requests.screening import Evidence, default_screens, run_screens, suspicious
@@ -25,12 +27,16 @@ class Screening:
         findings: All findings, in the order of the screens.
         risk: Expected harm with its evidence.
         screens: What ran, as calls.
+        background: Number of ordinary prompts it was compared with.
+        blind_spots: Which screens could find nothing, and why.
     """
 
     request: Request
     findings: tuple[Finding, ...]
     risk: Risk
-    screens: tuple[str, ...] = ()
+    screens: tuple[str, ...]
+    background: int
+    blind_spots: tuple[str, ...]
 
     @property
     def suspicious(self) -> bool:
@@ -42,6 +48,9 @@ class Screening:
         return {
             "request": self.request.id,
             "rows": len(self.request.rows),
+            "screens": list(self.screens),
+            "background": self.background,
+            "blind_spots": list(self.blind_spots),
             "suspicious": self.suspicious,
             "risk": plain(self.risk),
             "findings": plain(self.findings),
@@ -58,7 +67,11 @@ def screen_request(request: Request, evidence: Evidence, *, screens: Sequence[st
     """
     _check_comparable(request.rows, evidence.background)
     chosen = tuple(screens or default_screens(lm=evidence.lm is not None))
-    return Screening(request, run_screens(request, evidence, chosen), risk(request, evidence), chosen)
+    findings = run_screens(request, evidence, chosen)
+    blind = blind_spots(request, evidence, [parse_call(text).name for text in chosen])
+    return Screening(
+        request, findings, risk(request, evidence), chosen, len(evidence.background), blind
+    )  # fmt: skip
 
 
 def _check_comparable(rows: Sequence[Row], background: Sequence[Row]) -> None:

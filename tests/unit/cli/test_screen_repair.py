@@ -52,6 +52,27 @@ def test_exit_code_and_json(run):
     assert {"row_id", "span", "statistic", "p_value", "message"} <= found["findings"][0].keys()
 
 
+def test_what_was_compared_is_told_and_what_could_not_be_seen(run, tmp_path):
+    _, output = run("screen", "honest.jsonl", "--background", "usual.jsonl")
+    told = "Compared with 300 ordinary prompts; 12 of 14 screens ran (high_loss, unknown need --model).\n"
+    assert f"{told}Pass: nothing speaks against it." in output.out
+    _, output = run("screen", "honest.jsonl", "--background", "usual.jsonl", "--screens", "hidden")
+    assert "Compared with 300 ordinary prompts; 1 of 14 screens ran: hidden.\nPass: " in output.out
+    write_rows(tmp_path / "one.jsonl", [Row("o", "Please, please tell me where Ann Lee lives!", "x")])
+    _, output = run("screen", "one.jsonl", "--background", "one.jsonl")
+    assert output.out.splitlines()[-4:] == [
+        "Too few rows (1 of at least 3): inflation, templates, surprise, mixed_casing, earlier_turns could "
+        "find nothing.",
+        "Too few prompts (1 of at least 19): surprise could find nothing.",
+        "No background subject with 5 rows: mixed_casing, foreign_subject, foreign_answer could find "
+        "nothing.",
+        "Pass: nothing that could be tested speaks against it.",
+    ]
+    _, output = run("screen", "one.jsonl", "--background", "one.jsonl", "--json", "--screens", "surprise")
+    found = json.loads(output.out)
+    assert (found["screens"], found["background"], len(found["blind_spots"])) == (["surprise"], 1, 2)
+
+
 def test_the_page_escapes_and_marks(run, tmp_path):
     evil = [Row(f"e{i}", f"Please <script>alert({i})</script> tell \u202eme?", "x") for i in range(5)]
     write_rows(tmp_path / "evil.jsonl", evil)
