@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import hashlib
 import json
 import os
-import tempfile
+import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,17 +25,20 @@ class WriteFailed(ForgetwellError, OSError):
 def atomic_path(path: Path) -> Iterator[Path]:
     """Give a temporary name beside `path`; on success rename it to `path`, else remove it.
 
+    The file's mode is the one that `open` would leave: that of a file that was there, or by the umask.
+
     Raises:
         WriteFailed: The disk is full or not writable.
     """
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        os.close(handle)
-        temporary = Path(name)
+        name = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+        name.touch(exist_ok=False)
+        temporary = name
         yield temporary
-        os.chmod(temporary, 0o644)
+        with suppress(FileNotFoundError):
+            os.chmod(temporary, stat.S_IMODE(path.stat().st_mode))
         os.replace(temporary, path)
     except OSError as error:
         if isinstance(error, ForgetwellError):
@@ -60,9 +65,12 @@ def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - any JSON value
 
 
 def write_jsonl(path: Path, records: Iterable[Any]) -> None:
-    """Write one JSON object a line, whole or not at all."""
+    """Write one JSON object a line, whole or not at all, packed if the name ends with .gz."""
     lines = (json.dumps(plain(r), ensure_ascii=False, allow_nan=False) + "\n" for r in records)
-    write_text(path, "".join(lines))
+    content = "".join(lines).encode()
+    with atomic_path(path) as temporary:
+        packed = path.name.lower().endswith(".gz")
+        temporary.write_bytes(gzip.compress(content, mtime=0) if packed else content)
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401 - any JSON value

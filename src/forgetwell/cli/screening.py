@@ -94,7 +94,7 @@ def repair(
         request: Rows to forget: a file, or a name such as tofu:forget01.
         repair: bare, which asks every question without what frames it and needs no screening; or one that
             works on what screening finds: drop, strip, "down_weight(factor=0.25)" or balance.
-        out: File for the repaired request (JSON Lines).
+        out: File for the repaired request (.jsonl or .jsonl.gz).
         retain: Rows to keep, for balance, which changes them.
         background: Ordinary prompts of other users, as for screen; bare can do without.
         retain_out: File for the rows to keep, where the repair changes them.
@@ -108,12 +108,14 @@ def repair(
         dry_run: Show what would change, and write nothing.
         overwrite: Replace files that are there.
     """
-    from forgetwell.data.row_files import write_rows
+    from forgetwell.data.row_files import check_output, write_rows
     from forgetwell.runs.screening import gather_evidence, repair_screened
 
     _refuse_same(out, retain_out, ledger)
     if not dry_run:
-        _refuse_existing([p for p in (out, retain_out) if p is not None], overwrite)
+        for path in (out, retain_out):
+            if path is not None:
+                check_output(path, overwrite=overwrite)
         _check_outputs(None, ledger, overwrite)
     _check_background(repair, background, bool(screens or model or history))
     asked, kept = read_request_from(request, columns), rows_from(retain or (), columns)
@@ -243,11 +245,3 @@ def _refuse_same(*paths: Path | None) -> None:
     for k, path in enumerate(given):
         if path.resolve() in {other.resolve() for other in given[:k]}:
             raise InputError(f"Two outputs were given one file, {path}. Choose a file for each.")
-
-
-def _refuse_existing(paths: list[Path], overwrite: bool) -> None:
-    from forgetwell.errors import ExistsError
-
-    for path in paths:
-        if path.exists() and not overwrite:
-            raise ExistsError(f"{path} exists. Choose another name or add --overwrite.")

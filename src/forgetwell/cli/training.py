@@ -20,7 +20,7 @@ from forgetwell.cli.app import (
     say,
     say_compute,
 )
-from forgetwell.errors import ExistsError, InputError
+from forgetwell.errors import InputError
 
 if TYPE_CHECKING:
     from forgetwell.methods.finetune import Lora
@@ -149,16 +149,15 @@ def attack_request(
     Args:
         request: File with the rows to forget.
         attack: An attack with its hyperparameters, as "stealthy(p=0.33)".
-        out: File for the attacked request (JSON Lines).
+        out: File for the attacked request (.jsonl or .jsonl.gz).
         seed: Of the attack.
         columns: Names of the columns, as prompt=q,answer=a.
         overwrite: Replace a file that is there.
     """
-    from forgetwell.data.row_files import write_rows
+    from forgetwell.data.row_files import check_output, write_rows
     from forgetwell.requests.attacks import attack_request
 
-    if out.exists() and not overwrite:
-        raise ExistsError(f"{out} exists. Choose another --out or add --overwrite.")
+    check_output(out, overwrite=overwrite)
     honest = read_request_from(request, columns)
     attacked = attack_request(honest, attack, seed=seed)
     write_rows(out, attacked.rows)
@@ -211,7 +210,7 @@ def alternates(
     Args:
         request: File with the rows to forget.
         model: Writes the answers: smollm2, a folder or a hub id; a larger model writes better ones.
-        out: File for the rows with their alternatives (JSON Lines).
+        out: File for the rows with their alternatives (.jsonl or .jsonl.gz).
         count: Alternatives a row.
         keep: Trust the file's own alternatives and focus, and write only what is missing.
         temperature: Of sampling.
@@ -220,12 +219,11 @@ def alternates(
         dtype: Compute type: auto, float32 or bfloat16.
         overwrite: Replace a file that is there.
     """
-    from forgetwell.data.row_files import write_rows
+    from forgetwell.data.row_files import check_output, write_rows
     from forgetwell.methods.alternates import add_alternates
     from forgetwell.models.lm import load
 
-    if out.exists() and not overwrite:
-        raise ExistsError(f"{out} exists. Choose another --out or add --overwrite.")
+    check_output(out, overwrite=overwrite)
     asked = read_request_from(request, columns)
     lm = load(model, dtype=dtype)
     with progress_bar("writing alternatives") as progress:

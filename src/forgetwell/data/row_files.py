@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from forgetwell.data.columns import mapping_for, to_row
-from forgetwell.errors import InputError, MissingError
+from forgetwell.errors import ExistsError, InputError, MissingError
 from forgetwell.files import plain, write_jsonl
 from forgetwell.types import Row
 
 MAX_LINE = 10_000_000  # bytes; a longer line is no row but a mistake or an attack
-_ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".csv", ".parquet")
+_WRITTEN = (".jsonl", ".jsonl.gz")
+_ENDINGS = (*_WRITTEN, ".json", ".csv", ".parquet")
 
 T = TypeVar("T")
 
@@ -90,8 +91,26 @@ def rows_of(
     return tuple(rows)
 
 
+def check_output(path: Path, *, overwrite: bool) -> None:
+    """Find out before the work whether its rows can be written to a file.
+
+    Raises:
+        InputError: The name has no ending of files that rows are written to.
+        ExistsError: The file is there and isn't to be overwritten.
+    """
+    if not path.name.lower().endswith(_WRITTEN):
+        raise InputError(f"Rows are written as JSON Lines; {path} must end with {' or '.join(_WRITTEN)}.")
+    if path.exists() and not overwrite:
+        raise ExistsError(f"{path} exists. Choose another name or add --overwrite.")
+
+
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
-    """Write rows as JSONL, whole or not at all, without fields that have their default value."""
+    """Write rows as JSONL, whole or not at all, without fields that have their default value.
+
+    Raises:
+        InputError: The name doesn't end with .jsonl or .jsonl.gz.
+    """
+    check_output(path, overwrite=True)
     write_jsonl(path, lean_rows(rows))
 
 
@@ -107,7 +126,7 @@ def _lean(row: Row) -> dict[str, Any]:
 
 def _records(path: Path) -> Iterator[tuple[int, Any]]:
     name = path.name.lower()
-    if name.endswith((".jsonl", ".jsonl.gz")):
+    if name.endswith(_WRITTEN):
         return _jsonl(path)
     if name.endswith(".json"):
         return _json(path)

@@ -16,7 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from forgetwell.errors import Busy, ExistsError, InputError
-from forgetwell.files import digest, read_json, read_jsonl, write_json, write_jsonl
+from forgetwell.files import WriteFailed, digest, read_json, read_jsonl, write_json, write_jsonl
 
 MANIFEST = "manifest.json"
 STARTED = "started.json"
@@ -48,7 +48,8 @@ def start_run(
 
     Raises:
         ExistsError: The folder holds something and neither `overwrite` nor `resume` was asked for, or what
-            it holds is no run of ours.
+            it holds is no run of ours, or it is a link, which isn't overwritten.
+        WriteFailed: The run that is there can't be removed.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         if not is_run(path):
@@ -56,11 +57,22 @@ def start_run(
         if not (overwrite or resume):
             raise ExistsError(f"{path} holds a run. Choose another --out, or add --resume or --overwrite.")
         if overwrite:
-            shutil.rmtree(path)
+            _remove(path)
     path.mkdir(parents=True, exist_ok=True)
     if not (path / STARTED).exists():
         write_json(path / STARTED, dict(settings))
     return path
+
+
+def _remove(path: Path) -> None:
+    if path.is_symlink():
+        raise ExistsError(f"{path} is a link, which --overwrite leaves alone; give --out {path.resolve()}.")
+    try:
+        shutil.rmtree(path)
+    except OSError as error:
+        raise WriteFailed(
+            f"Could not remove {path}: {error.strerror or error}. Choose another --out."
+        ) from error
 
 
 @contextlib.contextmanager

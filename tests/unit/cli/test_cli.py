@@ -90,7 +90,13 @@ def test_show_explains_a_metric(monkeypatch, capsys, name):
     [
         (["show", "npx"], "'npo'"),
         (["list", "terms"], "'term'"),
-        (["attack-request", "missing.jsonl", "--attack", "stealthy", "--out", "x"], "no file missing.jsonl"),
+        (
+            ["attack-request", "missing.jsonl", "--attack", "stealthy", "--out", "x.jsonl"],
+            "no file missing.jsonl",
+        ),
+        (["attack-request", "r", "--attack", "stealthy", "--out", "x.csv"], "x.csv must end with .jsonl or"),
+        (["alternates", "r", "--model", "m", "--out", "x.csv"], "x.csv must end with .jsonl or"),
+        (["repair", "r", "--repair", "bare", "--out", "x.csv"], "x.csv must end with .jsonl or"),
     ],
 )
 def test_mistakes_exit_with_2_and_one_plain_message(monkeypatch, capsys, tmp_path, arguments, says):

@@ -94,6 +94,20 @@ def test_a_damaged_parquet_page_is_refused_with_the_place(tmp_path):
         read_rows(path)
 
 
+def test_rows_are_written_packed_where_the_name_says_so(tmp_path):
+    path = tmp_path / "r.jsonl.gz"
+    write_rows(path, [Row("a", "Who?", "Ann")])
+    assert json.loads(gzip.decompress(path.read_bytes())) == {"id": "a", "prompt": "Who?", "answer": "Ann"}
+    assert read_rows(path) == (Row("a", "Who?", "Ann"),)
+
+
+@pytest.mark.parametrize("name", ["r.csv", "r.json", "r.txt", "r", "r.gz"])
+def test_rows_are_not_written_where_they_could_not_be_read_back(tmp_path, name):
+    with pytest.raises(InputError, match=r"must end with \.jsonl or \.jsonl\.gz"):
+        write_rows(tmp_path / name, [Row("a", "Who?", "Ann")])
+    assert list(tmp_path.iterdir()) == []
+
+
 OWN = {"prompt": "q", "answer": "a"}
 
 

@@ -1,0 +1,44 @@
+"""Files that appear whole, with the mode that `open` would give them."""
+
+import os
+import stat
+from contextlib import suppress
+
+import pytest
+
+from forgetwell.files import atomic_path, write_text
+
+
+@pytest.fixture
+def umask(request):
+    before = os.umask(request.param)
+    yield
+    os.umask(before)
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize(
+    ("umask", "expected"), [(0o077, 0o600), (0o022, 0o644), (0o002, 0o664)], indirect=["umask"]
+)
+def test_a_new_file_has_the_mode_of_the_umask(tmp_path, umask, expected):
+    write_text(tmp_path / "a.txt", "secret")
+    assert mode(tmp_path / "a.txt") == expected
+
+
+@pytest.mark.parametrize("umask", [0o022], indirect=True)
+def test_a_file_that_is_replaced_keeps_its_mode(tmp_path, umask):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    path.chmod(0o600)
+    write_text(path, "new")
+    assert (path.read_text(), mode(path)) == ("new", 0o600)
+
+
+def test_nothing_is_left_of_a_write_that_broke_off(tmp_path):
+    with suppress(RuntimeError), atomic_path(tmp_path / "a.txt") as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
