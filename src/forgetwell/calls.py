@@ -104,6 +104,9 @@ def _coefficient(node: ast.expr, text: str) -> float:
 def _call(node: ast.expr, text: str) -> Call:
     if isinstance(node, ast.Name):
         return Call(node.id)
+    if isinstance(node, ast.Tuple) and node.elts:
+        several = "expected one name; write several as --metrics a b, and terms of a sum as a + b"
+        raise _wrong(text, node.elts[0].end_col_offset or 0, several)
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
         raise _wrong(text, node.col_offset, "expected a name such as npo or npo(beta=0.1)")
     if node.args:

@@ -91,8 +91,9 @@ def benchmark_file(benchmark: str, split: str, root: Path | None = None) -> Path
     """
     given = root or (Path(os.environ["FORGETWELL_DATA"]) if os.environ.get("FORGETWELL_DATA") else None)
     if given is None or not (given / benchmark).is_dir():
+        looked = f"not in {given}" if given else "FORGETWELL_DATA isn't set"
         raise MissingError(
-            f"No folder with {benchmark} was found (looked in {given}). Set FORGETWELL_DATA to a folder that "
+            f"No folder with {benchmark} was found: {looked}. Set FORGETWELL_DATA to a folder that "
             f"holds {benchmark}/, or fetch it from the hub: hub:{_HUB[benchmark]}:{split}."
         )
     known = {p.name.split(".")[0]: p for p in sorted((given / benchmark).glob("*.jsonl*"))}

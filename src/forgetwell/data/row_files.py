@@ -34,8 +34,7 @@ def read_file(
         MissingError: There is no such file.
         InputError: A line can't be used; the message names file, line (from 1) and column.
     """
-    if not path.is_file():
-        raise MissingError(f"There is no file {path}. Check the path; known endings: {', '.join(_ENDINGS)}.")
+    _check_there(path)
     return rows_of(islice(_records(path), limit), str(path), path.name.split(".")[0], columns)
 
 
@@ -46,8 +45,7 @@ def read_records(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str
         MissingError: There is no such file.
         InputError: It can't be read, or a record is no object or lacks a column.
     """
-    if not path.is_file():
-        raise MissingError(f"There is no file {path}. Check the path; known endings: {', '.join(_ENDINGS)}.")
+    _check_there(path)
     records = list(_records(path))
     for number, record in records:
         missing = [c for c in columns if not isinstance(record, dict) or c not in record]
@@ -124,6 +122,14 @@ def _lean(row: Row) -> dict[str, Any]:
     return {f.name: value for f, value in pairs if f.default is MISSING or value != plain(f.default)}
 
 
+def _check_there(path: Path) -> None:
+    known = f"known endings: {', '.join(_ENDINGS)}"
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give a file with rows in it; {known}.")
+    if not path.is_file():
+        raise MissingError(f"There is no file {path}. Check the path; {known}.")
+
+
 def _records(path: Path) -> Iterator[tuple[int, Any]]:
     name = path.name.lower()
     if name.endswith(_WRITTEN):
@@ -134,7 +140,10 @@ def _records(path: Path) -> Iterator[tuple[int, Any]]:
         return _csv(path)
     if name.endswith(".parquet"):
         return _parquet(path)
-    raise InputError(f"{path}: unknown ending; expected one of {', '.join(_ENDINGS)}.")
+    raise InputError(
+        f"{path}: unknown ending; expected one of {', '.join(_ENDINGS)}. Plain text goes into a column text, "
+        'as {"text": "…"} on a line of a .jsonl file.'
+    )
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -65,6 +65,11 @@ def test_an_unknown_split_gets_near_matches(data):
         read_rows("tofu:forget1O")
 
 
-def test_without_a_folder_the_message_names_the_hub(tmp_path):
-    with pytest.raises(MissingError, match="hub:locuslab/TOFU:forget10"):
+def test_without_a_folder_the_message_names_the_hub(tmp_path, monkeypatch):
+    with pytest.raises(MissingError, match=r"not in .*hub:locuslab/TOFU:forget10"):
         tofu("forget10", root=tmp_path)
+    monkeypatch.delenv("FORGETWELL_DATA", raising=False)
+    with pytest.raises(
+        MissingError, match=r"found: FORGETWELL_DATA isn't set\. .*hub:locuslab/TOFU:forget10"
+    ):
+        tofu("forget10")

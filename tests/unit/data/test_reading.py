@@ -108,6 +108,14 @@ def test_rows_are_not_written_where_they_could_not_be_read_back(tmp_path, name):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_is_no_file_of_rows_is_called_what_it_is(tmp_path):
+    with pytest.raises(InputError, match="is a folder; give a file"):
+        read_rows(tmp_path)
+    (tmp_path / "own.txt").write_text("A text.")
+    with pytest.raises(InputError, match=r"unknown ending.* Plain text goes into a column text"):
+        read_rows(tmp_path / "own.txt")
+
+
 OWN = {"prompt": "q", "answer": "a"}
 
 

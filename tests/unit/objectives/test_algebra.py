@@ -51,6 +51,7 @@ def test_weights_may_have_a_schedule():
         ("npo(**x)", InputError, "key=value"),
         ("0*npo", InputError, "no term left"),
         ("npo + npo", InputError, "twice"),
+        ("npo, gdr", InputError, "several as --metrics a b, and terms of a sum as a [+] b"),
         ("npo + rise*su", UnknownName, "No schedule is named 'rise'"),
         ("npo + linear(until=2)*su", InputError, "until=2"),
         ("npo + cosine(start=-1)*su", InputError, "start=-1"),
