@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from forgetwell.cli.app import Several, app, progress_bar
+
+if TYPE_CHECKING:
+    from forgetwell.experiments.grid import Planned
+    from forgetwell.experiments.plan import Comparison
 
 
 @app.command
@@ -28,13 +33,14 @@ def bench(
 ) -> None:
     """Run a plan: request attacks x objectives x seeds, one folder a run, and one table of all of them.
 
-    Finished runs are skipped: an interrupted plan goes on where it stopped. Runs that another process is at
-    are left to it: the same command in two terminals, or on two machines that share the folder, takes half
-    the time. The table holds all that is done.
+    Finished runs are skipped: an interrupted plan goes on where it stopped. Finished runs of other settings,
+    as another learning rate or other code of your own, are refused before anything runs. Runs that another
+    process is at are left to it: the same command in two terminals, or on two machines that share the folder,
+    takes half the time. The table holds all that is done.
 
     Args:
-        plan: A TOML file (docs/architecture.md says how it looks), or the name of a plan that ships:
-            claims-world, claims-tofu, claims-lora.
+        plan: A TOML file (docs/tutorial.md has one to start from, in section 2), or the name of a plan that
+            ships: claims-world, claims-tofu, claims-lora.
         model: Starting model in place of the plan's: smollm2, a folder or a hub id.
         out: Folder of all runs; by default runs/ and the plan's name.
         only: Comparisons to run: those with such a part in their name, as loss=npo; by default all.
@@ -47,14 +53,18 @@ def bench(
         report_to: Trackers that get the logs: tensorboard, wandb, … (pip install 'forgetwell[track]').
         metric: Run nothing, but read what finished runs answered by this metric, as fact_recall: curves,
             tables and report of that are written into a folder "by" that metric inside the runs' folder.
-        dry_run: Print the runs, and which of them are done or, with --reuse, taken over, and stop.
+        dry_run: Print the runs under their bench, model and training, and which of them are done or, with
+            --reuse, taken over, and stop. What the run would be refused for is found.
     """
+    from forgetwell.errors import InputError
     from forgetwell.experiments.grid import planned, run_plan
     from forgetwell.experiments.page import PAGE
     from forgetwell.experiments.plan import read_plan, with_model
     from forgetwell.experiments.rereading import reread_plan
     from forgetwell.experiments.tables import TABLE, cells_table
 
+    if jobs < 1:
+        raise InputError(f"--jobs is {jobs}; it must be at least 1.")
     found = read_plan(plan)
     found = with_model(found, model) if model else found
     folder = out or Path("runs") / found.name
@@ -62,11 +72,7 @@ def bench(
     print(f"{found.name}: {found.about}{hours}")
     say = partial(print, flush=True)
     if dry_run:
-        for p in planned(found, folder, say=say, only=only or (), seeds=seeds or (), reuse=reuse or ()):
-            state, asked = "" if p.state == "open" else f"  ({p.state})", p.run.attack or "honest"
-            print(
-                f"{p.comparison:20} {p.run.condition:10} seed {p.run.seed}  {asked:18} {p.run.steps}{state}"
-            )
+        _show(planned(found, folder, say=say, only=only or (), seeds=seeds or (), reuse=reuse or ()))
         return
     if metric:
         runs, folder = folder, folder / f"by {metric}"
@@ -85,3 +91,24 @@ def bench(
             report_to=report_to or (),
         )
     print(f"\n{cells_table(tables.cells)}\nTables: {folder / TABLE}\nReport: {folder / PAGE}")
+
+
+def _show(runs: Sequence[Planned]) -> None:
+    """Print runs under what they have in common."""
+    shared = ""
+    for p in runs:
+        c, above = p.comparison, _above(p.comparison)
+        if above != shared:
+            print(above)
+        shared, asked = above, p.run.attack or "honest"
+        state = "" if p.state == "open" else f"  ({p.state})"
+        print(f"{c.name:20} {p.run.condition:10} seed {p.run.seed}  {asked:18} {p.run.steps}{state}")
+
+
+def _above(comparison: Comparison) -> str:
+    """Return what runs of a comparison are of: data, model and length of training."""
+    config, lora = comparison.setup.config, comparison.setup.lora
+    steps = f", at most {config.max_steps} steps" if config.max_steps else ""
+    adapters = f", LoRA of rank {lora.rank}" if lora else ""
+    training = f"{config.epochs} epochs{steps}, batch {config.batch}, lr {config.lr:g}{adapters}"
+    return f"On {comparison.bench}, from {comparison.model}; {training}:"

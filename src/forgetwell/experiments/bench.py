@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import TypeVar
 
 from forgetwell.calls import parse_call
@@ -57,6 +57,13 @@ class Bench:
     def background(self) -> tuple[Row, ...]:
         """Ordinary prompts that a provider screens against: rows to keep, and those about still others."""
         return (*self.retain, *self.keep, *self.others)
+
+    @cached_property
+    def digest(self) -> str:
+        """Of its rows, but those to learn and those about still others, and of what else it asks."""
+        # Nothing more for most benches, whose finished runs stay valid.
+        beyond = [self.questions, self.templates] if self.questions else []
+        return digest([self.request, self.retain, self.utility, *beyond, *([self.keep] if self.keep else [])])
 
 
 BENCHES = Family("bench", "forgetwell.experiments.benches")

@@ -8,17 +8,16 @@ experiment goes on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from forgetwell.calls import parse_call
-from forgetwell.errors import InputError
 from forgetwell.experiments.bench import Bench, sampled_utility
 from forgetwell.experiments.probing import Probing, Questions
 from forgetwell.experiments.receiving import Received, receive
-from forgetwell.files import digest
+from forgetwell.experiments.sameness import check_same, learned_settings
 from forgetwell.methods.finetune import Lora, finetune
 from forgetwell.methods.registry import METHODS, Training, apply_method
 from forgetwell.metrics.registry import ROW_METRICS
@@ -28,7 +27,7 @@ from forgetwell.registry import Item, own_code
 from forgetwell.requests.attacks import ATTACKS
 from forgetwell.requests.repairs import REPAIRS
 from forgetwell.requests.screening import SCREENS
-from forgetwell.runs.folder import read_manifest, start_run, write_manifest
+from forgetwell.runs.folder import start_run, write_manifest
 from forgetwell.runs.records import is_complete
 from forgetwell.runs.tracking import tracked
 from forgetwell.suites.probe import RECALL
@@ -140,7 +139,7 @@ def run_claim(
     """
     folder, settings = run_folder(out, run), run_settings(bench, setup, run, model)
     if is_complete(folder):
-        _check_same(folder, settings)
+        check_same(folder, settings, learned_settings(model))
         return folder
     start_run(folder, settings, overwrite=folder.exists())
     lm = load(str(model))
@@ -178,7 +177,7 @@ def run_settings(bench: Bench, setup: Setup, run: Run, model: Path) -> dict[str,
         "kind": "unlearn",
         "bench": bench.name,
         "model": str(model),
-        "data": digest([bench.request, bench.retain, bench.utility, *_beyond(bench)]),
+        "data": bench.digest,
         **asdict(run),
         **asdict(setup),
         **({"own_code": own} if (own := own_code(_named(setup, run))) else {}),
@@ -200,12 +199,6 @@ def _named(setup: Setup, run: Run) -> Iterator[Item]:
     )
     for family, texts in calls:
         yield from (family.get(parse_call(text).name) for text in texts if text)
-
-
-def _beyond(bench: Bench) -> list[Any]:
-    """Return what a bench asks beyond its request; nothing for most, whose finished runs stay valid."""
-    asked = [bench.questions, bench.templates] if bench.questions else []
-    return [*asked, bench.keep] if bench.keep else asked
 
 
 def _unlearn(
@@ -255,14 +248,3 @@ def questions_of(bench: Bench, setup: Setup, seed: int) -> Questions:
     splits = sampled_utility(bench, per_set=setup.per_set, seed=seed, trigger=setup.trigger)
     below = setup.utility_below or _BEGUN
     return Questions(bench.asked, splits, setup.read_by, bench.max_new_tokens, below)
-
-
-def _check_same(folder: Path, settings: Mapping[str, Any]) -> None:
-    known = read_manifest(folder)
-    # A setting that did not exist when the run was made had the value that stands for nothing.
-    differing = [k for k, v in settings.items() if digest(known.get(k) or None) != digest(v or None)]
-    if differing:
-        raise InputError(
-            f"{folder} holds a finished run with other settings ({', '.join(differing)}). "
-            "Choose another folder, or remove that one."
-        )

@@ -14,13 +14,16 @@ from forgetwell.errors import Busy, InputError, MissingError
 from forgetwell.experiments.bench import Bench, bench_label, bind_bench
 from forgetwell.experiments.claims import Run, Setup, run_claim, run_folder, run_settings
 from forgetwell.experiments.page import write_page
-from forgetwell.experiments.plan import Comparison, Plan, cut
+from forgetwell.experiments.plan import Comparison, Plan, cells, cut
 from forgetwell.experiments.reuse import Finished, find_finished, take_over
+from forgetwell.experiments.sameness import check_same
 from forgetwell.experiments.stages import Bar, Say, learning_job, train_stage
 from forgetwell.experiments.tables import Tables, write_tables
 from forgetwell.experiments.workers import end_with_parent
+from forgetwell.models.loading import find_model
 from forgetwell.own import use, used
-from forgetwell.runs.folder import LOCKS, held
+from forgetwell.runs.folder import LOCKS, held, is_done
+from forgetwell.runs.jobs import Job
 from forgetwell.runs.records import is_complete
 from forgetwell.runs.tracking import check_trackers
 
@@ -30,13 +33,39 @@ STARTS = "starts"  # what was measured before the first step
 
 
 @dataclass(frozen=True)
+class Start:
+    """What runs start from.
+
+    Attributes:
+        path: The model.
+        job: By which it is learned; None = it is taken as it is.
+        learning: The job's settings.
+    """
+
+    path: Path
+    job: Job | None = None
+    learning: Mapping[str, Any] | None = None
+
+    def find(self) -> None:
+        """Look for the model, or the one that is to learn; nothing is loaded.
+
+        Raises:
+            MissingError: It isn't here.
+        """
+        if self.job is None or self.learning is None:
+            find_model(str(self.path))
+        elif not is_done(self.path, self.learning):
+            find_model(self.job.model)
+
+
+@dataclass(frozen=True)
 class Task:
     """One run of a plan, with all that a process on another machine needs."""
 
     bench: Bench
     setup: Setup
     run: Run
-    known: Path
+    start: Start
     out: Path
     root: Path
     report_to: tuple[str, ...] = ()
@@ -50,7 +79,11 @@ class Task:
     @property
     def settings(self) -> dict[str, Any]:
         """What the run depends on."""
-        return run_settings(self.bench, self.setup, self.run, self.known)
+        return run_settings(self.bench, self.setup, self.run, self.start.path)
+
+    def check(self) -> None:
+        """Refuse a run of other settings in its place."""
+        check_same(self.folder, self.settings, self.start.learning)
 
     def execute(self, threads: int = 0) -> bool:
         """Do the run, on a number of threads (0 = torch's own choice); False: another process does it."""
@@ -76,7 +109,7 @@ class Task:
             self.bench,
             self.setup,
             self.run,
-            self.known,
+            self.start.path,
             self.out,
             refusals=load_refusals(),
             report_to=self.report_to,
@@ -88,7 +121,7 @@ class Task:
 class Planned:
     """One run of a plan: in which comparison, and whether it is done, done elsewhere, or neither."""
 
-    comparison: str
+    comparison: Comparison
     run: Run
     state: State
 
@@ -128,31 +161,36 @@ def run_plan(
 
     Raises:
         UnknownName: There is no such tracker.
-        InputError: A comparison or seed does not exist, a run of other settings is in the way, or Ray is
-            missing.
-        MissingError: A folder of `reuse` isn't there.
+        InputError: A comparison or seed does not exist, a run of other settings is in the way (of the whole
+            plan: the tables would hold it), or Ray is missing.
+        MissingError: A folder of `reuse` or a starting model isn't there, or the data of no comparison is.
 
     Source: arXiv 2506.00359, section 5; see `read_claims` for what is ours.
     """
     check_trackers(report_to)
-    benches = make_benches(plan.comparisons, say)
-    chosen = [c for c in cut(plan, only, seeds).comparisons if c.bench in benches]
-    elsewhere = find_finished(reuse)
-    known = _known(chosen, benches, out, elsewhere)
-    for (bench, model), start in known.items():
-        if benches[bench].learn:
-            train_stage(learning_job(benches[bench], model), start, bar, say)
-    tasks = [t for c in chosen for t in _tasks(c, benches[c.bench], known[c.bench, c.model], out)]
+    chosen, elsewhere = cut(plan, only, seeds), find_finished(reuse)
+    benches = make_benches(plan, chosen, say)
+    check_finished(plan, benches, out, elsewhere)
+    tasks = _tasks(chosen, benches, out, elsewhere)
     _take_over(tasks, elsewhere, say)
     missing = [replace(t, report_to=tuple(report_to), own=used()) for t in tasks if not is_complete(t.folder)]
+    starts = {t.start.path: t.start for t in missing}.values()
+    for start in starts:
+        start.find()
+    for start in starts:
+        if start.job:
+            train_stage(start.job, start.path, bar, say)
     say(f"{len(tasks)} runs, {len(tasks) - len(missing)} of them done before.")
     started = time.monotonic()
     try:
-        for k, (folder, here) in enumerate(_execute(missing, jobs, executor), 1):
+        for k, (task, here) in enumerate(_execute(missing, jobs, executor), 1):
+            if not here:
+                task.check()
             left = (time.monotonic() - started) / k * (len(missing) - k) / 60
             what = f"about {left:.0f} min left" if here else "this one by another process, which is at it"
-            say(f"{k} of {len(missing)} done, {what}: {folder}")
+            say(f"{k} of {len(missing)} done, {what}: {task.folder}")
     finally:  # an interruption after hours shall leave what was found so far
+        check_finished(plan, benches, out, elsewhere)  # other processes may have made runs meanwhile
         tables = write_tables(plan, benches, out)
         write_page(plan, tables, out)
     return tables
@@ -169,41 +207,77 @@ def planned(
 ) -> tuple[Planned, ...]:
     """Return every run that `run_plan` would see to, in order, with what there is of it; nothing is done.
 
-    Whether a run can be taken over is known only where the bench's data is here.
+    Raises:
+        InputError: As by `run_plan`.
+        MissingError: As by `run_plan`.
+    """
+    chosen, elsewhere = cut(plan, only, seeds), find_finished(reuse)
+    benches = make_benches(plan, chosen, say)
+    check_finished(plan, benches, out, elsewhere)
+    tasks = {t.folder: t for t in _tasks(chosen, benches, out, elsewhere)}
+    states = {folder: _state(task, elsewhere) for folder, task in tasks.items()}
+    for start in {t.start.path: t.start for f, t in tasks.items() if states[f] == "open"}.values():
+        start.find()
+    here = [(c, run) for c, run in cells(chosen) if c.bench in benches]
+    return tuple(Planned(c, run, states[run_folder(out / c.name, run)]) for c, run in here)
+
+
+def _state(task: Task, elsewhere: Finished) -> State:
+    if is_complete(task.folder):
+        return "done"
+    return "reused" if elsewhere.find(task.settings) else "open"
+
+
+def make_benches(plan: Plan, chosen: Plan, say: Say) -> dict[str, Bench]:
+    """Return a plan's benches whose data is here; say which are left out.
 
     Raises:
-        InputError: A comparison or seed does not exist.
-        MissingError: A folder of `reuse` isn't there.
+        MissingError: None of those is left that the chosen part of the plan needs.
     """
-    elsewhere, comparisons = find_finished(reuse), cut(plan, only, seeds).comparisons
-    benches = make_benches(comparisons, say) if reuse else {}
-    here = [c for c in comparisons if c.bench in benches]
-    known = _known(here, benches, out, elsewhere)
-    tasks = [t for c in here for t in _tasks(c, benches[c.bench], known[c.bench, c.model], out)]
-    there = {task.folder for task in tasks if elsewhere.find(task.settings)}
-
-    def state(folder: Path) -> State:
-        return "done" if is_complete(folder) else "reused" if folder in there else "open"
-
-    return tuple(
-        Planned(c.name, run, state(run_folder(out / c.name, run))) for c in comparisons for run in c.runs
-    )
-
-
-def make_benches(comparisons: Sequence[Comparison], say: Say) -> dict[str, Bench]:
-    """Return the benches whose data is here; say which are left out."""
     made = {}
-    for name in dict.fromkeys(c.bench for c in comparisons):
+    for name in dict.fromkeys(c.bench for c in plan.comparisons):
         try:
             made[name] = bind_bench(name)()
         except MissingError as error:
             say(f"{name} is left out: {error}")
+    if not any(c.bench in made for c in chosen.comparisons):
+        raise MissingError(f"Nothing of {plan.name} can be run: the data of none of its comparisons is here.")
     return made
 
 
-def _tasks(comparison: Comparison, bench: Bench, known: Path, out: Path) -> list[Task]:
-    folder = out / comparison.name
-    return [Task(bench, comparison.setup, run, known, folder, out) for run in comparison.runs]
+def check_finished(plan: Plan, benches: Mapping[str, Bench], out: Path, elsewhere: Finished) -> None:
+    """Refuse a plan that has finished runs of other settings.
+
+    Raises:
+        InputError: It has; the message names the first run and what differs.
+    """
+    for task in _tasks(plan, benches, out, elsewhere):
+        if is_complete(task.folder):
+            task.check()
+
+
+def _tasks(plan: Plan, benches: Mapping[str, Bench], out: Path, elsewhere: Finished) -> list[Task]:
+    """Return the runs of a plan whose data is here."""
+    here = [c for c in plan.comparisons if c.bench in benches]
+    pairs = dict.fromkeys((c.bench, c.model) for c in here)
+    starts = {pair: _start(*pair, benches[pair[0]], out, elsewhere) for pair in pairs}
+    return [
+        Task(benches[c.bench], c.setup, run, starts[c.bench, c.model], out / c.name, out)
+        for c, run in cells(replace(plan, comparisons=tuple(here)))
+    ]
+
+
+def _start(name: str, model: str, bench: Bench, out: Path, elsewhere: Finished) -> Start:
+    """Return what runs start from: the model, or the run that teaches it the bench's rows.
+
+    That run is one that was done elsewhere, or else it has its place in `out`.
+    """
+    if not bench.learn:
+        return Start(Path(model))
+    job = learning_job(bench, model)
+    learning = job.settings
+    place = out / f"known {bench_label(name)} {Path(model).name}"
+    return Start(elsewhere.find(learning) or place, job, learning)
 
 
 def _take_over(tasks: Sequence[Task], elsewhere: Finished, say: Say) -> None:
@@ -214,27 +288,8 @@ def _take_over(tasks: Sequence[Task], elsewhere: Finished, say: Say) -> None:
             say(f"{task.folder} is {found}.")
 
 
-def _known(
-    comparisons: Sequence[Comparison], benches: Mapping[str, Bench], out: Path, elsewhere: Finished
-) -> dict[tuple[str, str], Path]:
-    """Return by bench and model what runs start from: the model, or the run that learned the bench's rows.
-
-    That run is one that was done elsewhere, or else it has its place in `out`.
-    """
-
-    def start(name: str, model: str) -> Path:
-        bench = benches[name]
-        if not bench.learn:
-            return Path(model)
-        found = elsewhere.find(learning_job(bench, model).settings)
-        return found or out / f"known {bench_label(name)} {Path(model).name}"
-
-    pairs = dict.fromkeys((c.bench, c.model) for c in comparisons)
-    return {(bench, model): start(bench, model) for bench, model in pairs}
-
-
-def _execute(tasks: Sequence[Task], jobs: int, executor: Executor) -> Iterator[tuple[Path, bool]]:
-    """Do the tasks; give the folder of each as it ends, and whether it was done here."""
+def _execute(tasks: Sequence[Task], jobs: int, executor: Executor) -> Iterator[tuple[Task, bool]]:
+    """Do the tasks; give each as it ends, and whether it was done here."""
     if executor == "ray" and tasks:
         return _with_ray(tasks, jobs)
     if jobs > 1 and len(tasks) > 1:
@@ -242,13 +297,13 @@ def _execute(tasks: Sequence[Task], jobs: int, executor: Executor) -> Iterator[t
     return _one_by_one(tasks)
 
 
-def _one_by_one(tasks: Sequence[Task]) -> Iterator[tuple[Path, bool]]:
+def _one_by_one(tasks: Sequence[Task]) -> Iterator[tuple[Task, bool]]:
     for task in tasks:
         here = task.execute()
-        yield task.folder, here
+        yield task, here
 
 
-def _with_processes(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Path, bool]]:
+def _with_processes(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, bool]]:
     import multiprocessing
     import os
     from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -260,10 +315,10 @@ def _with_processes(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Path, bo
     with ProcessPoolExecutor(jobs, mp_context=spawn, initializer=end_with_parent) as pool:
         waiting = {pool.submit(task.execute, threads): task for task in tasks}
         for done in as_completed(waiting):
-            yield waiting[done].folder, done.result()
+            yield waiting[done], done.result()
 
 
-def _with_ray(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Path, bool]]:
+def _with_ray(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, bool]]:
     """Do the tasks on the Ray cluster that runs here or that RAY_ADDRESS names, else on one made for them.
 
     Each task takes a processor, and a GPU where the cluster has any. All machines must see the folder.
@@ -281,7 +336,7 @@ def _with_ray(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Path, bool]]:
     try:
         while waiting:
             (done,), _ = ray.wait(list(waiting), num_returns=1)
-            yield waiting.pop(done).folder, ray.get(done)
+            yield waiting.pop(done), ray.get(done)
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
     finally:

@@ -11,10 +11,11 @@ from typing import Any
 from forgetwell.errors import InputError, MissingError
 from forgetwell.experiments.bench import Bench
 from forgetwell.experiments.claims import Run, questions_of, run_folder
-from forgetwell.experiments.grid import make_benches
+from forgetwell.experiments.grid import check_finished, make_benches
 from forgetwell.experiments.page import write_page
 from forgetwell.experiments.plan import Comparison, Plan, cut, metric_of_answers
 from forgetwell.experiments.probing import ANSWERS, Questions, measured_values, read_curve
+from forgetwell.experiments.reuse import find_finished
 from forgetwell.experiments.stages import Say
 from forgetwell.experiments.tables import Tables, write_tables
 from forgetwell.files import read_jsonl, write_json, write_jsonl
@@ -52,8 +53,9 @@ def reread_plan(
         seeds: Seeds to read; by default all.
 
     Raises:
-        InputError: It is no metric of answers, applies to no row of a set, or an answer is of no question.
-        MissingError: No run is done, or one kept no answers (it is of 2026-11-28 or before).
+        InputError: It is no metric of answers, applies to no row of a set, or an answer is of no question; or
+            finished runs are of other settings than the plan's.
+        MissingError: No data is here, no run is done, or one kept no answers (it is of 2026-11-28 or before).
     """
     metric_of_answers(metric)
     found = cut(plan, only, seeds)
@@ -61,7 +63,8 @@ def reread_plan(
         found,
         comparisons=tuple(replace(c, setup=replace(c.setup, metric=metric)) for c in found.comparisons),
     )
-    benches = make_benches(read.comparisons, say)
+    benches = make_benches(read, read, say)
+    check_finished(found, benches, runs, find_finished(()))
     done = 0
     for c in read.comparisons:
         for run in c.runs:

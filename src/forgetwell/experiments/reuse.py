@@ -22,7 +22,7 @@ class Finished:
 
     def find(self, settings: Mapping[str, Any]) -> Path | None:
         """Return the run of these settings, whatever its part was called in its own comparison."""
-        return self.runs.get(_key(settings))
+        return self.runs.get(_key(settings)) if self.runs else None
 
 
 def find_finished(folders: Sequence[Path]) -> Finished:

@@ -1,17 +1,20 @@
+import shutil
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from tests.tiny import tiny_lm
 from tests.toy import BENCH, bar, rows
 
 from forgetwell.errors import InputError, MissingError
-from forgetwell.experiments import grid, probing
+from forgetwell.experiments import claims, grid, probing
 from forgetwell.experiments.claims import Run, Setup
 from forgetwell.experiments.grid import planned, run_plan
 from forgetwell.experiments.plan import Comparison, Plan, cut
 from forgetwell.experiments.tables import CELLS, Cell, cells_table
-from forgetwell.files import read_jsonl, write_jsonl
-from forgetwell.runs.folder import CURVE, LOCKS, held, read_manifest
+from forgetwell.files import read_json, read_jsonl, write_json, write_jsonl
+from forgetwell.methods.finetune import Lora
+from forgetwell.runs.folder import CURVE, LOCKS, MANIFEST, STARTED, held, read_manifest
 from forgetwell.runs.records import is_complete
 from forgetwell.training.config import TrainConfig
 
@@ -160,8 +163,159 @@ def test_a_comparison_or_bench_that_is_not_there_is_said(tmp_path, plan, monkeyp
 
     monkeypatch.setattr(grid, "bind_bench", lambda text: nowhere)
     said = []
-    assert run_plan(plan, tmp_path / "out", say=said.append, bar=bar).cells == ()
-    assert said[0] == "toy is left out: no data"
+    for run in (partial(run_plan, bar=bar), planned):
+        with pytest.raises(MissingError, match="the data of none of its comparisons is here"):
+            run(plan, tmp_path / "out", say=said.append)
+    assert said == ["toy is left out: no data"] * 2
+    assert not (tmp_path / "out").exists()
+
+    monkeypatch.setattr(grid, "bind_bench", lambda text: nowhere if text == "toy" else lambda: BENCH)
+    (first,) = plan.comparisons
+    several = replace(plan, comparisons=(first, replace(first, name="b", bench="here", runs=first.runs[:1])))
+    assert [p.comparison.name for p in planned(several, tmp_path / "out", say=said.append)] == ["b"]
+    tables = run_plan(several, tmp_path / "out", say=said.append, bar=bar)
+    assert {c.comparison for c in tables.cells} == {"b"}
+    with pytest.raises(MissingError, match="none of its comparisons"):
+        planned(several, tmp_path / "out", say=said.append, only=["loss=npo"])
+
+
+def test_a_model_that_is_not_there_is_found_before_anything_runs(tmp_path, plan):
+    (comparison,) = plan.comparisons
+    gone = replace(plan, comparisons=(replace(comparison, model="gone"),))
+    for run in (partial(run_plan, bar=bar), planned):
+        with pytest.raises(MissingError, match="No model 'gone'"):
+            run(gone, tmp_path / "out", say=print)
+    assert not (tmp_path / "out").exists()
+
+
+def changed(plan, **options):
+    """Return a plan with another setup in its one comparison, or with other runs or another model."""
+    (comparison,) = plan.comparisons
+    return replace(plan, comparisons=(replace(comparison, **options),))
+
+
+def trained(plan, **options):
+    setup = plan.comparisons[0].setup
+    return changed(plan, setup=replace(setup, config=replace(setup.config, **options)))
+
+
+def refused(plan, out, says, **options):
+    """Say what a plan is refused with, before anything is done, and in a dry run alike."""
+    before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    for run in (partial(run_plan, bar=bar), planned):
+        with pytest.raises(InputError, match=says):
+            run(plan, out, say=print, **options)
+    assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
+
+
+def test_finished_runs_of_other_settings_are_refused(tmp_path, plan):
+    out = tmp_path / "out"
+    run_plan(plan, out, say=print, bar=bar)
+    refused(
+        trained(plan, lr=1e-4),
+        out,
+        r"out/loss=npo/plain-0 holds a finished run with other settings \(config.lr 2e-05, now 0.0001\)",
+    )
+    refused(trained(plan, max_steps=1), out, r"\(config.max_steps 0, now 1\)")
+    runs = tuple(replace(r, objective="npo + 2*gdr") for r in plan.comparisons[0].runs)
+    refused(changed(plan, runs=runs), out, r"\(objective npo \+ gdr, now npo \+ 2\*gdr\)")
+    tiny_lm().save(tmp_path / "other")
+    refused(changed(plan, model=str(tmp_path / "other")), out, r"\(model .*/tiny, now .*/other\)")
+    refused(changed(plan, setup=replace(plan.comparisons[0].setup, lora=Lora(rank=2))), out, r"\(lora\)")
+    assert {p.state for p in planned(plan, out, say=print)} == {"done"}
+
+
+def test_the_tables_hold_comparisons_that_are_not_run_now_and_so_they_are_checked(tmp_path, plan):
+    (first,) = plan.comparisons
+    both = replace(plan, comparisons=(first, replace(first, name="loss=ga", runs=first.runs[:1])))
+    run_plan(both, tmp_path / "out", say=print, bar=bar, only=["loss=npo"])
+    other = replace(both, comparisons=tuple(trained(replace(plan, comparisons=(c,)), lr=1.0).comparisons[0]
+                                            for c in both.comparisons))  # fmt: skip
+    refused(other, tmp_path / "out", "loss=npo/plain-0 holds a finished run", only=["loss=ga"])
+
+
+def test_runs_made_before_a_part_of_training_could_be_set_are_still_theirs(tmp_path, plan):
+    """``step_rule`` came later than the first runs, and is ``plain`` where nothing was said."""
+    run_plan(plan, tmp_path / "out", say=print, bar=bar)
+    for path in (tmp_path / "out").rglob("manifest.json"):
+        made = read_json(path)
+        for name in ("step_rule", "checkpointing"):
+            del made["config"][name]
+        write_json(path, made)
+    assert {p.state for p in planned(plan, tmp_path / "out", say=print)} == {"done"}
+    refused(trained(plan, step_rule="surgery"), tmp_path / "out", "config.step_rule plain, now surgery")
+
+
+def test_runs_under_other_code_of_ones_own_are_refused(tmp_path, plan, monkeypatch):
+    code = {}
+    monkeypatch.setattr(claims, "own_code", lambda items: code)
+    run_plan(plan, tmp_path / "out", say=print, bar=bar)
+    code["term npo"] = "a"
+    refused(plan, tmp_path / "out", r"\(own_code\)")
+    for path in (tmp_path / "out").rglob("manifest.json"):
+        write_json(path, {**read_json(path), "own_code": {"term npo": "b"}})
+    refused(plan, tmp_path / "out", r"\(the code of term npo\)")
+    code.clear()
+    refused(plan, tmp_path / "out", r"\(own_code\)")
+
+
+def test_a_run_that_another_process_makes_with_other_settings_is_refused(tmp_path, plan):
+    out, said = tmp_path / "out", []
+    run_plan(plan, tmp_path / "elsewhere", say=print, bar=bar, seeds=[0])
+    folder = out / "loss=npo" / "plain-0"
+    write_json(
+        folder / STARTED, {**read_json(tmp_path / "elsewhere/loss=npo/plain-0/started.json"), "floor": 1}
+    )
+    with (
+        held(folder, out / LOCKS),
+        pytest.raises(InputError, match=r"is being made by another process with other .*floor 1, now 0"),
+    ):
+        run_plan(plan, out, say=said.append, bar=bar)
+    write_json(folder / MANIFEST, read_json(folder / STARTED))  # as it ends there
+    refused(plan, out, "floor 1, now 0")
+
+
+class TestLearnedStarts:
+    """A model that learned the same is the same wherever it lies."""
+
+    @pytest.fixture
+    def taught(self, tmp_path, plan, monkeypatch):
+        bench = replace(BENCH, learn=rows("l", 2), learning=TrainConfig(max_steps=1, batch=2))
+        monkeypatch.setattr(grid, "bind_bench", lambda text: lambda: bench)
+        return changed(plan, runs=plan.comparisons[0].runs[:2])
+
+    def test_a_plan_goes_on_from_a_model_that_was_learned_elsewhere(self, tmp_path, taught):
+        other, second = trained(taught, lr=1e-4), tmp_path / "second"
+        run_plan(taught, tmp_path / "first", say=print, bar=bar)
+        run_plan(other, second, say=print, bar=bar, reuse=[tmp_path / "first"])
+        assert not list(second.glob("known*"))
+        again = partial(planned, other, second, say=print)
+        assert {p.state for p in again()} == {p.state for p in again(reuse=[tmp_path / "first"])} == {"done"}
+        (tmp_path / "first").rename(tmp_path / "moved")
+        moved = partial(planned, taught, tmp_path / "moved", say=print)
+        assert {p.state for p in moved()} == {p.state for p in again()} == {"done"}
+        started = tmp_path / "moved" / "known toy tiny" / STARTED
+        older = read_json(started)
+        write_json(started, {**older, "request": {**older["request"], "digest": "of no rows, as it was"}})
+        assert {p.state for p in moved()} == {"done"}
+        write_json(started, {**older, "retain": {**older["retain"], "digest": "of others"}})
+        refused(taught, tmp_path / "moved", r"\(learned: retain.digest\)")
+        write_json(started, older)
+        refused(other, tmp_path / "moved", "config.lr 2e-05, now 0.0001")
+
+    def test_another_model_of_that_folder_name_is_refused(self, tmp_path, taught):
+        run_plan(taught, tmp_path / "out", say=print, bar=bar)
+        tiny_lm().save(tmp_path / "b" / "tiny")
+        other = changed(taught, model=str(tmp_path / "b" / "tiny"))
+        refused(other, tmp_path / "out", r"\(learned: model .*/tiny, now .*/b/tiny\)")
+
+    def test_a_finished_plan_needs_no_model(self, tmp_path, taught):
+        run_plan(taught, tmp_path / "out", say=print, bar=bar)
+        for folder in (tmp_path / "tiny", tmp_path / "out" / "known toy tiny"):
+            shutil.rmtree(folder)
+        said = []
+        run_plan(taught, tmp_path / "out", say=said.append, bar=bar)
+        assert said == ["2 runs, 2 of them done before."]
 
 
 def test_comparisons_are_chosen_by_whole_parts_of_their_names(plan):

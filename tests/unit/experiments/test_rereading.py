@@ -63,6 +63,10 @@ def test_what_cannot_be_read_says_why(tmp_path, plan):
         reread_plan(plan, out, tmp_path / "by", "loss", say=print)
     with pytest.raises(MissingError, match="no finished run of toy"):
         reread_plan(plan, tmp_path / "none", tmp_path / "by", "rouge_l_f1", say=print)
+    (comparison,) = plan.comparisons
+    longer = replace(comparison, setup=replace(SETUP, config=replace(SETUP.config, epochs=3)))
+    with pytest.raises(InputError, match=r"config\.epochs 1, now 3"):
+        reread_plan(replace(plan, comparisons=(longer,)), out, tmp_path / "by", "rouge_l_f1", say=print)
     kept = out / "loss=npo" / "plain-0" / ANSWERS
     lines = read_jsonl(kept)
     write_jsonl(kept, [{**lines[0], "id": "nobody"}, *lines])
