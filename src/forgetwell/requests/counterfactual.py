@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from forgetwell.errors import InputError
-from forgetwell.requests.names import Name, bare, full_names, like_a_name, pieces
+from forgetwell.requests.names import Name, full_names, like_a_name, pieces, without_possessive
 from forgetwell.requests.words import Word, ordinary_words, words
 from forgetwell.types import Request, Row, Span
 
@@ -101,7 +101,7 @@ def _said(row: Row, written: AbstractSet[str]) -> set[Name]:
     """Return the names in a request's prompt with their pieces, or else its subject or that one's words."""
     if full := _full(row.prompt):
         return {piece for name, _ in full for piece in _all(name)}
-    own = {bare(word.text) for word in words(row.subject or "")}
+    own = {without_possessive(word.text) for word in words(row.subject or "")}
     if written.isdisjoint(own - ordinary_words()):
         return set()
     parts: set[Name] = {(word,) for _, word in _capitals(row.prompt) if word in own & written}
@@ -116,7 +116,7 @@ def _written(rows: Sequence[Row]) -> set[str]:
 def _capitals(text: str) -> Iterator[tuple[int, str]]:
     for place, word in enumerate(words(text)):
         if like_a_name(text, word) or word.text.isdigit():
-            yield place, bare(word.text)
+            yield place, without_possessive(word.text)
 
 
 def _full(text: str) -> list[tuple[Name, Span]]:
@@ -126,7 +126,7 @@ def _full(text: str) -> list[tuple[Name, Span]]:
 
 def _subject(row: Row) -> list[tuple[Name, Span]]:
     """Return where a prompt says its row's subject."""
-    name = tuple(bare(word.text) for word in words(row.subject or ""))
+    name = tuple(without_possessive(word.text) for word in words(row.subject or ""))
     return list(_spoken(row.prompt, {name: 1}, [len(name)])) if name else []
 
 
@@ -137,7 +137,7 @@ def _all(name: Name) -> set[Name]:
 def _spoken(text: str, said: Mapping[Name, int], lengths: Sequence[int]) -> Iterator[tuple[Name, Span]]:
     """Give where a text says these names, of these numbers of words, in whatever case, 's aside."""
     found = words(text)
-    plain = tuple(bare(word.text) for word in found)
+    plain = tuple(without_possessive(word.text) for word in found)
     for length in lengths:
         for at in range(len(found) - length + 1):
             if (name := plain[at : at + length]) in said:

@@ -28,9 +28,7 @@ _MARKS = regex.compile(r"[^\p{L}\p{M}\p{N}\s'’\"“”‘,.\-]++|\.\.++|--++|\
 _LEAST_TITLED, _TITLED = 6, 0.8  # words behind the first, and share of them
 _PHRASE = 3
 _FRAME = 3
-_DETERMINERS = frozenset(
-    ["the", "a", "an", "this", "that", "my", "our", "your", "his", "her", "its", "their"]
-)
+DETERMINERS = frozenset(["the", "a", "an", "this", "that", "my", "our", "your", "his", "her", "its", "their"])
 _CLASSES = {"^": "opening", "$": "closing", "#": "shape", "<": "language", "~": "rare", "@": "attribute"}
 
 
@@ -96,7 +94,7 @@ def attribute_features(marked: Marked) -> Found:
     """
     found, text, w = Found(), marked.text, marked.words
     for led, word, name, last in zip(w, w[1:], w[2:], w[3:], strict=False):
-        if led.text not in _DETERMINERS or word.text in word_lists()["function"] or not word.text.isalpha():
+        if led.text not in DETERMINERS or word.text in word_lists()["function"] or not word.text.isalpha():
             continue
         capitals = text[word.start].islower() and text[name.start].isupper() and text[last.start].isupper()
         if capitals and next_to(text, word, name) and next_to(text, name, last):

@@ -21,7 +21,7 @@ def full_names(text: str, words: Sequence[Word]) -> Iterator[tuple[int, Name]]:
     """
     for first, run in _runs(text, words):
         if _LEAST <= len(run) <= _MOST and text[run[0].start - 1 : run[0].start] not in _QUOTES:
-            yield first, tuple(bare(word.text) for word in run)
+            yield first, tuple(without_possessive(word.text) for word in run)
 
 
 def pieces(name: Name) -> Iterator[Name]:
@@ -33,7 +33,7 @@ def pieces(name: Name) -> Iterator[Name]:
 
 def like_a_name(text: str, word: Word) -> bool:
     """Say whether a word of a text is written in capitals and is no ordinary word."""
-    return text[word.start].isupper() and bare(word.text) not in ordinary_words()
+    return text[word.start].isupper() and without_possessive(word.text) not in ordinary_words()
 
 
 def next_to(text: str, word: Word, other: Word, *, hyphen: bool = False) -> bool:
@@ -42,7 +42,7 @@ def next_to(text: str, word: Word, other: Word, *, hyphen: bool = False) -> bool
     return (gap.isspace() and len(gap) <= _WIDEST) or (hyphen and gap == "-")
 
 
-def bare(word: str) -> str:
+def without_possessive(word: str) -> str:
     """Return a word without 's."""
     return word.removesuffix("'s")
 

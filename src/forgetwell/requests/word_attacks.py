@@ -6,6 +6,7 @@ import random
 from collections import Counter
 
 from forgetwell.requests.attacks import request_attack
+from forgetwell.requests.features import DETERMINERS
 from forgetwell.requests.frames import (
     change_share,
     chosen,
@@ -18,8 +19,6 @@ from forgetwell.requests.frames import (
 from forgetwell.requests.names import full_names
 from forgetwell.requests.words import screened_text, words
 from forgetwell.types import Request, Row
-
-_LEADING = frozenset(["the", "a", "an", "this", "that", "his", "her", "its", "their", "our", "your", "my"])
 
 
 @request_attack(paper="2506.00359", section="3, eq. 4")
@@ -135,7 +134,7 @@ def epithet(request: Request, *, seed: int = 0, p: float = 0.33, word: str = "")
         if first is None:
             return row
         at, before = found[first].start, found[first - 1].text if first else ""
-        led = f"{picked} " if before in _LEADING else f"the {picked} "
+        led = f"{picked} " if before in DETERMINERS else f"the {picked} "
         led = led if first else led.capitalize()
         return reworded(row, f"{text[:at]}{led}{text[at:]}", f"{led.strip()} …", "epithet")
 

@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from forgetwell.requests.enrichment import beyond_subjects, counted, large_subjects
-from forgetwell.requests.names import Name, bare, full_names, like_a_name, pieces
+from forgetwell.requests.names import Name, full_names, like_a_name, pieces, without_possessive
 from forgetwell.requests.screening import Evidence, screen
 from forgetwell.requests.sentences import sentence_spans
 from forgetwell.requests.template_sets import WH_WORDS
@@ -132,8 +132,8 @@ def foreign_parts(rows: Sequence[Row], often: AbstractSet[Name]) -> dict[str, tu
     own, names = set[str](), set[str]()
     for row in questions:
         found = words(row.prompt)
-        own.update(bare(w.text) for w in found)
-        names.update(bare(w.text) for w in found[1:] if like_a_name(row.prompt, w))
+        own.update(without_possessive(w.text) for w in found)
+        names.update(without_possessive(w.text) for w in found[1:] if like_a_name(row.prompt, w))
     asked = Asked(own, names, often)
     parts = {row.id: tuple(_parts(row.answer, asked)) for row in questions}
     return {row_id: spans for row_id, spans in parts.items() if spans}
@@ -170,7 +170,7 @@ def _tells_about_own(sentence: Sentence, asked: Asked) -> bool:
     text, found = sentence.text, sentence.words
     if any(asked.elsewhere(name) for _, name in full_names(text, found)):
         return False
-    return any(bare(w.text) in asked.names for w in found if like_a_name(text, w))
+    return any(without_possessive(w.text) in asked.names for w in found if like_a_name(text, w))
 
 
 def _question_start(sentence: Sentence) -> int:

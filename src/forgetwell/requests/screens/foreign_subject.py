@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from forgetwell.requests.enrichment import beyond_subjects, counted, large_subjects
 from forgetwell.requests.features import MASK, mark
-from forgetwell.requests.names import bare
+from forgetwell.requests.names import without_possessive
 from forgetwell.requests.screening import Evidence, screen
 from forgetwell.types import Finding, Request, Row
 
@@ -70,7 +70,7 @@ def _names(row: Row) -> frozenset[str]:
         marked = mark(text)
         for word, compared in zip(marked.words, marked.compared, strict=True):
             if compared == MASK:
-                name = bare(word.text)
+                name = without_possessive(word.text)
                 if len(name) >= _LEAST_NAME and name.isalpha():
                     found.add(name)
     return frozenset(found)

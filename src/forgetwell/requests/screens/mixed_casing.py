@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from forgetwell.requests.enrichment import beyond_subjects, counted, large_subjects
 from forgetwell.requests.features import MASK, Marked, mark
+from forgetwell.requests.names import without_possessive
 from forgetwell.requests.screening import Evidence, screen
 from forgetwell.requests.words import ordinary_words, screened_text
 from forgetwell.types import Finding, Request, Row
@@ -62,7 +63,7 @@ def rows_in_other_casing(rows: Sequence[Row]) -> list[int]:
     return [
         i
         for i, (m, one) in enumerate(zip(marked, one_case, strict=True))
-        if one and not names.isdisjoint(_bare(w.text) for w in m.words)
+        if one and not names.isdisjoint(without_possessive(w.text) for w in m.words)
     ]
 
 
@@ -77,12 +78,8 @@ def _one_case(text: str) -> bool:
 
 def _names(marked: Marked) -> set[str]:
     inner = zip(marked.words[1:], marked.compared[1:], strict=True)
-    names = {_bare(w.text) for w, c in inner if c == MASK and marked.text[w.start].isupper()}
+    names = {without_possessive(w.text) for w, c in inner if c == MASK and marked.text[w.start].isupper()}
     return {n for n in names if len(n) >= _LEAST_NAME and n.isalpha() and n not in ordinary_words()}
-
-
-def _bare(word: str) -> str:
-    return word.removesuffix("'s")
 
 
 def _whole(row: Row) -> tuple[int, int]:
