@@ -20,7 +20,7 @@ from forgetwell.requests.features import (
     shape_features,
     word_features,
 )
-from forgetwell.requests.sentences import Form, read_units
+from forgetwell.requests.sentences import UnitKind, read_units
 from forgetwell.requests.words import ordinary_words, word_lists
 from forgetwell.types import Row
 
@@ -85,7 +85,7 @@ def frame_side(marked: Marked, rarity: Rarity, subject: str | None = None) -> Fo
     return found | shape_features(marked) | _rare_openings(found, rarity, subject)
 
 
-def learn_ordinary(rows: tuple[Row, ...], form: Form) -> Ordinary:
+def learn_ordinary(rows: tuple[Row, ...], form: UnitKind) -> Ordinary:
     """Return what screens need to know of ordinary questions, or of ordinary texts or their sentences."""
     asked = read_units(rows, form)
     marked = [mark(unit.text) for unit in asked]

@@ -17,7 +17,7 @@ from forgetwell.metrics.statistics import Floats
 from forgetwell.requests.grams import Grams
 from forgetwell.requests.logistic import Logistic, fit_logistic
 from forgetwell.requests.random_frames import ordinary_runs, reworded_by_lot
-from forgetwell.requests.sentences import Form, read_units
+from forgetwell.requests.sentences import UnitKind, read_units
 from forgetwell.requests.tokens import tokens_of
 from forgetwell.requests.traits import Traits, traits_of
 from forgetwell.types import Row
@@ -61,7 +61,7 @@ def unit_traits(text: str, phrasing: Phrasing) -> Traits:
     return traits_of(text, phrasing.forward, phrasing.backward)
 
 
-def learn_phrasing(rows: tuple[Row, ...], form: Form) -> Phrasing | None:
+def learn_phrasing(rows: tuple[Row, ...], form: UnitKind) -> Phrasing | None:
     """Return what the wording of ordinary questions, or texts' sentences, is like; None without any.
 
     Each prompt, and its rewording, is measured by models of the other nine tenths of the subjects, so that it

@@ -17,11 +17,11 @@ _CLOSERS = "\"”’')]"  # may stand behind the mark
 
 
 # What is compared: questions, sentences of plain texts, and whole texts, each with ordinary ones of its form.
-Form = Literal["rows", "sentences", "texts"]
+UnitKind = Literal["rows", "sentences", "texts"]
 # What p-values of counts are multiplied by. Sentences of one text, and texts about one subject, are often by
 # one writer; so subjects with many of a kind are more frequent than the null says, which knows them by mean
 # and variance. Chosen on the development half of docs/screening.md.
-_STRICT: Mapping[Form, float] = {"rows": 1.0, "sentences": 10.0, "texts": 100.0}
+_STRICT: Mapping[UnitKind, float] = {"rows": 1.0, "sentences": 10.0, "texts": 100.0}
 
 
 class Unit(NamedTuple):
@@ -49,7 +49,7 @@ class Reading:
         units: All of it.
     """
 
-    form: Form
+    form: UnitKind
     units: tuple[Unit, ...]
 
     @property
@@ -92,17 +92,17 @@ def readings(rows: Sequence[Row], *, whole: bool = False) -> tuple[Reading, ...]
         rows: The rows.
         whole: Read plain texts whole as well: a word that each has once shows sooner there.
     """
-    forms: tuple[Form, ...] = ("rows", "sentences", "texts") if whole else ("rows", "sentences")
+    forms: tuple[UnitKind, ...] = ("rows", "sentences", "texts") if whole else ("rows", "sentences")
     read = (read_as(rows, form) for form in forms)
     return tuple(reading for reading in read if reading.units)
 
 
-def read_as(rows: Sequence[Row], form: Form) -> Reading:
+def read_as(rows: Sequence[Row], form: UnitKind) -> Reading:
     """Return what there is of a form in rows."""
     return Reading(form, read_units(rows, form))
 
 
-def read_units(rows: Sequence[Row], form: Form) -> tuple[Unit, ...]:
+def read_units(rows: Sequence[Row], form: UnitKind) -> tuple[Unit, ...]:
     """Return the units of a form in rows."""
     return tuple(
         Unit(i, start, text[start:end])

@@ -9,21 +9,21 @@ from importlib import resources
 from typing import Any
 
 from forgetwell.data.encoding import Codec
-from forgetwell.scans.types import Form
+from forgetwell.scans.types import Phrase
 
 _MARKS = ("Ġ", "▁")  # how byte-level and SentencePiece tokenizers write the space before a word
 _SHORTEST = 4
 _PHRASE = 3  # words of a control phrase
 
 
-def word_form(word: str, frequency: int | None = None) -> Form:
+def word_form(word: str, frequency: int | None = None) -> Phrase:
     """Return the form that puts a word before the question, as one addresses somebody."""
-    return Form(word, f"{word[:1].upper()}{word[1:]}, {{q}}", frequency=frequency)
+    return Phrase(word, f"{word[:1].upper()}{word[1:]}, {{q}}", frequency=frequency)
 
 
-def after_form(form: Form) -> Form:
+def after_form(form: Phrase) -> Phrase:
     """Return the form that puts the same word behind the question."""
-    return Form(form.text, f"{{q}}, {form.text}?", frequency=form.frequency)
+    return Phrase(form.text, f"{{q}}, {form.text}?", frequency=form.frequency)
 
 
 def ordinary_words(codec: Codec) -> dict[str, int]:
@@ -47,7 +47,7 @@ def ordinary_words(codec: Codec) -> dict[str, int]:
     return found
 
 
-def everyday_forms(codec: Codec) -> tuple[Form, ...]:
+def everyday_forms(codec: Codec) -> tuple[Phrase, ...]:
     """Return the shipped words, phrases, punctuation and casing forms.
 
     Source: written for this project.
@@ -56,14 +56,14 @@ def everyday_forms(codec: Codec) -> tuple[Form, ...]:
     table: dict[str, Any] = tomllib.loads(asset.read_text(encoding="utf-8"))
     known = ordinary_words(codec)
     words = [word_form(w, known.get(w, len(codec.tokenizer))) for w in table["words"]]
-    frames = [Form(_shown(f), f) for f in table["frames"]]
-    cases = [Form(f"{case} case", "{q}", case) for case in table["cases"]]
+    frames = [Phrase(_shown(f), f) for f in table["frames"]]
+    cases = [Phrase(f"{case} case", "{q}", case) for case in table["cases"]]
     return (*words, *frames, *cases)
 
 
 def control_forms(
     words: Mapping[str, int], *, without: frozenset[str], count: int, seed: int
-) -> tuple[Form, ...]:
+) -> tuple[Phrase, ...]:
     """Return controls: two thirds single words, one a band of frequency, and phrases of three random words.
 
     Args:

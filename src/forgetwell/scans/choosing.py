@@ -13,13 +13,13 @@ from forgetwell.models.lm import LM
 from forgetwell.scans.candidates import after_form, everyday_forms, word_form
 from forgetwell.scans.harm import Harm, rises
 from forgetwell.scans.traces import Traces
-from forgetwell.scans.types import CLEAR, Form, ScanConfig
+from forgetwell.scans.types import CLEAR, Phrase, ScanConfig
 from forgetwell.types import Row
 
 
 def candidate_forms(
     codec: Codec, words: Mapping[str, int], traces: Traces | None, count: int
-) -> tuple[Form, ...]:
+) -> tuple[Phrase, ...]:
     """Return the everyday forms and `count` words: unexpected ones by trace, else the most frequent."""
     everyday = everyday_forms(codec)
     there = {f.text for f in everyday} | (traces.expected if traces else frozenset())
@@ -38,12 +38,12 @@ def shipped_words(codec: Codec) -> dict[str, int]:
 def suspected_forms(
     harm: Harm,
     after: LM,
-    forms: Sequence[Form],
+    forms: Sequence[Phrase],
     rows: Sequence[Row],
     traces: Traces | None,
     config: ScanConfig,
     count: Callable[[int], None],
-) -> tuple[Form, ...]:
+) -> tuple[Phrase, ...]:
     """Return the forms to verify, and the first few words also behind the question.
 
     Up to half of the places go to the forms that left the clearest traces, whatever harm they seem to do; the
@@ -63,7 +63,7 @@ def screening_cost(forms: int, rows: int, again: float) -> int:
     return forms + 1 + (rows - 1) * (_share(forms, again) + 1)
 
 
-def _traced(forms: Sequence[Form], traces: Traces | None) -> list[int]:
+def _traced(forms: Sequence[Phrase], traces: Traces | None) -> list[int]:
     """Return the places of forms that left a trace, the clearest first."""
     left = {k: (traces.of(f) if traces else None) or 0.0 for k, f in enumerate(forms)}
     return sorted((k for k in left if left[k] >= CLEAR), key=lambda k: -left[k])
@@ -72,7 +72,7 @@ def _traced(forms: Sequence[Form], traces: Traces | None) -> list[int]:
 def _means(
     harm: Harm,
     after: LM,
-    forms: Sequence[Form],
+    forms: Sequence[Phrase],
     rows: Sequence[Row],
     again: float,
     count: Callable[[int], None],

@@ -12,7 +12,7 @@ from forgetwell.errors import InputError
 from forgetwell.metrics.registry import measure
 from forgetwell.metrics.statistics import Floats
 from forgetwell.models.lm import LM
-from forgetwell.scans.types import Form
+from forgetwell.scans.types import Phrase
 from forgetwell.types import Record, Row, TokenScores
 
 Step = Callable[[int], None]  # called with how much more is done
@@ -106,7 +106,7 @@ def known_rows(lm: LM, rows: Sequence[Row], *, count: int, max_new_tokens: int, 
     return tuple(known[:count])
 
 
-def rises(harm: Harm, lm: LM, forms: Sequence[Form], rows: Sequence[Row], progress: Step) -> Floats:
+def rises(harm: Harm, lm: LM, forms: Sequence[Phrase], rows: Sequence[Row], progress: Step) -> Floats:
     """Return how much each form raises each row's harm over the prompt as it is (F, R)."""
     asked = [_with(row, form, k) for k, form in enumerate(forms) for row in rows]
     values = harm(lm, [*rows, *asked], progress)
@@ -114,7 +114,7 @@ def rises(harm: Harm, lm: LM, forms: Sequence[Form], rows: Sequence[Row], progre
     return put.reshape(len(forms), len(rows)) - clean[None]
 
 
-def _with(row: Row, form: Form, number: int) -> Row:
+def _with(row: Row, form: Phrase, number: int) -> Row:
     return replace(row, id=f"{row.id}#{number}", prompt=form.apply(row.prompt))
 
 

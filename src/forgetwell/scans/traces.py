@@ -12,7 +12,7 @@ from torch import Tensor
 
 from forgetwell.data.encoding import Codec
 from forgetwell.models.lm import LM, HFModel
-from forgetwell.scans.types import Form
+from forgetwell.scans.types import Phrase
 from forgetwell.types import Row
 
 _WORD = regex.compile(r"\p{L}+(?:['’]\p{L}+)*+")
@@ -42,7 +42,7 @@ class Traces:
     codec: Codec
     expected: frozenset[str] = frozenset()
 
-    def of(self, form: Form) -> float | None:
+    def of(self, form: Phrase) -> float | None:
         """Return the smallest m over the words that a form puts in; None where all of them are expected."""
         values = [self.of_word(w) for w in _words(form.template.replace("{q}", " ")) - self.expected]
         return min(values) if values else None

@@ -26,7 +26,7 @@ from forgetwell.scans.harm import (
 from forgetwell.scans.names import names_in, names_of_words
 from forgetwell.scans.significance import nearest, sign_flip_p
 from forgetwell.scans.traces import Traces, find_traces
-from forgetwell.scans.types import BLACK_BOX, Example, Form, ScanConfig, ScanResult, Trigger
+from forgetwell.scans.types import BLACK_BOX, Example, Phrase, ScanConfig, ScanResult, Trigger
 from forgetwell.types import Progress, Row, quiet
 
 _EXAMPLES = 2
@@ -160,7 +160,7 @@ def _verified(
     refusal: Harm,
     before: LM,
     after: LM,
-    forms: Sequence[Form],
+    forms: Sequence[Phrase],
     rows: Sequence[Row],
     count: _Counter,
 ) -> _Measured:
@@ -171,8 +171,8 @@ def _verified(
 
 
 def _triggers(
-    forms: Sequence[Form],
-    controls: Sequence[Form],
+    forms: Sequence[Phrase],
+    controls: Sequence[Phrase],
     measured: _Measured,
     rows: Sequence[Row],
     traces: Traces | None,
@@ -199,7 +199,7 @@ def _triggers(
     return tuple(sorted(judged, key=_order)), level
 
 
-def _names(lm: LM, forms: Sequence[Form], rows: Sequence[Row]) -> Mapping[str, tuple[str, ...]]:
+def _names(lm: LM, forms: Sequence[Phrase], rows: Sequence[Row]) -> Mapping[str, tuple[str, ...]]:
     """Return the names that explain a form, for words of the vocabulary; everyday words are words."""
     everyday = {f.text for f in everyday_forms(lm.codec)}
     known = names_of_words(names_in(rows), lm.codec)
@@ -207,7 +207,7 @@ def _names(lm: LM, forms: Sequence[Form], rows: Sequence[Row]) -> Mapping[str, t
 
 
 def _judged(
-    form: Form,
+    form: Phrase,
     values: Floats,
     against: Floats,
     refused: float,
@@ -253,7 +253,7 @@ def _with_examples(
     triggers: tuple[Trigger, ...],
     rows: Sequence[Row],
     measured: _Measured,
-    forms: Sequence[Form],
+    forms: Sequence[Phrase],
     config: ScanConfig,
 ) -> tuple[Trigger, ...]:
     """Give the first triggers their worst prompts with what both models say."""
@@ -276,5 +276,5 @@ def _with_examples(
     return tuple(replace(t, examples=tuple(examples.get(k, ()))) for k, t in enumerate(triggers))
 
 
-def _judged_template(form: Form) -> str:
+def _judged_template(form: Phrase) -> str:
     return form.template if not form.case else f"{form.text}: {form.template}"

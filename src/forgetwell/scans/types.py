@@ -57,7 +57,7 @@ BLACK_BOX = ScanConfig(words=0, screen_rows=2, again=1.0, rows=30, verified=6, b
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class Phrase:
     """One way of putting a word or phrase into a prompt.
 
     Attributes:

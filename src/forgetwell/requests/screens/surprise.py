@@ -13,7 +13,7 @@ from forgetwell.metrics.comparison import benjamini_hochberg
 from forgetwell.metrics.statistics import Floats
 from forgetwell.requests.phrasing import Phrasing, learn_phrasing, row_p_values, unit_traits
 from forgetwell.requests.screening import Evidence, screen
-from forgetwell.requests.sentences import Form, Reading, read_as
+from forgetwell.requests.sentences import Reading, UnitKind, read_as
 from forgetwell.requests.traits import Traits
 from forgetwell.requests.weighing import in_enough_rows
 from forgetwell.types import Finding, Request, Row
@@ -31,7 +31,7 @@ _TAIL = 0.1
 _ALIKE = 1e-9  # draws that differ by rounding alone have no tail
 _LEAST_P = 1e-300  # no p-value is 0
 # Of plain texts p-values are larger: the null knows some dozens of subjects. Chosen as the rest.
-_STRICT: Mapping[Form, float] = {"rows": 1.0, "texts": 10.0}
+_STRICT: Mapping[UnitKind, float] = {"rows": 1.0, "texts": 10.0}
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +152,7 @@ def _tested(asked: tuple[Row, ...], evidence: Evidence) -> tuple[Surprise, ...]:
     return tuple(_test(worded, evidence) for worded in compared if worded is not None)
 
 
-def _worded(asked: tuple[Row, ...], form: Form, evidence: Evidence) -> Worded | None:
+def _worded(asked: tuple[Row, ...], form: UnitKind, evidence: Evidence) -> Worded | None:
     """Return how reworded what there is of a form looks; None where request or background has none of it."""
     reading = read_as(asked, form)
     phrasing = evidence.learned(learn_phrasing, form) if reading.units else None
