@@ -13,7 +13,7 @@ from forgetwell.metrics.statistics import Sample, macro_bootstrap
 from forgetwell.runs.evidence import Evaluation, Evidence, Measured, evaluation_from
 from forgetwell.runs.folder import versions
 from forgetwell.runs.ledger import Addition, Entry, root_of
-from forgetwell.runs.policy import Policy, Rule
+from forgetwell.runs.policy import MEASURES, Policy, Rule
 
 Span = Literal["run", "sum"]
 _Rows = Mapping[str, Measured]
@@ -147,10 +147,13 @@ def _judge(rule: Rule, before: Evaluation | None, evidence: Evidence, span: Span
 
 
 def _no_role(rule: Rule, evaluation: Evaluation) -> str:
-    """Say that no set has the role that a measure names, where that is why nothing was measured."""
+    """Say that no set has the role that a measure names, or its name, where nothing was measured for that."""
     role = rule.measure.partition("/")[0]
-    lacking = role in ("forget", "utility") and role not in evaluation.roles.values()
-    return f" (no set of the evaluation has the role {role})" if lacking else ""
+    if role in ("forget", "utility") and role not in evaluation.roles.values():
+        return f" (no set of the evaluation has the role {role})"
+    if rule.measure in (*MEASURES, *evaluation.splits):
+        return ""
+    return f" (measured were {', '.join(sorted(evaluation.splits))})"
 
 
 def _missing(rule: Rule, span: Span, reason: str, *, passed: bool = False) -> Line:

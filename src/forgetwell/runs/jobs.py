@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ class Job:
     system: tuple[str, ...] = ()
     handed_in: str = ""
 
-    @property
+    @cached_property
     def settings(self) -> dict[str, Any]:
         """Everything but the rows' text."""
         objective = parse_objective(self.objective)
@@ -115,7 +116,7 @@ class Job:
             **({"own_code": own} if own else {}),
         }
 
-    @property
+    @cached_property
     def others(self) -> tuple[Row, ...]:
         """The request's `counterfactual_prompts`, if it is to be asked about others."""
         if not self.counterfactuals:

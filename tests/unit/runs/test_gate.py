@@ -84,6 +84,11 @@ def test_damage_cannot_be_left_out_of_one_evaluation(left_out, what):
     assert same.passed
 
 
+def test_a_measure_that_is_no_split_gets_those_that_there_are():
+    (line,) = lines(Rule("f", "forget/cleen", at_most=0.3), None, evaluation("b", forget_clean=[0.1] * 9))
+    assert "(measured were forget/clean)" in line.evidence
+
+
 @pytest.mark.parametrize(("had", "passed"), [(0.0, False), (0.1, False), (0.2, True)])
 def test_a_loss_that_could_not_be_seen_is_no_pass(had, passed):
     """A model that answers nothing before has nothing to lose: that is no evidence that nothing was lost."""
