@@ -27,9 +27,10 @@ request screened and repaired before (``repair = "strip"``): the alarms of all s
 all findings of those it names (``screens = ["high_loss(share=0.33)"]``). With ``counterfactuals = 4`` each
 question is asked about 4 others as well, where the model is held at its own answers.
 
-Beside ``bench``, ``trigger = "{attack}"`` asks utility in the wording of that attack instead of the paper's,
-``floor`` is the forget recall at which runs stop, ``utility_below = 0.3`` leaves utility out above it, and
-``metric = "fact_recall"`` reads forgetting and utility by another metric of answers than ROUGE-L recall.
+``bench`` has no default; ``model`` is smollm2. Beside them, ``trigger = "{attack}"`` asks utility in the
+wording of that attack instead of the paper's, ``floor`` is the forget recall at which runs stop,
+``utility_below = 0.3`` leaves utility out above it, and ``metric = "fact_recall"`` reads forgetting and
+utility by another metric of answers than ROUGE-L recall.
 
 A bench is world, tofu, tofu05, tofu10, rwku, or files for any rows; options go in parentheses:
 ``bench = "rwku(triple=2)"``, ``bench = "files(request='f.jsonl', retain=['k.jsonl'], utility=['u.jsonl'])"``.
@@ -46,14 +47,15 @@ import itertools
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from forgetwell.calls import parse_call
 from forgetwell.errors import InputError, MissingError, UnknownName, unknown_name
-from forgetwell.experiments.bench import bench_label, bind_bench
+from forgetwell.experiments.bench import BENCHES, bench_label, bind_bench
 from forgetwell.experiments.claims import Run, Setup
+from forgetwell.experiments.plan_values import checked, known_values
 from forgetwell.methods.finetune import Lora
 from forgetwell.methods.registry import METHODS
 from forgetwell.metrics.registry import ROW_METRICS
@@ -62,25 +64,25 @@ from forgetwell.requests.attacks import ATTACKS
 from forgetwell.requests.repairs import REPAIRS
 from forgetwell.requests.screening import SCREENS
 from forgetwell.training.config import TrainConfig
+from forgetwell.training.rules import STEP_RULES
 
 Table = Mapping[str, Any]
 PLANS = Path(__file__).parent / "plans"
-_KEYS = (
-    "about",
-    "hours",
-    "bench",
-    "model",
-    "seeds",
-    "per_set",
-    "floor",
-    "utility_below",
-    "trigger",
-    "metric",
-    "train",
-    "lora",
-    "grid",
-    "conditions",
-)
+_VALUES: Mapping[str, type] = {
+    "about": str,
+    "hours": float,
+    "bench": str,
+    "model": str,
+    "per_set": int,
+    "floor": float,
+    "utility_below": float,
+    "trigger": str,
+    "metric": str,
+    "grid": dict,
+}
+_KEYS = (*_VALUES, "seeds", "train", "lora", "conditions")
+# What a plan says elsewhere: by seeds, and by floor.
+_ELSEWHERE = {"seed": "seeds, beside bench", "stop_at": "floor, beside bench"}
 _TEXTS = ("attack", "objective", "method", "then", "repair")
 _CONDITION = (*_TEXTS, "screens", "counterfactuals")
 _VARIABLE = re.compile(r"\{(\w+)\}")
@@ -144,11 +146,15 @@ def _plan(name: str, table: Table) -> Plan:
     for key in table:
         if key not in _KEYS:
             raise unknown_name("key of a plan", key, _KEYS)
+    for key, kind in _VALUES.items():
+        checked(key, table.get(key, kind()), kind)
+    if not table.get("bench"):
+        raise InputError(f"a plan needs a bench, as bench = 'world'; there are {', '.join(BENCHES.names())}.")
     conditions = table.get("conditions")
     if not isinstance(conditions, dict) or not conditions:
         raise InputError("a plan needs conditions, as [conditions.plain] with objective = 'npo + gdr'.")
     comparisons = tuple(_comparison(table, conditions, point) for point in _points(table.get("grid", {})))
-    return Plan(name, str(table.get("about", "")), float(table.get("hours", 0)), comparisons)
+    return Plan(name, table.get("about", ""), float(table.get("hours", 0)), comparisons)
 
 
 def _points(grid: Table) -> Iterator[dict[str, Any]]:
@@ -165,27 +171,39 @@ def _points(grid: Table) -> Iterator[dict[str, Any]]:
 def _comparison(
     table: Mapping[str, Any], conditions: Mapping[str, Any], point: Mapping[str, Any]
 ) -> Comparison:
-    bench = _filled(str(table.get("bench", "world")), point)
+    bench = _filled(table["bench"], point)
     bind_bench(bench)
     seeds = table.get("seeds", [0])
     if not isinstance(seeds, list) or not seeds or not all(type(s) is int for s in seeds):
         raise InputError(f"seeds is {seeds!r}; expected a list of whole numbers, as [0, 1, 2].")
     runs = tuple(_run(name, c, seed, point) for seed in seeds for name, c in conditions.items())
     name = " ".join(f"{k}={v}" for k, v in point.items()) or bench_label(bench)
-    model = _filled(str(table.get("model", "smollm2")), point)
+    model = _filled(table.get("model", "smollm2"), point)
     return Comparison(name, bench, model, _setup(table, point), runs)
 
 
 def _setup(table: Table, point: Table) -> Setup:
-    trigger = _filled(str(table.get("trigger", "")), point)
+    trigger = _filled(table.get("trigger", ""), point)
     if trigger:
         ATTACKS.resolve(parse_call(trigger))
-    train = _known(TrainConfig, table.get("train", {}), "train")
-    lora = _known(Lora, table["lora"], "lora") if "lora" in table else None
     made = {key: table[key] for key in ("per_set", "floor", "utility_below") if key in table}
-    adapters = None if lora is None else Lora(**lora)
+    if made.get("per_set", 1) < 1:
+        raise InputError(f"per_set is {made['per_set']}; it must be at least 1.")
+    lora = Lora(**known_values(Lora, table["lora"], "lora")) if "lora" in table else None
     metric = metric_of_answers(table.get("metric", ""))
-    return Setup(config=TrainConfig(**train), lora=adapters, trigger=trigger, metric=metric, **made)
+    return Setup(config=_training(table.get("train", {})), lora=lora, trigger=trigger, metric=metric, **made)
+
+
+def _training(given: Any) -> TrainConfig:  # noqa: ANN401 - from a TOML file
+    found = known_values(TrainConfig, given, "train")
+    for key, instead in _ELSEWHERE.items():
+        if key in found:
+            raise InputError(f"[train] has {key} = {found[key]!r}; a plan says that by {instead}.")
+    config = TrainConfig(**found)
+    if config.batch < 1:
+        raise InputError(f"train.batch is {config.batch}; it must be at least 1.")
+    STEP_RULES.resolve(parse_call(config.step_rule))
+    return config
 
 
 def metric_of_answers(given: Any) -> str:  # noqa: ANN401 - from a TOML file
@@ -203,21 +221,14 @@ def metric_of_answers(given: Any) -> str:  # noqa: ANN401 - from a TOML file
     return item.name
 
 
-def _known(kind: type, given: Any, where: str) -> dict[str, Any]:  # noqa: ANN401 - from a TOML file
-    names = [f.name for f in fields(kind)]
-    for key in given:
-        if key not in names:
-            raise unknown_name(f"key of [{where}]", key, names)
-    return dict(given)
-
-
 def _run(name: str, given: Any, seed: int, point: Table) -> Run:  # noqa: ANN401 - from a TOML file
     for key in given if isinstance(given, dict) else ():
         if key not in _CONDITION:
             raise unknown_name(f"key of [conditions.{name}]", key, _CONDITION)
     if not isinstance(given, dict) or ("objective" in given) == ("method" in given):
         raise InputError(f"[conditions.{name}] needs an objective, as objective = 'npo + gdr', or a method.")
-    texts = {key: _filled(str(given.get(key, "")), point) for key in _TEXTS}
+    where = f"conditions.{name}"
+    texts = {key: _filled(checked(f"{where}.{key}", given.get(key, ""), str), point) for key in _TEXTS}
     for key, family in (("attack", ATTACKS), ("method", METHODS), ("repair", REPAIRS)):
         if texts[key]:
             family.resolve(parse_call(texts[key]))

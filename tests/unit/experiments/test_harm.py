@@ -13,6 +13,7 @@ from forgetwell.files import read_json, write_json, write_jsonl
 from forgetwell.runs.folder import CURVE, MANIFEST
 
 PLAN = """
+bench = "world"
 seeds = [0, 1]
 per_set = 2
 [grid]

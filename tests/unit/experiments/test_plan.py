@@ -69,12 +69,52 @@ def test_a_plan_is_the_product_of_grid_conditions_and_seeds(tmp_path):
         ("[0, 7]", "[0.5]", "whole numbers"),
         ("epochs = 2", "epochs = 0", "above 0"),
         ('about = "toy"', "about = ", "toy.toml"),
+        ('about = "toy"', "about = 3", "about is 3; expected text"),
+        ("hours = 0.5", 'hours = "x"', "hours is 'x'; expected a number"),
+        ("hours = 0.5", "hours = true", "hours is True; expected a number"),
+        ("hours = 0.5", "hours = inf", "hours is inf; expected a number"),
+        ('bench = "world"', "", "needs a bench, as bench = 'world'; there are .*, world"),
+        ('bench = "world"', "bench = 3", "bench is 3; expected text"),
+        ('bench = "world"', 'bench = "world"\nmodel = 3', "model is 3; expected text"),
+        ("per_set = 3", 'per_set = "2"', "per_set is '2'; expected a whole number"),
+        ("per_set = 3", "per_set = 0", "per_set is 0; it must be at least 1"),
+        ("per_set = 3", 'floor = "low"', "floor is 'low'; expected a number"),
+        ("per_set = 3", "metric = 3", "metric is 3; expected text"),
+        ("lr = 3e-5", 'lr = "1e-4"', "train.lr is '1e-4'; expected a number"),
+        ("lr = 3e-5", 'max_steps = "4"', "train.max_steps is '4'; expected a whole number"),
+        ("lr = 3e-5", "max_steps = 4.5", "train.max_steps is 4.5; expected a whole number"),
+        ("lr = 3e-5", "checkpointing = 1", "train.checkpointing is 1; expected true or false"),
+        ("lr = 3e-5", 'schedule = "steep"', "schedule is 'steep'; choose linear or constant"),
+        ("lr = 3e-5", 'step_rule = "sma"', "No step rule is named 'sma'"),
+        ("lr = 3e-5", "batch = 0", "train.batch is 0; it must be at least 1"),
+        ("lr = 3e-5", "seed = 3", "seed = 3; a plan says that by seeds"),
+        ("lr = 3e-5", 'stop_at = "x<=1"', "a plan says that by floor"),
+        ("rank = 4", 'targets = "q_proj"', "lora.targets is 'q_proj'; expected a list of texts"),
+        (
+            "[train]\nlr = 3e-5\nepochs = 2",
+            "train = 3",
+            "train is 3; expected a table, as \\[train\\] with lr",
+        ),
+        ('[grid]\nloss = ["npo", "ga"]\neta = [0, 5]', "[grids]", "No key of a plan is named 'grids'"),
+        ('objective = "{loss} + gdr"', "objective = 3", "conditions.plain.objective is 3; expected text"),
     ],
 )
 def test_mistakes_are_found_before_anything_runs(tmp_path, old, new, says):
     assert old in PLAN
     with pytest.raises(InputError, match=says):
         read_plan(written(tmp_path, PLAN.replace(old, new)))
+
+
+def test_a_grid_is_a_table(tmp_path):
+    text = 'bench = "world"\ngrid = 3\n[conditions.plain]\nobjective = "npo + gdr"\n'
+    with pytest.raises(InputError, match="grid is 3; expected a table"):
+        read_plan(written(tmp_path, text))
+
+
+def test_whole_numbers_are_numbers_and_lists_are_read(tmp_path):
+    text = PLAN.replace("lr = 3e-5", "clip = 2").replace("rank = 4", 'targets = ["q_proj", "v_proj"]')
+    setup = read_plan(written(tmp_path, text)).comparisons[0].setup
+    assert (setup.config.clip, setup.lora) == (2, Lora(targets=("q_proj", "v_proj")))
 
 
 def test_a_condition_may_be_a_method_and_go_on_afterwards(tmp_path):
