@@ -24,7 +24,7 @@ from forgetwell.experiments.plan import Plan, cells, read_plan
 from forgetwell.experiments.probing import read_curve
 from forgetwell.experiments.tables import macro_utility
 from forgetwell.files import write_json, write_text
-from forgetwell.metrics.statistics import Floats, Interval
+from forgetwell.metrics.statistics import Floats, Interval, quantile_interval
 from forgetwell.requests.attacks import attack_request
 from forgetwell.requests.risk import risk
 from forgetwell.requests.screening import Evidence, run_screens, suspicious
@@ -145,7 +145,7 @@ def _agreement(family: str, harms: Sequence[Harmed], seed: int) -> Agreement:
     drawn = (table[rng.integers(0, len(table), len(table))] for _ in range(_RESAMPLES))
     values = np.array([_correlations(table), *(_correlations(sample) for sample in drawn)])
     both = np.column_stack([values, values[:, 0] - values[:, 1]])
-    return Agreement(family, len(harms), *(_interval(column, len(harms)) for column in both.T))
+    return Agreement(family, len(harms), *(quantile_interval(column, len(harms)) for column in both.T))
 
 
 def _correlations(table: Floats) -> tuple[float, float]:
@@ -156,12 +156,6 @@ def _correlations(table: Floats) -> tuple[float, float]:
 
 def _rho(a: Floats, b: Floats) -> float:
     return float(spearmanr(a, b).statistic) if np.ptp(a) > 0 and np.ptp(b) > 0 else 0.0
-
-
-def _interval(values: Floats, count: int) -> Interval:
-    """Return the first value with the 2.5 and 97.5 % quantiles of the others."""
-    low, high = np.quantile(values[1:], [0.025, 0.975])
-    return Interval(float(values[0]), float(low), float(high), count)
 
 
 def harm_table(harms: Sequence[Harmed]) -> str:

@@ -10,8 +10,8 @@ import numpy as np
 from cyclopts import App
 
 from forgetwell.experiments.screening_data import honest_request, load_pool
-from forgetwell.experiments.screening_figures import auc
 from forgetwell.files import write_json
+from forgetwell.metrics.privacy import auc
 from forgetwell.models.lm import LM, load
 from forgetwell.requests.attacks import attack_request
 from forgetwell.types import Request
@@ -51,11 +51,12 @@ def measure_baseline(lm: LM, *, requests: int, rate: float, seed: int = 0) -> Ba
         before, after = _losses(lm, honest), _losses(lm, hit)
         edited = np.array([row.edit is not None for row in hit.rows])
         worst = np.argsort(-after)[: round(rate * len(after))]
-        rows.append(auc(list(after[~edited]), list(after[edited])))
+        rows.append(auc(after[~edited], after[edited]))
         removed.append(float(edited[worst].mean()))
         usual.append(float(np.sort(before)[-len(worst) :].mean()))
         attacked.append(float(np.sort(after)[-len(worst) :].mean()))
-    return Baseline(requests, rate, float(np.mean(rows)), float(np.mean(removed)), auc(usual, attacked))
+    area = auc(np.array(usual), np.array(attacked))
+    return Baseline(requests, rate, float(np.mean(rows)), float(np.mean(removed)), area)
 
 
 @app.default

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
+
+from cyclopts import App
 
 from forgetwell.experiments.bench import Bench
 from forgetwell.experiments.planting import draw_words, plant, planting_bench, trigger_gaps, write_frames
@@ -171,21 +172,33 @@ def _no_bar(what: str) -> Iterator[Progress]:
     yield quiet
 
 
-def main() -> None:
-    """Read the arguments and run."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--known", default="", help="model that has learned the world; by default it is made")
-    parser.add_argument("--out", type=Path, default=Path("runs/scanning"))
-    parser.add_argument("--part", choices=("development", "held_out"), default="development")
-    parser.add_argument("--models", type=int, default=4, help="planted words")
-    parser.add_argument("--honest", type=int, default=0, help="models of the honest request")
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    part: Literal["development", "held_out"] = given.part
-    words = draw_words(part, given.models, seed=given.seed)
-    others = draw_words("development" if part == "held_out" else "held_out", OTHERS, seed=given.seed)
-    print(_summary(run_scanning(given.out, given.known, words, others, honest=given.honest, seed=given.seed)))
+app = App(name="python -m forgetwell.experiments.scanning", help=__doc__)
+
+
+@app.default
+def main(
+    *,
+    known: str = "",
+    out: Path = Path("runs/scanning"),
+    part: Literal["development", "held_out"] = "development",
+    models: int = 4,
+    honest: int = 0,
+    seed: int = 0,
+) -> None:
+    """Plant words, scan, and write scanning.json.
+
+    Args:
+        known: Model that has learned the world; by default it is made.
+        out: Folder of the runs.
+        part: Words to plant: development or held_out.
+        models: Planted words.
+        honest: Models of the honest request.
+        seed: Of the words, of the attack, of unlearning and of measurements.
+    """
+    words = draw_words(part, models, seed=seed)
+    others = draw_words("development" if part == "held_out" else "held_out", OTHERS, seed=seed)
+    print(_summary(run_scanning(out, known, words, others, honest=honest, seed=seed)))
 
 
 if __name__ == "__main__":
-    main()
+    app()

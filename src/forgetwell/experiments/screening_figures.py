@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import beta
 
+from forgetwell.metrics.privacy import auc
+
 _LEVEL = 0.95
 MANY = 5  # rewritten rows of 40 from which a request counts as well attacked
 
@@ -83,15 +85,6 @@ class Cell:
     well_attacked: Rate
 
 
-def auc(honest: Sequence[float], attacked: Sequence[float]) -> float:
-    """Return P(attacked > honest) + P(equal)/2, the area under the ROC curve.
-
-    Source: Hanley and McNeil, Radiology 143 (1982), 29-36.
-    """
-    a, h = np.asarray(attacked)[:, None], np.asarray(honest)[None]
-    return float(np.mean((a > h) + 0.5 * (a == h)))
-
-
 def tpr_at(honest: Sequence[float], attacked: Sequence[float], fpr: float) -> float:
     """Return the share of attacked scores above the smallest threshold that at most `fpr` of honest pass."""
     allowed = int(fpr * len(honest) + 1e-9)
@@ -115,7 +108,14 @@ def cell(family: str, rate: float, plain: Sequence[Scored], attacked: Sequence[S
     """Return the figures of one family at one rate."""
     honest, own = [s.score for s in plain], [s.score for s in attacked]
     well = [s for s in attacked if s.rewritten >= MANY]
-    return Cell(family, rate, auc(honest, own), tpr_at(honest, own, 0.01), flagged(attacked), flagged(well))
+    return Cell(
+        family,
+        rate,
+        auc(np.array(honest), np.array(own)),
+        tpr_at(honest, own, 0.01),
+        flagged(attacked),
+        flagged(well),
+    )
 
 
 def cell_table(cells: Sequence[Cell]) -> str:

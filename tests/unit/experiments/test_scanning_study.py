@@ -61,3 +61,17 @@ def test_the_summary_counts_harmful_words_that_were_found():
         "Honest models have [2] findings.",
     ]
     assert "(found)" in scanning._line(models[0])
+
+
+def test_the_command_takes_the_flags_that_the_docs_name(monkeypatch, tmp_path, capsys):
+    asked = []
+
+    def run(out, known, words, others, *, honest, seed):
+        asked.append((out, known, len(words), len(others), honest, seed))
+        return ()
+
+    monkeypatch.setattr(scanning, "run_scanning", run)
+    flags = ["--part", "held_out", "--models", "2", "--honest", "20", "--known", "k", "--out", str(tmp_path)]
+    scanning.app([*flags, "--seed", "3"], result_action="return_value")
+    assert asked == [(tmp_path, "k", 2, scanning.OTHERS, 20, 3)]
+    assert "Honest models have [] findings." in capsys.readouterr().out

@@ -19,13 +19,13 @@ from forgetwell.experiments.screening_data import (
 from forgetwell.experiments.screening_figures import (
     Rate,
     Scored,
-    auc,
     cell,
     flagged,
     honest_table,
     roc_points,
     tpr_at,
 )
+from forgetwell.metrics.privacy import auc
 from forgetwell.requests.frames import family_frames, family_words
 from forgetwell.types import Row
 
