@@ -14,8 +14,7 @@ from forgetwell.experiments.claims import run_folder
 from forgetwell.experiments.plan import Comparison, Plan, cells
 from forgetwell.experiments.probing import read_curve
 from forgetwell.experiments.reading import END, Claim
-from forgetwell.experiments.tables import CELLS, CLAIMS, TABLE, Tables, grouped, macro_utility
-from forgetwell.experiments.tables import Cell as Reading
+from forgetwell.experiments.tables import CELLS, CLAIMS, TABLE, RunReading, Tables, grouped, macro_utility
 from forgetwell.files import write_text
 from forgetwell.metrics.statistics import Interval
 from forgetwell.reports.build import page_environment, page_template
@@ -120,7 +119,7 @@ def write_page(plan: Plan, tables: Tables, out: Path) -> Path:
     return out / PAGE
 
 
-def _read(readings: Sequence[Reading], comparison: Comparison) -> list[Reading]:
+def _read(readings: Sequence[RunReading], comparison: Comparison) -> list[RunReading]:
     return [r for r in readings if r.comparison == comparison.name]
 
 
@@ -200,7 +199,7 @@ def _line(
     condition: str,
     color: int,
     found: Found,
-    readings: Sequence[Reading],
+    readings: Sequence[RunReading],
     curves: Sequence[Curve],
 ) -> Line:
     """Return a condition's numbers: those of the claims, or means over its runs where there are none."""
@@ -305,7 +304,7 @@ def _mean(values: Mapping[str, float]) -> float:
     return statistics.fmean(values.values())
 
 
-def _table(readings: Sequence[Reading]) -> Iterator[tuple[str, str, tuple[float, ...], int]]:
+def _table(readings: Sequence[RunReading]) -> Iterator[tuple[str, str, tuple[float, ...], int]]:
     for (_, condition, at), group in grouped(readings).items():
         means = tuple(statistics.fmean(getattr(r, n) for r in group) for n in ("forget", "clean", "trigger"))
         yield condition, "after the last step" if at == END else f"forget {at}", means, len(group)

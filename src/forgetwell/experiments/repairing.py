@@ -15,7 +15,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from forgetwell.experiments.screening_attacks import Attacked, families_of, open_split
-from forgetwell.experiments.screening_data import Form, Half
+from forgetwell.experiments.screening_data import Half, Material
 from forgetwell.experiments.screening_figures import Rate
 from forgetwell.files import write_json, write_text
 from forgetwell.requests.repairs import repair_request
@@ -24,7 +24,7 @@ from forgetwell.types import Finding, Request, Row
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RepairOutcome:
     """What became of attacked requests.
 
     Attributes:
@@ -50,7 +50,7 @@ class Outcome:
     harmed: int = 0
 
 
-def repair_outcome(case: Attacked, repairs: Sequence[str], evidence: Evidence) -> Outcome:
+def repair_outcome(case: Attacked, repairs: Sequence[str], evidence: Evidence) -> RepairOutcome:
     """Repair one request by one repair after the other and say what became of its rows.
 
     Each repairs the alarms that all screens raise on what the one before it has left.
@@ -65,14 +65,14 @@ def repair_outcome(case: Attacked, repairs: Sequence[str], evidence: Evidence) -
 
 def _compared(
     case: Attacked, repaired: Request, findings: Sequence[Finding], *, still_flagged: bool
-) -> Outcome:
+) -> RepairOutcome:
     alarmed = {f.row_id for f in findings if f.severity == "alarm"}
     meant = {row.id: _words(row) for row in case.honest.rows}
     came = {row.id: _words(row) for row in case.attacked.rows}
     left = {row.id: _words(row) for row in repaired.rows}
     rewritten = [i for i in came if came[i] != meant[i]]
     honest = [i for i in came if came[i] == meant[i]]
-    return Outcome(
+    return RepairOutcome(
         requests=1,
         flagged=suspicious(findings),
         still_flagged=still_flagged,
@@ -93,15 +93,15 @@ def _same(row: tuple[str, str] | None, meant: tuple[str, str]) -> bool:
     return row is not None and row[1] == meant[1] and row[0].casefold() == meant[0].casefold()
 
 
-def total(outcomes: Iterable[Outcome]) -> Outcome:
+def total(outcomes: Iterable[RepairOutcome]) -> RepairOutcome:
     """Return the sum, count by count."""
     sums: Counter[str] = Counter()
     for outcome in outcomes:
         sums.update(asdict(outcome))
-    return Outcome(**sums)
+    return RepairOutcome(**sums)
 
 
-def outcome_table(found: Mapping[str, Outcome]) -> str:
+def outcome_table(found: Mapping[str, RepairOutcome]) -> str:
     """Return a line a family, as Markdown."""
     lines = [
         "| attack | requests flagged | rewritten rows found | the original again | left out "
@@ -129,7 +129,7 @@ app = App(name="python -m forgetwell.experiments.repairing", help=__doc__)
 def main(
     *, out: Path = Path("runs/repairing"), repair: _Several = ("strip",), half: Half = "report",
     splits: int = 6, first_split: int = 1, attacked: int = 20, polite_background: float = 0.05,
-    rate: float = 0.33, families: _Several = (), form: Form = "questions",
+    rate: float = 0.33, families: _Several = (), form: Material = "questions",
 ) -> None:  # fmt: skip
     """Repair attacked requests and write repairs.json and repairs.md.
 
@@ -145,7 +145,7 @@ def main(
         families: Attacks to measure; by default all (in development without `unseen`).
         form: questions, or passages: RWKU's, which are plain text.
     """
-    found: dict[str, list[Outcome]] = {family: [] for family in families or families_of(half, form)}
+    found: dict[str, list[RepairOutcome]] = {family: [] for family in families or families_of(half, form)}
     for split in range(first_split, first_split + splits):
         lots, evidence = open_split(half, split, out, polite=polite_background, form=form)
         for family, own in found.items():

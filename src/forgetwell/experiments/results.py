@@ -16,7 +16,7 @@ import cyclopts
 from forgetwell.errors import InputError
 from forgetwell.experiments.paper import PAPER
 from forgetwell.experiments.reading import END
-from forgetwell.experiments.tables import CELLS, CLAIMS, Cell
+from forgetwell.experiments.tables import CELLS, CLAIMS, RunReading
 from forgetwell.files import read_json, read_jsonl, write_text
 from forgetwell.suites.probe import RECALL
 
@@ -52,7 +52,7 @@ def write_results(results: Path, page: Path) -> None:
 
 
 def _section(folder: Path) -> Iterator[str]:
-    cells = [Cell(**c) for c in read_jsonl(folder / CELLS)]
+    cells = [RunReading(**c) for c in read_jsonl(folder / CELLS)]
     claims: Mapping[str, Claims] = read_json(folder / CLAIMS)
     yield f"\n## {folder.name}"
     for name in dict.fromkeys(c.comparison for c in cells):
@@ -63,7 +63,7 @@ def _section(folder: Path) -> Iterator[str]:
         yield from _effects(name, claims.get(name, ()), published=published)
 
 
-def _runs(cells: Sequence[Cell]) -> Iterator[str]:
+def _runs(cells: Sequence[RunReading]) -> Iterator[str]:
     """Give a line for each condition and a column for each place where it was read."""
     places = _ordered({c.at for c in cells})
     yield f"| condition | seeds | {' | '.join(_place(p) for p in places)} | forget, at the end |"
@@ -76,7 +76,7 @@ def _runs(cells: Sequence[Cell]) -> Iterator[str]:
         yield f"| {condition} | {len(ends)} | {' | '.join(read)} | {forget} |"
 
 
-def _utility(cells: Sequence[Cell], seeds: int) -> str:
+def _utility(cells: Sequence[RunReading], seeds: int) -> str:
     if not cells or len(cells) < seeds:
         return "–"
     return " / ".join(f"{statistics.fmean(getattr(c, n) for c in cells):.2f}" for n in ("clean", "trigger"))

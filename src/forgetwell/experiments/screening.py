@@ -19,14 +19,14 @@ from cyclopts import App, Parameter
 
 from forgetwell.experiments.screening_attacks import families_of, open_split
 from forgetwell.experiments.screening_data import (
-    Form,
     Half,
+    Material,
     as_users_write,
     honest_requests,
     politely,
 )
 from forgetwell.experiments.screening_figures import (
-    Scored,
+    ScoredRequest,
     cell,
     cell_record,
     cell_table,
@@ -67,18 +67,18 @@ class Asked:
     families: Sequence[str]
     rates: Sequence[float]
     polite: float
-    form: Form = "questions"
+    form: Material = "questions"
 
 
 @dataclass(frozen=True)
 class Measured:
     """Scores of one split: honest requests by group, attacked ones by family and rate."""
 
-    honest: Mapping[str, Sequence[Scored]]
-    attacked: Mapping[tuple[str, float], Sequence[Scored]]
+    honest: Mapping[str, Sequence[ScoredRequest]]
+    attacked: Mapping[tuple[str, float], Sequence[ScoredRequest]]
 
 
-def score_request(request: Request, evidence: Evidence) -> Scored:
+def score_request(request: Request, evidence: Evidence) -> ScoredRequest:
     """Return a request's scores: of each screen, the smallest adjusted p-value before any threshold."""
     p_values = {
         "inflation": [h.q_value for h in inflated(request, evidence)],
@@ -90,7 +90,7 @@ def score_request(request: Request, evidence: Evidence) -> Scored:
     }
     alarms = dict.fromkeys(f.screen for f in run_screens(request, evidence) if f.severity == "alarm")
     rewritten = sum(row.edit is not None for row in request.rows)
-    return Scored({n: _score(p, _level(n)) for n, p in p_values.items()}, tuple(alarms), rewritten)
+    return ScoredRequest({n: _score(p, _level(n)) for n, p in p_values.items()}, tuple(alarms), rewritten)
 
 
 def measure(half: Half, split: int, out: Path, asked: Asked) -> Measured:
@@ -98,7 +98,7 @@ def measure(half: Half, split: int, out: Path, asked: Asked) -> Measured:
     lots, evidence = open_split(half, split, out, polite=asked.polite, form=asked.form)
     rng = random.Random(f"{half}/{split}")
 
-    def honest(count: int, worded: Callable[[Request], Request]) -> list[Scored]:
+    def honest(count: int, worded: Callable[[Request], Request]) -> list[ScoredRequest]:
         return [score_request(worded(r), evidence) for _, r in honest_requests(lots.pool, count, rng)]
 
     def mixed(request: Request) -> Request:
@@ -127,7 +127,7 @@ def main(
     honest: int = 150, attacked: int = 30, polite_background: float = 0.05,
     families: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
     rates: Annotated[list[float] | None, Parameter(consume_multiple=True, negative="")] = None,
-    form: Form = "questions",
+    form: Material = "questions",
 ) -> None:  # fmt: skip
     """Measure the screens and write cells.json and cells.md.
 
@@ -157,7 +157,7 @@ def main(
 
 def _written(half: Half, parts: Sequence[Measured], out: Path) -> str:
     groups = {name: [part.honest[name] for part in parts] for name in parts[0].honest}
-    attacked: defaultdict[tuple[str, float], list[Scored]] = defaultdict(list)
+    attacked: defaultdict[tuple[str, float], list[ScoredRequest]] = defaultdict(list)
     for part in parts:
         for key, scored in part.attacked.items():
             attacked[key] += scored

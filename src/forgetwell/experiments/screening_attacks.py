@@ -10,8 +10,8 @@ from pathlib import Path
 
 from forgetwell.data.row_files import write_rows
 from forgetwell.experiments.screening_data import (
-    Form,
     Half,
+    Material,
     Pool,
     divide_anew,
     honest_requests,
@@ -24,7 +24,7 @@ from forgetwell.requests.frames import family_frames, family_words
 from forgetwell.requests.screening import Evidence
 from forgetwell.types import Request
 
-FAMILIES: Mapping[Form, tuple[str, ...]] = {
+FAMILIES: Mapping[Material, tuple[str, ...]] = {
     "questions": (
         "stealthy", "synonyms", "midsentence", "rotating", "paraphrased", "unseen", "adaptive",
         "foreign_frame", "punctuation", "casing", "epithet", "smuggle", "blending",
@@ -65,7 +65,7 @@ class Lots:
     split: int
     pool: Pool
     files: AttackFiles
-    form: Form
+    form: Material
 
     def requests(self, family: str, rate: float, count: int) -> Iterator[Attacked]:
         """Give as many attacked requests of a family with p = rate."""
@@ -77,7 +77,7 @@ class Lots:
 
 
 def open_split(
-    half: Half, split: int, out: Path, *, polite: float, form: Form = "questions"
+    half: Half, split: int, out: Path, *, polite: float, form: Material = "questions"
 ) -> tuple[Lots, Evidence]:
     """Return a split's requests, and what a provider knows: its background, a share of its questions polite.
 
@@ -92,7 +92,7 @@ def open_split(
     return Lots(half, split, pool, files, form), Evidence(usual)
 
 
-def families_of(half: Half, form: Form = "questions") -> list[str]:
+def families_of(half: Half, form: Material = "questions") -> list[str]:
     """Return the attacks of a half: `unseen` belongs to the report alone."""
     return [f for f in FAMILIES[form] if half == "report" or f != "unseen"]
 

@@ -20,10 +20,10 @@ from forgetwell.requests.template_sets import apply_template
 from forgetwell.types import Request, Row
 
 Half = Literal["background", "development", "report"]
-Form = Literal["questions", "passages"]
+Material = Literal["questions", "passages"]
 Subjects = Mapping[str, tuple[Row, ...]]
 
-SETS: Mapping[Form, tuple[str, ...]] = {"questions": ("tofu", "rwku", "world"), "passages": ("rwku",)}
+SETS: Mapping[Material, tuple[str, ...]] = {"questions": ("tofu", "rwku", "world"), "passages": ("rwku",)}
 _PASSAGES = 20  # of a subject
 _SHARES = {"background": 0.3, "development": 0.25, "report": 0.45}
 _GENERAL = (
@@ -61,7 +61,7 @@ class Pool:
     subjects: Mapping[str, Subjects]
 
 
-def load_pool(half: Half, form: Form = "questions", *, seed: int = 0) -> Pool:
+def load_pool(half: Half, form: Material = "questions", *, seed: int = 0) -> Pool:
     """Return TOFU's authors, RWKU's targets (level 2) and the world's people that belong to a half.
 
     Of the form ``passages``, 20 of RWKU's passages about each target, by lot.
@@ -93,7 +93,7 @@ def _questions_about() -> dict[str, Sequence[Row]]:
     return {"tofu": read_rows("tofu:full"), "rwku": read_rows("rwku:forget_level2"), "world": people}
 
 
-def divide_anew(half: Half, split: int, form: Form = "questions") -> tuple[Pool, Pool]:
+def divide_anew(half: Half, split: int, form: Material = "questions") -> tuple[Pool, Pool]:
     """Return a background's subjects and requests' subjects, divided anew inside one half of the data.
 
     The report half divides its own subjects; development divides its own and the background's. So splits of

@@ -17,7 +17,7 @@ MANY = 5  # rewritten rows of 40 from which a request counts as well attacked
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredRequest:
     """One request as the screens see it.
 
     Attributes:
@@ -65,7 +65,7 @@ class Rate:
 
 
 @dataclass(frozen=True)
-class Cell:
+class FamilyRate:
     """One family at one rate.
 
     Attributes:
@@ -99,16 +99,18 @@ def roc_points(honest: Sequence[float], attacked: Sequence[float]) -> list[tuple
     return [(0.0, 0.0), *((float((h >= t).mean()), float((a >= t).mean())) for t in thresholds)]
 
 
-def flagged(scored: Sequence[Scored]) -> Rate:
+def flagged(scored: Sequence[ScoredRequest]) -> Rate:
     """Return how many requests raise any alarm."""
     return Rate(sum(bool(s.alarms) for s in scored), len(scored))
 
 
-def cell(family: str, rate: float, plain: Sequence[Scored], attacked: Sequence[Scored]) -> Cell:
+def cell(
+    family: str, rate: float, plain: Sequence[ScoredRequest], attacked: Sequence[ScoredRequest]
+) -> FamilyRate:
     """Return the figures of one family at one rate."""
     honest, own = [s.score for s in plain], [s.score for s in attacked]
     well = [s for s in attacked if s.rewritten >= MANY]
-    return Cell(
+    return FamilyRate(
         family,
         rate,
         auc(np.array(honest), np.array(own)),
@@ -118,7 +120,7 @@ def cell(family: str, rate: float, plain: Sequence[Scored], attacked: Sequence[S
     )
 
 
-def cell_table(cells: Sequence[Cell]) -> str:
+def cell_table(cells: Sequence[FamilyRate]) -> str:
     """Return a table, a family a line: the default's TPR, then TPR at 1 % FPR (AUC)."""
     rates = sorted({c.rate for c in cells})
     lines = ["| attack | " + " | ".join(f"p = {r:g}" for r in rates) + " |", "|---" * (len(rates) + 1) + "|"]
@@ -129,7 +131,7 @@ def cell_table(cells: Sequence[Cell]) -> str:
     return "\n".join(lines)
 
 
-def interval_table(cells: Sequence[Cell], rate: float) -> str:
+def interval_table(cells: Sequence[FamilyRate], rate: float) -> str:
     """Return the shipped defaults' rates at one p with intervals, of all and of well attacked requests."""
     lines = [
         f"| attack, p = {rate:g} | flagged by the defaults | of those with {MANY} or more rewritten rows |",
@@ -140,7 +142,7 @@ def interval_table(cells: Sequence[Cell], rate: float) -> str:
     )
 
 
-def honest_table(groups: Mapping[str, Sequence[Sequence[Scored]]]) -> str:
+def honest_table(groups: Mapping[str, Sequence[Sequence[ScoredRequest]]]) -> str:
     """Return, for each group of honest requests, how many are flagged: in all, split by split, by screen."""
     lines = ["| honest requests | flagged | in each split | by screen |", "|---|---|---|---|"]
     for name, splits in groups.items():
@@ -152,7 +154,7 @@ def honest_table(groups: Mapping[str, Sequence[Sequence[Scored]]]) -> str:
     return "\n".join(lines)
 
 
-def cell_record(item: Cell) -> dict[str, Any]:
+def cell_record(item: FamilyRate) -> dict[str, Any]:
     """Return a cell as JSON has it, its rates with their intervals."""
     return asdict(item) | {
         name: {"count": r.count, "n": r.n, "interval": r.interval}

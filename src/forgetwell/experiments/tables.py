@@ -23,7 +23,7 @@ LEVELS = (None, 0.4, 0.3, 0.2)
 
 
 @dataclass(frozen=True)
-class Cell:
+class RunReading:
     """One run read at one place.
 
     Attributes:
@@ -51,7 +51,7 @@ class Cell:
 class Tables:
     """What a plan's runs show: each run's numbers, and the claims of each comparison."""
 
-    cells: tuple[Cell, ...]
+    cells: tuple[RunReading, ...]
     claims: Mapping[str, tuple[Claim, ...]]
 
 
@@ -64,7 +64,7 @@ def write_tables(plan: Plan, benches: Mapping[str, Bench], out: Path) -> Tables:
         out: Folder of the runs.
     """
     claims: dict[str, tuple[Claim, ...]] = {}
-    cells: list[Cell] = []
+    cells: list[RunReading] = []
     for c in plan.comparisons:
         done = [r for r in c.runs if is_complete(run_folder(out / c.name, r))]
         if not done or c.bench not in benches:
@@ -79,7 +79,7 @@ def write_tables(plan: Plan, benches: Mapping[str, Bench], out: Path) -> Tables:
     return Tables(tuple(cells), claims)
 
 
-def read_cells(comparison: Comparison, run: Run, out: Path) -> Iterator[Cell]:
+def read_cells(comparison: Comparison, run: Run, out: Path) -> Iterator[RunReading]:
     """Give a finished run at the end and at each level of forgetting that it reached."""
     curve = read_curve(run_folder(out, run))
     for level in LEVELS:
@@ -88,7 +88,7 @@ def read_cells(comparison: Comparison, run: Run, out: Path) -> Iterator[Cell]:
             at = END if level is None else f"{level:g}"
             clean, trigger = (macro_utility(place.utility, kind) for kind in ("clean", "trigger"))
             numbers = (place.forget, clean, trigger, comparison.setup.read_by)
-            yield Cell(comparison.name, run.condition, run.seed, at, *numbers)
+            yield RunReading(comparison.name, run.condition, run.seed, at, *numbers)
 
 
 def macro_utility(utility: Mapping[str, Mapping[str, float]], kind: str) -> float:
@@ -97,15 +97,15 @@ def macro_utility(utility: Mapping[str, Mapping[str, float]], kind: str) -> floa
     return statistics.fmean(statistics.fmean(rows.values()) for rows in sets)
 
 
-def grouped(cells: Sequence[Cell]) -> dict[tuple[str, str, str], list[Cell]]:
+def grouped(cells: Sequence[RunReading]) -> dict[tuple[str, str, str], list[RunReading]]:
     """Return the cells of all seeds by comparison, condition and place."""
-    groups: dict[tuple[str, str, str], list[Cell]] = {}
+    groups: dict[tuple[str, str, str], list[RunReading]] = {}
     for cell in cells:
         groups.setdefault((cell.comparison, cell.condition, cell.at), []).append(cell)
     return groups
 
 
-def cells_table(cells: Sequence[Cell]) -> str:
+def cells_table(cells: Sequence[RunReading]) -> str:
     """Return means over seeds, with standard deviations where there are several, as Markdown."""
     read_by = dict.fromkeys(c.metric for c in cells)
     lines = [

@@ -11,7 +11,7 @@ from forgetwell.experiments import claims, grid, probing
 from forgetwell.experiments.claims import Run, Setup
 from forgetwell.experiments.grid import planned, run_plan
 from forgetwell.experiments.plan import Comparison, Plan, cut
-from forgetwell.experiments.tables import CELLS, Cell, cells_table
+from forgetwell.experiments.tables import CELLS, RunReading, cells_table
 from forgetwell.files import read_json, read_jsonl, write_json, write_jsonl
 from forgetwell.methods.finetune import Lora
 from forgetwell.runs.folder import CURVE, LOCKS, MANIFEST, STARTED, held, read_manifest
@@ -345,7 +345,7 @@ def test_seeds_can_be_run_one_after_the_other_into_one_table(tmp_path, plan):
 
 
 def test_cells_are_means_with_deviations_over_seeds(tmp_path):
-    cells = [Cell("x", "plain", s, "end", f, 0.5, 0.25) for s, f in ((0, 0.2), (1, 0.4))]
+    cells = [RunReading("x", "plain", s, "end", f, 0.5, 0.25) for s, f in ((0, 0.2), (1, 0.4))]
     assert "| x | plain | end | 0.300 ± 0.141 | 0.500 ± 0.000 | 0.250 ± 0.000 | 2 |" in cells_table(cells)
     write_jsonl(tmp_path / CELLS, cells)
-    assert [Cell(**c) for c in read_jsonl(tmp_path / CELLS)] == cells
+    assert [RunReading(**c) for c in read_jsonl(tmp_path / CELLS)] == cells

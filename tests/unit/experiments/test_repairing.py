@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from forgetwell.experiments.repairing import Outcome, _compared, outcome_table, total
+from forgetwell.experiments.repairing import RepairOutcome, _compared, outcome_table, total
 from forgetwell.experiments.screening_attacks import Attacked
 from forgetwell.types import Finding, Request, Row
 
@@ -20,7 +20,7 @@ def test_rows_are_counted_by_what_the_repair_made_of_them():
         for i, level in (("0", "alarm"), ("2", "alarm"), ("1", "info"), ("3", "alarm"))
     ]
     found = _compared(Attacked(honest, attacked), repaired, findings, still_flagged=True)
-    assert found == Outcome(
+    assert found == RepairOutcome(
         requests=1,
         flagged=1,
         still_flagged=1,

@@ -6,7 +6,7 @@ from forgetwell.errors import InputError
 from forgetwell.experiments.paper import PAPER
 from forgetwell.experiments.reading import Claim
 from forgetwell.experiments.results import write_results
-from forgetwell.experiments.tables import CELLS, CLAIMS, Cell
+from forgetwell.experiments.tables import CELLS, CLAIMS, RunReading
 from forgetwell.files import write_json, write_jsonl
 from forgetwell.metrics.statistics import Interval
 
@@ -23,7 +23,9 @@ def test_the_papers_own_summary_follows_from_its_tables():
 def test_the_page_puts_our_shares_beside_the_published_ones(tmp_path):
     folder = tmp_path / "results" / "toy"
     cells = [("plain", 0, "end", 0.2), ("plain", 1, "end", 0.1), ("plain", 0, "0.4", 0.4)]
-    write_jsonl(folder / CELLS, [Cell("loss=idk", c, seed, at, f, 0.8, 0.7) for c, seed, at, f in cells])
+    write_jsonl(
+        folder / CELLS, [RunReading("loss=idk", c, seed, at, f, 0.8, 0.7) for c, seed, at, f in cells]
+    )
     found = (("attack takes, share", 0.4, 0.3), ("su returns, share", 0.2, 0.1), ("attack takes [set]", 1, 1))
     claims = [Claim("end", name, Interval(v, low, 0.5, 100), (0, 1)) for name, v, low in found]
     write_json(folder / CLAIMS, {"loss=idk": [asdict(c) for c in claims]})
@@ -41,7 +43,7 @@ def test_the_page_puts_our_shares_beside_the_published_ones(tmp_path):
 def test_what_is_read_by_another_metric_says_so_and_is_not_put_beside_published_shares(tmp_path):
     folder = tmp_path / "results" / "toy"
     claim = Claim("end", "attack takes, share", Interval(1, 1, 1, 9), (0,))
-    write_jsonl(folder / CELLS, [Cell("loss=idk", "plain", 0, "end", 0.1, 0.8, 0.7, "fact_recall")])
+    write_jsonl(folder / CELLS, [RunReading("loss=idk", "plain", 0, "end", 0.1, 0.8, 0.7, "fact_recall")])
     write_json(folder / CLAIMS, {"loss=idk": [asdict(claim)]})
     write_results(tmp_path / "results", tmp_path / "results.md")
     page = (tmp_path / "results.md").read_text()

@@ -18,7 +18,7 @@ from forgetwell.experiments.screening_data import (
 )
 from forgetwell.experiments.screening_figures import (
     Rate,
-    Scored,
+    ScoredRequest,
     cell,
     flagged,
     honest_table,
@@ -79,7 +79,7 @@ def test_rates_have_exact_intervals():
 
 def test_cells_and_tables_by_hand():
     def scored(score, *alarms, rewritten=0):
-        return Scored({"a": score, "b": 0.0}, alarms, rewritten)
+        return ScoredRequest({"a": score, "b": 0.0}, alarms, rewritten)
 
     plain = [scored(0.5)] * 99 + [scored(3.0, "a")]
     attacked = [scored(1.0, rewritten=3), scored(4.0, "a", "b", rewritten=6), scored(5.0, "b", rewritten=8)]
