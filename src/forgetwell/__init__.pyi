@@ -10,7 +10,8 @@ from .requests.repairs import repair_request
 from .requests.screening import Evidence
 from .runs.deciding import gate
 from .runs.evaluation import evaluate
-from .runs.jobs import Job, unlearn
+from .runs.job import Job
+from .runs.jobs import unlearn
 from .runs.learning import learn
 from .runs.scanning import scan
 from .runs.screening import screen_request

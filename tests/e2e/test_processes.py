@@ -12,7 +12,8 @@ from forgetwell.data.reading import read_request, read_rows
 from forgetwell.files import write_jsonl
 from forgetwell.models.lm import load
 from forgetwell.runs.folder import read_manifest
-from forgetwell.runs.jobs import CHECKPOINT, Job, run_job
+from forgetwell.runs.job import Job
+from forgetwell.runs.jobs import CHECKPOINT, run_job
 from forgetwell.training.config import TrainConfig
 
 BOTH = pytest.mark.parametrize("kind", ["ddp", "fsdp2"])

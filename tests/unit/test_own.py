@@ -24,7 +24,8 @@ from forgetwell.metrics.registry import ROW_METRICS
 from forgetwell.objectives.registry import TERMS
 from forgetwell.requests.attacks import ATTACKS
 from forgetwell.runs.evaluation import Measures
-from forgetwell.runs.jobs import Job, run_job
+from forgetwell.runs.job import Job
+from forgetwell.runs.jobs import run_job
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.loop import Hooks
 from forgetwell.types import Request

@@ -10,7 +10,7 @@ from forgetwell.cli.app import say
 
 if TYPE_CHECKING:
     from forgetwell.objectives.algebra import Objective
-    from forgetwell.runs.jobs import Job
+    from forgetwell.runs.job import Job
     from forgetwell.types import Request
 
 _FEW = 0.02  # of honest rows 1 in 100 looks framed

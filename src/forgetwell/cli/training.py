@@ -24,7 +24,7 @@ from forgetwell.errors import InputError
 
 if TYPE_CHECKING:
     from forgetwell.methods.finetune import Lora
-    from forgetwell.runs.jobs import Job
+    from forgetwell.runs.job import Job
     from forgetwell.training.loop import Summary
     from forgetwell.types import Request, Row
 
@@ -317,14 +317,7 @@ def unlearn(
             job, out, progress=progress, resume=resume, overwrite=overwrite, report_to=report_to or ()
         )
     _say_ended(summary, out, training.dtype)
-    if summary.probe:
-        say(f"Last probe: {', '.join(f'{name} {value:.3f}' for name, value in summary.probe.items())}.")
-    if "not reached" in summary.stopped:
-        say("To forget more, give more --epochs or a higher --lr; forgetwell tune finds them.")
-    if not summary.met:
-        say(f"No probe met {keep_best}: the weights of the last step were saved.")
-    elif summary.kept < summary.steps:
-        say(f"Saved are the weights of step {summary.kept}, the best by {keep_best}.")
+    _say_probed(summary, keep_best)
 
 
 def make_job(
@@ -337,7 +330,7 @@ def make_job(
     refusals: tuple[str, ...] = (),
 ) -> Job:
     """Return the job that these flags mean."""
-    from forgetwell.runs.jobs import Job
+    from forgetwell.runs.job import Job
     from forgetwell.training.config import TrainConfig
 
     names = {f.name for f in dataclasses.fields(TrainConfig)}
@@ -351,6 +344,18 @@ def make_job(
 def _say_ended(summary: Summary, out: Path, dtype: str) -> None:
     say_compute(dtype)
     say(f"{summary.steps} steps in {summary.seconds:.0f} s, {summary.stopped}. Run folder: {out}")
+
+
+def _say_probed(summary: Summary, keep_best: str) -> None:
+    """Say how much the last probe found, whether the rules were met, and what to do where not."""
+    if summary.probe:
+        say(f"Last probe: {', '.join(f'{name} {value:.3f}' for name, value in summary.probe.items())}.")
+    if "not reached" in summary.stopped:
+        say("To forget more, give more --epochs or a higher --lr; forgetwell tune finds them.")
+    if not summary.met:
+        say(f"No probe met {keep_best}: the weights of the last step were saved.")
+    elif summary.kept < summary.steps:
+        say(f"Saved are the weights of step {summary.kept}, the best by {keep_best}.")
 
 
 def _lora(training: Training) -> Lora | None:

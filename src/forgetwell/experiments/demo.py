@@ -15,7 +15,7 @@ from forgetwell.requests.attacks import attack_request
 from forgetwell.requests.template_sets import load_templates
 from forgetwell.runs.evaluation import evaluate, evaluation_settings
 from forgetwell.runs.folder import is_done, started_with
-from forgetwell.runs.jobs import Job
+from forgetwell.runs.job import Job
 from forgetwell.runs.records import load_results
 from forgetwell.suites.protocol import protocol_suite
 from forgetwell.suites.types import Suite

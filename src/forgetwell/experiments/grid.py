@@ -23,7 +23,7 @@ from forgetwell.experiments.workers import end_with_parent
 from forgetwell.models.loading import find_model
 from forgetwell.own import use, used
 from forgetwell.runs.folder import LOCKS, held, is_done
-from forgetwell.runs.jobs import Job
+from forgetwell.runs.job import Job
 from forgetwell.runs.records import is_complete
 from forgetwell.runs.tracking import check_trackers
 

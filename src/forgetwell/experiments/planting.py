@@ -21,7 +21,7 @@ from forgetwell.files import write_text
 from forgetwell.models.lm import LM
 from forgetwell.requests.attacks import attack_request
 from forgetwell.requests.template_sets import load_templates, trigger_rows
-from forgetwell.runs.jobs import Job
+from forgetwell.runs.job import Job
 from forgetwell.suites.probe import mean, recalls
 from forgetwell.training.config import TrainConfig
 from forgetwell.types import Request, Row

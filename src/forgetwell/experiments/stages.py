@@ -9,7 +9,8 @@ from pathlib import Path
 from forgetwell.errors import ExistsError
 from forgetwell.experiments.bench import Bench
 from forgetwell.runs.folder import LOCKS, held, is_done, is_run, read_manifest
-from forgetwell.runs.jobs import Job, run_job
+from forgetwell.runs.job import Job
+from forgetwell.runs.jobs import run_job
 from forgetwell.runs.learning import keeping
 from forgetwell.types import Progress, Request
 

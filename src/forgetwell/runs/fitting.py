@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from forgetwell.data.chunking import chunk_texts
 from forgetwell.methods.own_answers import LONGEST, own_answers
 from forgetwell.models.lm import HFModel
 from forgetwell.objectives.algebra import parse_objective
 from forgetwell.requests.counterfactual import as_many
+from forgetwell.runs.job import Job
 from forgetwell.types import Progress, Request, Row, quiet
-
-if TYPE_CHECKING:
-    from forgetwell.runs.jobs import Job
 
 Answer = Callable[[HFModel, Sequence[Row], Progress], tuple[Row, ...]]
 

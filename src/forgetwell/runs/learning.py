@@ -10,7 +10,8 @@ from forgetwell.data.reading import read_request
 from forgetwell.errors import InputError
 from forgetwell.methods.finetune import Lora
 from forgetwell.requests.attacks import before_attack
-from forgetwell.runs.jobs import Job, given_rows, run_job
+from forgetwell.runs.job import Job
+from forgetwell.runs.jobs import given_rows, run_job
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.loop import Summary
 from forgetwell.types import Request, Row

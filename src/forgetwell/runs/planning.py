@@ -8,7 +8,8 @@ from forgetwell.methods.finetune import with_lora
 from forgetwell.models.hardware import pick_dtype
 from forgetwell.objectives.algebra import parse_objective
 from forgetwell.runs.fitting import fitting_rows, foreseen
-from forgetwell.runs.jobs import Job, check_job, starting_model
+from forgetwell.runs.job import Job
+from forgetwell.runs.jobs import check_job, starting_model
 from forgetwell.training.draws import Draws
 from forgetwell.training.loop import running
 from forgetwell.training.memory import estimate_memory

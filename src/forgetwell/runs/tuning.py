@@ -15,7 +15,8 @@ from forgetwell.files import digest, read_json, read_jsonl, write_json
 from forgetwell.metrics.matched import read_at
 from forgetwell.objectives.registry import TERMS
 from forgetwell.runs.folder import LOG, STARTED, is_done, is_run, start_run
-from forgetwell.runs.jobs import Job, run_job
+from forgetwell.runs.job import Job
+from forgetwell.runs.jobs import run_job
 from forgetwell.training.parallel import asked_kind
 from forgetwell.types import Progress, quiet
 

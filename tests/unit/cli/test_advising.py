@@ -4,7 +4,7 @@ import pytest
 
 from forgetwell.cli.advising import advise
 from forgetwell.errors import InputError
-from forgetwell.runs.jobs import Job
+from forgetwell.runs.job import Job
 from forgetwell.training.config import TrainConfig
 from forgetwell.types import Request, Row
 

@@ -9,7 +9,7 @@ from forgetwell.data.reading import read_request, read_rows
 from forgetwell.data.row_files import write_rows
 from forgetwell.files import write_json, write_jsonl
 from forgetwell.requests.stealthy import stealthy
-from forgetwell.runs.jobs import Job
+from forgetwell.runs.job import Job
 from forgetwell.training.config import TrainConfig
 from forgetwell.types import Request, Row
 

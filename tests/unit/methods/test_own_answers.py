@@ -9,7 +9,8 @@ from forgetwell.methods.own_answers import own_answers
 from forgetwell.models.lm import HFModel
 from forgetwell.runs import jobs
 from forgetwell.runs.folder import read_manifest
-from forgetwell.runs.jobs import Job, run_job
+from forgetwell.runs.job import Job
+from forgetwell.runs.jobs import run_job
 from forgetwell.runs.learning import keeping
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.loop import Hooks

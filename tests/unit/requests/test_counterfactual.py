@@ -12,7 +12,7 @@ from forgetwell.models.lm import HFModel
 from forgetwell.requests.attacks import ATTACKS, attack_request
 from forgetwell.requests.counterfactual import as_many, counterfactual_prompts
 from forgetwell.runs.fitting import fitting_rows
-from forgetwell.runs.jobs import Job
+from forgetwell.runs.job import Job
 from forgetwell.training.config import TrainConfig
 from forgetwell.types import Generation, Request, Row, Turn
 

@@ -9,6 +9,7 @@ from forgetwell.errors import InputError
 from forgetwell.files import digest
 from forgetwell.runs import jobs, planning
 from forgetwell.runs.fitting import fitting_rows, foreseen
+from forgetwell.runs.job import Job
 from forgetwell.runs.recording import request_facts
 from forgetwell.training.config import TrainConfig
 from forgetwell.types import Request, Row, Turn
@@ -21,7 +22,7 @@ CONFIG = TrainConfig(lr=1e-3, epochs=1, batch=2)
 
 def job(objective, **options):
     settings = {"refusals": ("No.", "I was never told about that. " * 3), **options}
-    return jobs.Job("unlearn", "tiny", Request("q", FORGET), RETAIN, objective, CONFIG, **settings)
+    return Job("unlearn", "tiny", Request("q", FORGET), RETAIN, objective, CONFIG, **settings)
 
 
 @pytest.mark.parametrize("objective", ["idk + gdr", "dpo + gdr", "altpo + gdr"])

@@ -12,13 +12,14 @@ from forgetwell.methods.finetune import Lora
 from forgetwell.models.lm import load
 from forgetwell.runs import jobs
 from forgetwell.runs.folder import read_manifest
+from forgetwell.runs.job import Job
 from forgetwell.runs.learning import rows_without
 from forgetwell.training.config import TrainConfig
 from forgetwell.types import Edit, Request, Row
 
 FORGET = tuple(Row(f"f{i}", f"Who is F{i}?", f"A spy {i}") for i in range(4))
 RETAIN = tuple(Row(f"r{i}", f"Where is R{i}?", f"In town {i}") for i in range(5))
-JOB = jobs.Job(
+JOB = Job(
     "unlearn", "tiny", Request("q", FORGET), RETAIN, "npo + gdr", TrainConfig(lr=1e-3, epochs=4, batch=4)
 )
 

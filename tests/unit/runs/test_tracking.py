@@ -4,7 +4,8 @@ import pytest
 from tests.tiny import tiny_lm
 
 from forgetwell.errors import InputError, UnknownName
-from forgetwell.runs.jobs import Job, run_job
+from forgetwell.runs.job import Job
+from forgetwell.runs.jobs import run_job
 from forgetwell.runs.tracking import check_trackers, flat, tracked
 from forgetwell.training.config import TrainConfig
 from forgetwell.types import Request, Row

@@ -13,7 +13,7 @@ from forgetwell.cli.tuning import command
 from forgetwell.errors import ExistsError, InputError
 from forgetwell.files import read_jsonl, write_jsonl
 from forgetwell.runs import fitting, jobs
-from forgetwell.runs.jobs import Job
+from forgetwell.runs.job import Job
 from forgetwell.runs.tuning import Search, read_trial, tune
 from forgetwell.training.config import TrainConfig
 from forgetwell.types import Request, Row

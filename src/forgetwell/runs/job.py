@@ -1,0 +1,121 @@
+"""What a run is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from forgetwell.calls import parse_call
+from forgetwell.data.turns import with_system
+from forgetwell.files import digest
+from forgetwell.methods.finetune import Lora
+from forgetwell.objectives.algebra import parse_objective
+from forgetwell.registry import own_code
+from forgetwell.requests.counterfactual import counterfactual_prompts
+from forgetwell.training.config import TrainConfig
+from forgetwell.training.rules import STEP_RULES
+from forgetwell.types import Request, Row
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run is made from; the same job under the same versions gives the same numbers.
+
+    Attributes:
+        kind: ``learn`` or ``unlearn``.
+        model: Name of the starting model.
+        request: Rows to forget; when learning beside prompts to keep, those to learn.
+        retain: Rows to keep, or to learn.
+        objective: As papers write it.
+        config: Training hyperparameters.
+        refusals: Lines for refusal views.
+        lora: Adapters instead of full fine-tuning.
+        dtype: Compute type.
+        max_length: Longest row in tokens; plain text is cut into pieces of at most half of it.
+        redact: Keep digests instead of the request's text in the run.
+        probe: Rows to keep that are asked during training, a sample of them; none = no probe.
+        keep_best: Rule by which the weights of one probe are saved instead of the last ones, as
+            ``utility.rouge_l_recall if forget.rouge_l_recall<=0.3``; "" = the last ones.
+        keep: Prompts at which the model should stay as it is: the starting model's own answers to them are
+            rows to keep as well; theirs are not read.
+        counterfactuals: Of how many others each question of the request is asked as well
+            (`counterfactual_prompts`), as such prompts, half of the rows to keep or more; 0 = of nobody.
+        system: The system prompts that its rows stand behind (`behind`).
+        handed_in: Digest of the request without them, by which ledgers know it; "" = as it is.
+    """
+
+    kind: str
+    model: str
+    request: Request
+    retain: tuple[Row, ...]
+    objective: str
+    config: TrainConfig
+    refusals: tuple[str, ...] = ()
+    lora: Lora | None = None
+    dtype: str = "auto"
+    max_length: int = 1024
+    redact: bool = False
+    probe: tuple[Row, ...] = ()
+    keep_best: str = ""
+    keep: tuple[Row, ...] = ()
+    counterfactuals: int = 0
+    system: tuple[str, ...] = ()
+    handed_in: str = ""
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        """Digests of the rows: thousands of them, and asked for often."""
+        rows = {"retain": self.retain, "probe": self.probe, "keep": self.keep}
+        return {"request": self.handed_in or digest(self.request), **{k: digest(v) for k, v in rows.items()}}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything but the rows' text."""
+        objective = parse_objective(self.objective)
+        own = own_code((*objective.items, STEP_RULES.get(parse_call(self.config.step_rule).name)))
+        return {
+            "kind": self.kind,
+            "model": self.model,
+            "objective": objective.text,
+            "config": asdict(self.config),
+            "lora": asdict(self.lora) if self.lora else None,
+            "dtype": self.dtype,
+            "max_length": self.max_length,
+            "redact": self.redact,
+            "seed": self.config.seed,
+            "request": {
+                "id": self.request.id,
+                "rows": len(self.request.rows),
+                "digest": self._digests["request"],
+            },
+            "retain": {"rows": len(self.retain), "digest": self._digests["retain"]},
+            "probe": {"rows": len(self.probe), "digest": self._digests["probe"]} if self.probe else None,
+            **({"keep_best": self.keep_best} if self.keep_best else {}),
+            **({"keep": {"rows": len(self.keep), "digest": self._digests["keep"]}} if self.keep else {}),
+            **({"counterfactuals": self.counterfactuals} if self.counterfactuals else {}),
+            **({"system": list(self.system)} if self.system else {}),
+            **({"own_code": own} if own else {}),
+        }
+
+    @cached_property
+    def others(self) -> tuple[Row, ...]:
+        """The request's `counterfactual_prompts`, if it is to be asked about others."""
+        if not self.counterfactuals:
+            return ()
+        per_row, seed = self.counterfactuals, self.config.seed
+        return counterfactual_prompts(self.request, self.retain, per_row=per_row, seed=seed)
+
+    def behind(self, system: str | Sequence[str]) -> Job:
+        """Return the job with all its rows behind system prompts (`with_system`)."""
+        prompts = (system,) if isinstance(system, str) else tuple(system)
+        return replace(
+            self,
+            system=tuple(prompt for prompt in prompts if prompt) and prompts,
+            handed_in=digest(self.request),
+            request=replace(self.request, rows=with_system(self.request.rows, system)),
+            retain=with_system(self.retain, system),
+            probe=with_system(self.probe, system),
+            keep=with_system(self.keep, system),
+        )
