@@ -126,7 +126,13 @@ class Codec:
         """
         from tokenizers import Tokenizer
 
-        parts = json.loads(self.tokenizer.backend_tokenizer.to_str())
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            raise InputError(
+                "This model's tokenizer has no fast form (tokenizer.json), which is needed to keep control "
+                "tokens in rows apart from text. Convert it, or use another model."
+            )
+        parts = json.loads(backend.to_str())
         for token in parts["added_tokens"]:
             token["special"] |= bool(token["content"].replace("▁", " ").strip())
         copy: Tokenizer = Tokenizer.from_str(json.dumps(parts))
