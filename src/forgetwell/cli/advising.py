@@ -28,7 +28,7 @@ def advise(job: Job) -> None:
         *_of_goal(objective),
         *_of_frames(request),
         *_of_beta(request, objective),
-        *_of_others(job),
+        *_of_others(job, objective),
     ):
         say(advice, aside=True)
 
@@ -69,10 +69,15 @@ def _of_beta(request: Request, objective: Objective) -> Iterator[str]:
             )
 
 
-def _of_others(job: Job) -> Iterator[str]:
-    """Tell how many questions can't be asked about others."""
+def _of_others(job: Job, objective: Objective) -> Iterator[str]:
+    """Tell how many questions can't be asked about others, and whether that helps the objective."""
     if not job.counterfactuals:
         return
+    if not any(name.startswith("refusal") for term in objective.terms for name in term.item.inputs):
+        yield (
+            "--counterfactuals gives back what an attack takes from objectives that teach refusals, as idk; "
+            "with npo and ga nothing was seen to come back (docs/experiments.md)."
+        )
     asked = {row.id.rpartition("/")[0] for row in job.others}
     if silent := sum(row.id not in asked for row in job.request.rows):
         yield (

@@ -54,8 +54,16 @@ def test_a_beta_that_goes_on_pushing_is_named(capsys, objective, answer, tried):
 
 def test_rows_that_nobody_else_can_be_asked_are_counted(capsys):
     rows = questions("Where was Ada Lind born?", "Where was she born?", "Who is ada lind?")
-    assert said(capsys, rows) == said(capsys, rows[:1], counterfactuals=2, keep=KEPT) == ""
-    told = said(capsys, rows, counterfactuals=2, keep=(Row("1/0", "Who was she?", ""),))
+    assert said(capsys, rows) == said(capsys, rows[:1], "idk + gdr", counterfactuals=2, keep=KEPT) == ""
+    told = said(capsys, rows, "idk + gdr", counterfactuals=2, keep=(Row("1/0", "Who was she?", ""),))
     assert told.startswith("1 of 3 rows name nobody")
     with pytest.raises(InputError, match="of the request hold no full name"):
-        said(capsys, rows[1:2], counterfactuals=2)
+        said(capsys, rows[1:2], "idk + gdr", counterfactuals=2)
+
+
+@pytest.mark.parametrize(
+    ("objective", "helps"), [("idk + 2*klr", True), ("dpo + gdr", True), ("ga + gdr", False)]
+)
+def test_questions_about_others_are_not_promised_to_help_where_they_did_not(capsys, objective, helps):
+    told = said(capsys, questions("Where was Ada Lind born?"), objective, counterfactuals=1)
+    assert ("nothing was seen to come back" in told) != helps
