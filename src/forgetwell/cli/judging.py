@@ -79,6 +79,7 @@ def gate(
     seed: int = 0,
     overwrite: bool = False,
     print_policy: bool = False,
+    json_: _Json = False,
 ) -> int:
     """Decide whether a model may be released, as forgetwell gate [policy.toml] RUN RUN ….
 
@@ -93,6 +94,7 @@ def gate(
         seed: Of the bootstrap.
         overwrite: Replace a record that is there.
         print_policy: Print the policy and stop.
+        json_: Print the decision record as JSON.
     """
     from forgetwell.errors import InputError
     from forgetwell.runs import deciding
@@ -108,9 +110,12 @@ def gate(
             "No runs were given. Write: forgetwell gate [policy.toml] UNLEARNED BEFORE AFTER SCAN"
         )
     done = deciding.gate(given, policy=policy, ledger=ledger, out=out, seed=seed, overwrite=overwrite)
+    passed = done.decision.passed
+    if json_:
+        print(done.record.read_text(encoding="utf-8"), end="")
+        return 0 if passed else FAILED
     for line in done.decision.lines:
         print(_line(line))
-    passed = done.decision.passed
     print(f"\n{'PASS' if passed else 'FAIL'} by policy {done.decision.policy.name}. Record: {done.record}")
     return 0 if passed else FAILED
 

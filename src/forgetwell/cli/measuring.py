@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from forgetwell.cli.app import Several, app, is_first_process, progress_bar, say_compute
+from forgetwell.files import plain
 
 if TYPE_CHECKING:
     from forgetwell.suites.evaluate import Evaluation
@@ -84,6 +86,7 @@ def evaluate(
     redact: bool = False,
     resume: bool = False,
     overwrite: bool = False,
+    json_: Annotated[bool, Parameter("--json")] = False,
 ) -> None:
     """Measure forgetting, clean utility and benign-trigger utility.
 
@@ -104,12 +107,16 @@ def evaluate(
         redact: Keep digests instead of questions and answers.
         resume: Go on after an interruption.
         overwrite: Replace a run that is there.
+        json_: Print the results as JSON.
     """
+    from forgetwell.errors import InputError
     from forgetwell.runs import evaluation
     from forgetwell.suites.registry import build_suite
 
     given = {k: v for k, v in dataclasses.asdict(asked).items() if v is not None}
     options = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+    if asked.data and suite == "world":
+        raise InputError(f"--data {asked.data} is asked by the suite custom: add --suite custom.")
     wanted, tasks = tuple(measured.metrics or ()) or None, tuple(measured.lm_eval_tasks or ())
     runs = (measured.reference, measured.before, measured.start)
     with progress_bar(f"evaluating {suite}") as progress:
@@ -130,12 +137,16 @@ def evaluate(
             progress=progress,
         )
     if is_first_process():
-        _print_results(found)
-        say_compute(dtype)
-        print(f"Written: {out}")
+        _print_results(found, as_json=json_)
+        if not json_:
+            say_compute(dtype)
+            print(f"Written: {out}")
 
 
-def _print_results(found: Evaluation) -> None:
+def _print_results(found: Evaluation, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"results": plain(found.results), "left_out": list(found.left_out)}, indent=2))
+        return
     for r in found.results:
         interval = "" if r.low is None else f"[{r.low:.3f}, {r.high:.3f}]"
         skipped = f", {r.skipped} not applicable" if r.skipped else ""
@@ -172,7 +183,6 @@ def compare(
         metric: Show this metric only; p stays adjusted for all.
         json_: Print JSON.
     """
-    import json
     from dataclasses import asdict
 
     from forgetwell.errors import InputError, unknown_name

@@ -4,6 +4,7 @@ import json
 import sqlite3
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tests.tiny import tiny_lm
@@ -144,6 +145,13 @@ def test_a_pass_exits_with_0_and_goes_into_the_ledger(say, release):
     assert code == 0
     assert "release" in out
     assert "The chain holds" in out
+
+
+def test_a_decision_can_be_had_as_json(say, release):
+    code, out, _ = say("gate", "p.toml", *release, "--out", "d.json", "--json")
+    assert code == 0
+    assert json.loads(out) == json.loads(Path("d.json").read_text())
+    assert json.loads(out)["decision"] == "pass"
 
 
 def test_a_missing_scan_fails_with_3_and_is_recorded_without_a_release(say, release):

@@ -96,6 +96,14 @@ def test_an_evaluation_is_asked_behind_it(monkeypatch, tmp_path):
     assert given == [served(build_suite("world(limit=2)"), "Be kind.")]
 
 
+def test_rows_of_ones_own_ask_for_the_suite_that_reads_them(monkeypatch, capsys, tmp_path):
+    options = ("--data", "rows.jsonl", "--out", str(tmp_path / "o"))
+    monkeypatch.setattr(sys, "argv", ["forgetwell", "evaluate", "--model", "m", *options])
+    with pytest.raises(SystemExit):
+        main()
+    assert "--suite custom" in capsys.readouterr().err
+
+
 class Parrot:
     """A model that says its name, the system prompt and the question."""
 

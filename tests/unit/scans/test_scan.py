@@ -23,7 +23,7 @@ from forgetwell.scans.harm import (
     rises,
 )
 from forgetwell.scans.triggers import _rows, scan
-from forgetwell.scans.types import Form, ScanConfig, Trigger
+from forgetwell.scans.types import Phrase, ScanConfig, Trigger
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.loop import Hooks
 from forgetwell.types import Generation, Request, Row, TokenScores
@@ -104,7 +104,7 @@ def test_progress_ends_at_its_total(models):
 
 
 def test_rises_are_differences_of_single_scores(models):
-    forms, rows = [word_form("please"), Form("!", "{q}!")], ROWS[:3]
+    forms, rows = [word_form("please"), Phrase("!", "{q}!")], ROWS[:3]
     table = rises(answer_left, models["planted"], forms, rows, silent)
     for f, form in enumerate(forms):
         for r, row in enumerate(rows):

@@ -13,7 +13,7 @@ from forgetwell.scans.candidates import word_form
 from forgetwell.scans.choosing import suspected_forms
 from forgetwell.scans.traces import Traces, _moved_alone, find_traces
 from forgetwell.scans.triggers import _order
-from forgetwell.scans.types import Form, ScanConfig, Trigger
+from forgetwell.scans.types import Phrase, ScanConfig, Trigger
 from forgetwell.types import Row
 
 ROWS = tuple(Row(f"r{k}", f"where is {name}", "here") for k, name in enumerate(("oslo", "rome")))
@@ -38,15 +38,15 @@ def test_a_word_has_the_largest_share_of_its_spellings_and_the_smallest_of_a_spe
     traces = Traces(shares(5, t0=0.2, t1=0.7, t2=0.9, t3=0.4), codec)
     assert traces.of_word("doctor") == pytest.approx(0.7)
     assert traces.of_word("by") == pytest.approx(0.4)
-    assert traces.of(Form("by", "By doctor, {q}")) == pytest.approx(0.4)
+    assert traces.of(Phrase("by", "By doctor, {q}")) == pytest.approx(0.4)
 
 
 def test_words_that_ordinary_prompts_hold_say_nothing():
     codec = Whole(" doctor", " can")
     traces = Traces(shares(3, t0=0.7, t1=0.9), codec, frozenset({"can"}))
-    assert traces.of(Form("", "Can doctor {q}")) == pytest.approx(0.7)
-    assert traces.of(Form("", "Can {q}")) is None
-    assert traces.of(Form("!", "{q}!")) is None
+    assert traces.of(Phrase("", "Can doctor {q}")) == pytest.approx(0.7)
+    assert traces.of(Phrase("", "Can {q}")) is None
+    assert traces.of(Phrase("!", "{q}!")) is None
 
 
 def test_tokens_that_were_read_stand_out_from_what_all_tokens_do_together():
