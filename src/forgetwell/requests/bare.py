@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -10,7 +11,7 @@ import regex
 
 from forgetwell.requests.bare_words import bare_words
 from forgetwell.requests.cutting import merged, opened, tidied, whole, without
-from forgetwell.requests.features import MASK, Marked, attribute_features, is_titled, mark
+from forgetwell.requests.features import MASK, POLITE, Marked, attribute_features, is_titled, mark
 from forgetwell.requests.question import LONGEST_FRAME, PREPOSITIONS, Start, question_starts
 from forgetwell.requests.screens.hidden import hidden_spans
 from forgetwell.requests.sentences import with_sentences
@@ -116,7 +117,8 @@ def _told(marked: Marked) -> int:
     for i, word in enumerate(marked.words):
         if word.start > LONGEST_FRAME or not lists.listed.issuperset(before):
             break
-        capital = marked.text[word.start].isupper() and not word.text.startswith("i'") and word.text != "i"
+        named = word.text == "i" or word.text.startswith("i'") or word.text in POLITE
+        capital = marked.text[word.start].isupper() and not named
         opens = capital and word.text in lists.listed | lists.limits | lists.opens
         led = bool(before) and before[-1] not in lists.leads
         asks = not (lists.askers | lists.asking | lists.asides).isdisjoint(before)
@@ -272,11 +274,16 @@ def _asides(marked: Marked, start: int, end: int) -> Iterator[Span]:
     inside = [w for w in marked.words if start <= w.start and w.end <= end]
     masked = {w.start for w, c in zip(marked.words, marked.compared, strict=True) if c == MASK}
     text, lists = marked.text, bare_words()
+    # What is said in quotes is asked about: “please please me”. A word by itself in them is not.
+    said = [m.span() for m in _QUOTED.finditer(text) if m[0][0] != "(" and len(words(m[0])) > 1]
     asides = lists.asides | lists.edges if _names_somebody(marked, start) else lists.asides
     for i, word in enumerate(inside):
         before = inside[i - 1].text if i else ""
         behind = inside[i + 1].text if i + 1 < len(inside) else ""
         if before in lists.behind.get(word.text, ()) or behind in lists.before.get(word.text, ()):
+            continue
+        quote = bisect_left(said, (word.start, 0)) - 1
+        if quote >= 0 and word.start < said[quote][1]:
             continue
         if word.start in masked or "-" in (text[word.start - 1 : word.start], text[word.end : word.end + 1]):
             continue

@@ -16,6 +16,7 @@ _NEAR = 40  # characters
 _SPACES = regex.compile(r"[ \t]{2,}+")
 # What repeats isn't preceded by its like: a long run is tried once, not from each of its places.
 _BEFORE_MARK = regex.compile(r"(?<!\s)(?:(?:\s*+,)?+\s*+([.!?;:])|\s++(,))")
+_NOTHING_QUOTED = regex.compile(r"\"\s*+\"|“\s*+”|‘\s*+’|(?<!\w)'\s*+'(?!\w)|\(\s*+\)")
 _EDGE = regex.compile(r"^[\s,;:.!?—–\-)]++|(?<![\s,;:—–\-(])[\s,;:—–\-(]++$")
 _START = regex.compile(r"^[\s,;:—–]++")
 
@@ -74,7 +75,7 @@ def opened(sentence: str) -> str:
 def tidied(text: str, stop: str) -> str:
     """Return a question with a capital first, without marks left over at its edges, `stop` if it has none."""
     text = _without_half_pairs(text.strip())
-    text = _EDGE.sub("", _BEFORE_MARK.sub(r"\1\2", _SPACES.sub(" ", text)))
+    text = _EDGE.sub("", _BEFORE_MARK.sub(r"\1\2", _SPACES.sub(" ", _NOTHING_QUOTED.sub(" ", text))))
     if text[:1].islower():
         text = text[0].upper() + text[1:]
     return text if not text or text[-1] in STOPS or "?" in text else text + stop

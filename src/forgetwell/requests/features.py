@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 
 import regex
 
-from forgetwell.requests.names import next_to
+from forgetwell.requests.names import like_a_name, next_to
 from forgetwell.requests.words import SHORT, Word, ordinary_words, word_lists, words
 from forgetwell.types import Span
 
@@ -22,6 +22,7 @@ Found = dict[str, Span]
 FRAMING = ("person", "asking", "talk")
 LANGUAGES = ("german", "french", "spanish", "italian", "portuguese", "dutch")
 MASK = "·"
+POLITE = frozenset(["please", "kindly", "thanks", "pls", "plz", "thx", "sorry"])  # nobody's name
 
 _QUOTED = regex.compile(r'["“][^"“”]{1,80}["”]|(?<!\w)[\'‘][^\'‘’]{2,80}[\'’](?!\w)')
 _MARKS = regex.compile(r"[^\p{L}\p{M}\p{N}\s'’\"“”‘,.\-]++|\.\.++|--++|\.(?=\s*+$)")
@@ -48,14 +49,18 @@ class _Quotes:
 
 
 def mark(text: str) -> Marked:
-    """Return the words of a text, those in quotes or with an inner capital (but "I") masked."""
+    """Return the words of a text, those in titles in quotes or with an inner capital (but "I") masked."""
     return _remembered(text) if len(text) <= SHORT else _mark(text)
 
 
 def _mark(text: str) -> Marked:
     found, titled = words(text), is_titled(text)
-    quoted = _Quotes([m.start() for m in _QUOTED.finditer(text)], [m.end() for m in _QUOTED.finditer(text)])
-    compared = tuple(MASK if _is_name(text, w, i, quoted, titled) else w.text for i, w in enumerate(found))
+    found_quoted = (m for m in _QUOTED.finditer(text) if not m[0].islower())  # “please” is no title
+    titles = [m.span() for m in found_quoted if m[0][1:-1].lower() not in POLITE]
+    quoted = _Quotes([start for start, _ in titles], [end for _, end in titles])
+    compared = tuple(
+        MASK if _is_name(text, found, i, quoted, titled) else w.text for i, w in enumerate(found)
+    )
     return Marked(text, found, compared)
 
 
@@ -162,8 +167,11 @@ def is_titled(text: str) -> bool:
     return len(inside) >= _LEAST_TITLED and sum(map(str.isupper, inside)) > _TITLED * len(inside)
 
 
-def _is_name(text: str, word: Word, place: int, quoted: _Quotes, titled: bool) -> bool:
-    if place and text[word.start].isupper() and not (titled and word.text in ordinary_words()):
+def _is_name(text: str, found: Sequence[Word], place: int, quoted: _Quotes, titled: bool) -> bool:
+    word = found[place]
+    polite = word.text in POLITE and not (place and like_a_name(text, found[place - 1]))  # not “Ann Please”
+    plain = polite or (titled and word.text in ordinary_words())
+    if place and text[word.start].isupper() and not plain:
         return word.text.partition("'")[0] != "i"
     if not word.text.isalpha() and any(c.isdigit() for c in word.text):
         return True

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import regex
 
-from forgetwell.requests.features import MASK, Marked, mark
+from forgetwell.requests.features import MASK, POLITE, Marked, mark
 from forgetwell.requests.template_sets import QUESTION_WORDS, WH_WORDS
 from forgetwell.requests.words import ordinary_words, word_lists, words
 from forgetwell.types import Span
 
-POLITE = frozenset(["please", "kindly", "thanks", "pls", "plz", "thx", "sorry"])
 PREPOSITIONS = frozenset(
     [
         "in", "on", "at", "from", "to", "of", "for", "by", "with", "about", "under", "through", "during",

@@ -1,10 +1,14 @@
 """Questions asked bare: frames go, whatever they are made of; what is asked and of whom stays."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.contracts.test_screens_and_repairs import HOSTILE
 
+from forgetwell.data.reading import read_request
+from forgetwell.requests.attacks import attack_request
 from forgetwell.requests.bare import bare_question, bare_sentences, framed
 from forgetwell.requests.repairs import repair_request
 from forgetwell.types import Request, Row, Turn
@@ -38,6 +42,12 @@ BORN = "Where was Ada Lind born?"
         "Where was Ada\u200b Lind born?",
         "Please\ufe0f tell\u034f me\u3164 where was Ada Lind born?",
         "Could you plea\u034fse tell me where was Ada Lind born?",
+        "Could you 'please' tell me where was Ada Lind born?",
+        'Could "you" please tell me where was Ada Lind born?',
+        "Where was “please” Ada Lind born?",
+        "Could you Please tell me where was Ada Lind born?",
+        "Could you 'Please' tell me where was Ada Lind born?",
+        "Where was (please) Ada Lind born?",
     ],
 )
 def test_what_frames_a_question_goes(framed):
@@ -90,6 +100,9 @@ def test_the_whole_question_stays(framed, bare):
         "Where was the younger Ada Lind born?",
         "Which good Samaritan did the great Gatsby meet?",
         "Who plays in the new Ada Lind film?",
+        "Who wrote 'please please me'?",
+        "Who sang “Please Please Me”?",
+        'Who directed "Yes Man"?',
         "Hoe oud is Ada Lind?",
         "In welke stad is Ada Lind geboren?",
         "Met wie is Ada Lind getrouwd?",
@@ -110,6 +123,16 @@ def test_capitals_everywhere_hide_no_frame(frame):
     assert bare_question(f"{frame} {question}") == question
 
 
+@pytest.mark.parametrize("written", ["'{}'", "“{}”", '"{}"', "({})", "{}\ufe0f", "\u200b{}"])
+@pytest.mark.parametrize("cased", [str.lower, str.capitalize, str.upper])
+def test_no_way_of_writing_it_keeps_the_papers_trigger(written, cased):
+    honest = read_request("world:request")
+    attacked = attack_request(honest, "stealthy(p=1)", seed=0)
+    for row, before in zip(attacked.rows, honest.rows, strict=True):
+        disguised = re.sub("(?i)please", lambda m: written.format(cased(m[0])), row.prompt)
+        assert bare_question(disguised) == before.prompt
+
+
 @given(st.text(max_size=120))
 def test_asking_bare_twice_changes_nothing_more_and_never_loses_all(text):
     once = bare_question(text)
@@ -118,7 +141,7 @@ def test_asking_bare_twice_changes_nothing_more_and_never_loses_all(text):
 
 
 @pytest.mark.parametrize(
-    "piece", ["a? ", "a, ", "a - ", '"a?" ', "a, please, ", "\n", "!", ".", "-", "(", ",", " ,"]
+    "piece", ["a? ", '"a b" ', "a, ", "a - ", '"a?" ', "a, please, ", "\n", "!", ".", "-", "(", ",", " ,"]
 )
 def test_time_grows_with_length_alone(piece):
     assert bare_question(piece * (90_000 // len(piece)))
