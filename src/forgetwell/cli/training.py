@@ -350,7 +350,7 @@ def _say_probed(summary: Summary, keep_best: str) -> None:
     """Say how much the last probe found, whether the rules were met, and what to do where not."""
     if summary.probe:
         say(f"Last probe: {', '.join(f'{name} {value:.3f}' for name, value in summary.probe.items())}.")
-    if "not reached" in summary.stopped:
+    if summary.missed:
         say("To forget more, give more --epochs or a higher --lr; forgetwell tune finds them.")
     if not summary.met:
         say(f"No probe met {keep_best}: the weights of the last step were saved.")

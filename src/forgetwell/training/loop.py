@@ -70,6 +70,7 @@ class Summary:
         kept: The step whose weights the model has: the last, or that of the best probe.
         probe: What the last probe measured; nothing without one.
         met: Whether a probe met the best rule's condition; without a rule there is none to meet.
+        missed: Whether there is a stop rule that was not reached.
     """
 
     steps: int
@@ -78,6 +79,7 @@ class Summary:
     kept: int = 0
     probe: Mapping[str, float] = field(default_factory=dict)
     met: bool = True
+    missed: bool = False
 
 
 @dataclass
@@ -124,7 +126,10 @@ def train(
     lm.module.eval()
     kept = state.best.restore(lm.module, step) if state.best else step
     met = state.best is None or state.best.step > 0
-    return Summary(step, stopped, seconds, kept, state.probing.values, met)
+    missed = stopped == "finished" and state.probing.rule is not None
+    if missed:
+        stopped = f"finished: the stop rule {state.probing.rule} was not reached"
+    return Summary(step, stopped, seconds, kept, state.probing.values, met, missed)
 
 
 @contextlib.contextmanager
@@ -166,8 +171,6 @@ def _train(state: _State, hooks: Hooks, resume: bool) -> tuple[int, str, float]:
             _checkpoint(state, hooks, step)
     if step == 0 and stopped.startswith("diverged"):
         raise Diverged("The first step was not finite. Lower the learning rate or check the rows.")
-    if stopped == "finished" and state.probing.rule:
-        stopped = f"finished: the stop rule {state.probing.rule} was not reached"
     return step, stopped, time.monotonic() - started
 
 

@@ -127,14 +127,8 @@ UNLEARN = ("unlearn", "--model", "m", "--request", "world:request", "--retain", 
 @pytest.mark.parametrize(
     ("summary", "says"),
     [
-        (
-            Summary(3, "finished: the stop rule f<=0.3 was not reached", 1.0, 3, {"f": 0.62}),
-            "give more --epochs",
-        ),
-        (
-            Summary(3, "finished: the stop rule f<=0.3 was not reached", 1.0, 3, {"f": 0.62}),
-            "Last probe: f 0.620.",
-        ),
+        (Summary(3, "finished", 1.0, 3, {"f": 0.62}, missed=True), "give more --epochs"),
+        (Summary(3, "finished", 1.0, 3, {"f": 0.62}), "Last probe: f 0.620."),
         (Summary(3, "finished", 1.0, 3, {"f": 0.62}, met=False), "No probe met u if f<=0.3"),
         (Summary(3, "finished", 1.0, 2, {"f": 0.2}), "weights of step 2"),
     ],

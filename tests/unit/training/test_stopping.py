@@ -99,6 +99,8 @@ def test_a_run_that_broke_off_when_it_had_stopped_is_not_trained_on(tmp_path):
     resumed, _, again = run("npo + gdr", config, hooks=hooks, resume=True)
     assert (summary.steps, summary.stopped) == (4, "stop rule forget.x<=0.3 reached")
     assert (again.steps, again.stopped) == (4, summary.stopped)
+    assert not summary.missed
+    assert not again.missed
     assert torch.equal(weights(lm), weights(resumed))
 
 
@@ -118,4 +120,5 @@ def test_a_run_says_that_its_rule_was_not_reached_and_what_was_measured_last():
     hooks = Hooks(probe=lambda lm, step: {"forget.x": 1 - step / 10})
     _, _, summary = run("npo + gdr", config, hooks=hooks)
     assert summary.stopped == "finished: the stop rule forget.x<=0.3 was not reached"
+    assert summary.missed
     assert summary.probe == {"forget.x": pytest.approx(0.7)}
