@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,7 +75,7 @@ def screen(
 def repair(
     request: str,
     *,
-    repair: str,
+    repair: Sources,
     out: Path,
     retain: Several = None,
     background: Several = None,
@@ -93,7 +94,8 @@ def repair(
     Args:
         request: Rows to forget: a file, or a name such as tofu:forget01.
         repair: bare, which asks every question without what frames it and needs no screening; or one that
-            works on what screening finds: drop, strip, "down_weight(factor=0.25)" or balance.
+            works on what screening finds: drop, strip, "down_weight(factor=0.25)" or balance. Several are
+            made in order, each on what those before it left: strip bare.
         out: File for the repaired request (.jsonl or .jsonl.gz).
         retain: Rows to keep, for balance, which changes them.
         background: Ordinary prompts of other users, as for screen; bare can do without.
@@ -126,7 +128,7 @@ def repair(
     if done.retain != kept and retain_out is None and not dry_run:
         from forgetwell.errors import InputError
 
-        raise InputError(f"{repair} changes the rows to keep; say where they go: --retain-out FILE.")
+        raise InputError("The rows to keep are changed too; say where they go: --retain-out FILE.")
     diff = _diff(asked, kept, done)
     if dry_run:
         print(diff)
@@ -140,14 +142,14 @@ def repair(
         screened = (found, evidence) if found else None
         record_repair(ledger, (asked, read_request_from(str(out))), done, screened)
     print(diff)  # when all is written: a pipe that closes early loses nothing
-    print(f"{done.request.history[-1]}. Written: {out}{f' and {retain_out}' if retain_out else ''}")
+    print(f"{', '.join(repair)}. Written: {out}{f' and {retain_out}' if retain_out else ''}")
 
 
-def _check_background(repair: str, background: Several, screened: bool) -> None:
+def _check_background(repairs: Sequence[str], background: Several, screened: bool) -> None:
     from forgetwell.errors import InputError
     from forgetwell.requests.repairs import reads_findings
 
-    if not background and (screened or reads_findings(repair)):
+    if not background and (screened or any(map(reads_findings, repairs))):
         raise InputError(
             "Screening compares with ordinary prompts: give them by --background FILE. The repair bare does "
             "without screening, and then without --screens, --model and --history."

@@ -88,7 +88,7 @@ class Run:
         method: Such a method, as "task_vector(alpha=5)"; "" = minimizing the objective.
         then: An objective of retain terms that the result is trained on, with the bench's other rows: the
             provider's continued fine-tuning; "" = nothing.
-        repair: What the provider does to the request before, as "strip"; "" = nothing.
+        repairs: What the provider does to the request before, one after the other, as "strip".
         screens: Screens all of whose findings are repaired; none = the alarms of all that need no model.
         counterfactuals: Others that each question is asked about as well; 0 = nobody.
     """
@@ -99,14 +99,15 @@ class Run:
     objective: str
     method: str = ""
     then: str = ""
-    repair: str = ""
+    repairs: tuple[str, ...] = ()
     screens: tuple[str, ...] = ()
     counterfactuals: int = 0
 
     @property
     def steps(self) -> str:
         """What the provider does, in words."""
-        repaired = f"{self.repair} of {', '.join(self.screens) or 'alarms'}, then " if self.repair else ""
+        found = f" of {', '.join(self.screens)}" if self.screens else ""
+        repaired = "".join(f"{repair}{found}, then " for repair in self.repairs)
         asked = f"each question about {self.counterfactuals} others, " if self.counterfactuals else ""
         then = f", then {self.then}" if self.then else ""
         return f"{repaired}{asked}{self.objective or self.method}{then}"
@@ -147,7 +148,7 @@ def run_claim(
         bench,
         lm,
         attack=run.attack,
-        repair=run.repair,
+        repairs=run.repairs,
         screens=run.screens,
         counterfactuals=run.counterfactuals,
         seed=run.seed,
@@ -192,7 +193,7 @@ def _named(setup: Setup, run: Run) -> Iterator[Item]:
     calls = (
         (ATTACKS, (run.attack, setup.trigger)),
         (METHODS, (run.method,)),
-        (REPAIRS, (run.repair,)),
+        (REPAIRS, run.repairs),
         (SCREENS, run.screens),
         (STEP_RULES, (setup.config.step_rule,)),
         (ROW_METRICS, (setup.metric,)),

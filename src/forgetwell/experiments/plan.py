@@ -23,9 +23,11 @@
 
 In place of an objective a condition may name a method (``method = "task_vector(alpha=5)"``), and after either
 training may go on with retain terms on the bench's other rows (``then = "gdr"``). A condition may have the
-request screened and repaired before (``repair = "strip"``): the alarms of all screens that need no model, or
-all findings of those it names (``screens = ["high_loss(share=0.33)"]``). With ``counterfactuals = 4`` each
-question is asked about 4 others as well, where the model is held at its own answers.
+request screened and repaired before, by several repairs in order (``repairs = ["strip", "bare"]``): the
+alarms of all screens that need no model, or all findings of those it names
+(``screens = ["high_loss(share=0.33)"]``).
+With ``counterfactuals = 4`` each question is asked about 4 others as well, where the model is held at its own
+answers.
 
 ``bench`` has no default; ``model`` is smollm2. Beside them, ``trigger = "{attack}"`` asks utility in the
 wording of that attack instead of the paper's, ``floor`` is the forget recall at which runs stop,
@@ -83,8 +85,9 @@ _VALUES: Mapping[str, type] = {
 _KEYS = (*_VALUES, "seeds", "train", "lora", "conditions")
 # What a plan says elsewhere: by seeds, and by floor.
 _ELSEWHERE = {"seed": "seeds, beside bench", "stop_at": "floor, beside bench"}
-_TEXTS = ("attack", "objective", "method", "then", "repair")
-_CONDITION = (*_TEXTS, "screens", "counterfactuals")
+_TEXTS = ("attack", "objective", "method", "then")
+_LISTS = {"repairs": REPAIRS, "screens": SCREENS}
+_CONDITION = (*_TEXTS, *_LISTS, "counterfactuals")
 _VARIABLE = re.compile(r"\{(\w+)\}")
 
 
@@ -229,7 +232,7 @@ def _run(name: str, given: Any, seed: int, point: Table) -> Run:  # noqa: ANN401
         raise InputError(f"[conditions.{name}] needs an objective, as objective = 'npo + gdr', or a method.")
     where = f"conditions.{name}"
     texts = {key: _filled(checked(f"{where}.{key}", given.get(key, ""), str), point) for key in _TEXTS}
-    for key, family in (("attack", ATTACKS), ("method", METHODS), ("repair", REPAIRS)):
+    for key, family in (("attack", ATTACKS), ("method", METHODS)):
         if texts[key]:
             family.resolve(parse_call(texts[key]))
     for key in ("objective", "then"):
@@ -237,19 +240,21 @@ def _run(name: str, given: Any, seed: int, point: Table) -> Run:  # noqa: ANN401
     others = given.get("counterfactuals", 0)
     if type(others) is not int or others < 0:
         raise InputError(f"[conditions.{name}] has counterfactuals = {others!r}; expected a number, as 4.")
-    return Run(name, seed, **texts, screens=_screens(name, given, point), counterfactuals=others)
+    repairs, screens = (_calls(where, key, given, point) for key in _LISTS)
+    if screens and not repairs:
+        raise InputError(f"[{where}] names screens and no repair; add one, as repairs = ['drop'].")
+    return Run(name, seed, **texts, repairs=repairs, screens=screens, counterfactuals=others)
 
 
-def _screens(name: str, given: Table, point: Table) -> tuple[str, ...]:
-    found = given.get("screens", [])
+def _calls(where: str, key: str, given: Table, point: Table) -> tuple[str, ...]:
+    found = given.get(key, [])
     if not isinstance(found, list) or not all(isinstance(s, str) for s in found):
-        raise InputError(f"[conditions.{name}] has screens = {found!r}; expected a list, as ['high_loss'].")
-    if found and not given.get("repair"):
-        raise InputError(f"[conditions.{name}] names screens and no repair; add one, as repair = 'drop'.")
-    screens = tuple(_filled(s, point) for s in found)
-    for screen in screens:
-        SCREENS.resolve(parse_call(screen))
-    return screens
+        example = {"repairs": "['strip', 'bare']", "screens": "['high_loss']"}[key]
+        raise InputError(f"[{where}] has {key} = {found!r}; expected a list, as {example}.")
+    calls = tuple(_filled(s, point) for s in found)
+    for call in calls:
+        _LISTS[key].resolve(parse_call(call))
+    return calls
 
 
 def _filled(text: str, point: Table) -> str:

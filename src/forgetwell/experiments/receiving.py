@@ -37,7 +37,7 @@ def receive(
     lm: LM,
     *,
     attack: str = "",
-    repair: str = "",
+    repairs: Sequence[str] = (),
     screens: Sequence[str] = (),
     counterfactuals: int = 0,
     seed: int = 0,
@@ -51,7 +51,7 @@ def receive(
         bench: Whose request it is.
         lm: The model to be unlearned.
         attack: What the requester does, as a call; "" = nothing.
-        repair: What the provider does, as a call; "" = nothing.
+        repairs: What the provider does, as calls, one after the other.
         screens: Screens all of whose findings are repaired; by default the alarms of all that need no model.
         counterfactuals: Others that each question is asked about (`counterfactual_prompts`); with the
             model's own answers they are half of the rows to keep, or more.
@@ -61,17 +61,17 @@ def receive(
         InputError: A call is miswritten, or nothing would be left of the request.
 
     Source: filtering before unlearning is the defense that arXiv 2506.00359, section 5, tries by loss
-    (``repair="drop", screens=["high_loss"]``); the other screens and repairs are ours.
+    (``repairs=["drop"], screens=["high_loss"]``); the other screens and repairs are ours.
     """
     asked = Request(bench.name, bench.request)
     retain = (*bench.retain, *(own_answers(lm, bench.keep) if bench.keep else ()))
     if attack:
         asked = attack_request(asked, attack, seed=seed)
     left = asked
-    if repair:
-        screened = screens or reads_findings(repair)
+    if repairs:
+        screened = screens or any(map(reads_findings, repairs))
         evidence = Evidence(bench.background if screened else (), lm=lm if screens else None)
-        _, done = repair_screened(asked, retain, evidence, repair, screens=screens)
+        _, done = repair_screened(asked, retain, evidence, repairs, screens=screens)
         left, retain = done.request, done.retain
     if counterfactuals:
         others = counterfactual_prompts(left, bench.retain, per_row=counterfactuals, seed=seed)

@@ -49,7 +49,7 @@ def record_repair(
     repaired = {
         "request": digest(came),
         "made": digest(handed_in),
-        "repair": done.request.history[-1],
+        "repair": ", ".join(done.request.history[len(came.history) :]),
         "changed": sum(now.get(row.id) != row for row in came.rows),
     }
     before: Addition = ("request", request_facts(came))

@@ -91,24 +91,34 @@ def repair_screened(
     request: Request,
     retain: Sequence[Row],
     evidence: Evidence,
-    repair: str,
+    repairs: Sequence[str],
     *,
     screens: Sequence[str] = (),
 ) -> tuple[Screening | None, Repaired]:
     """Screen a request and repair what was found: the alarms of all screens, or all findings of chosen ones.
 
-    Who names screens wants what they find: `high_loss` raises no alarms. Without a background nothing is
-    screened, which a repair can do that reads no findings.
+    Repairs are made in order, and one that reads findings screens what those before it left. Who names
+    screens wants what they find: `high_loss` raises no alarms. Without a background nothing is screened,
+    which repairs can do that read no findings.
+
+    Returns:
+        The screening of the request as it came, if there was one, and what the last repair left.
 
     Raises:
         InputError: The background is empty, a screen or repair is miswritten, or nothing would be left.
         UnknownName: There is no such screen or repair.
     """
-    if not (evidence.background or screens or reads_findings(repair)):
-        return None, repair_request(request, retain, (), repair)
-    found = screen_request(request, evidence, screens=screens)
     least: Severity = "info" if screens else "alarm"
-    return found, repair_request(request, retain, found.findings, repair, least=least)
+    done, screened = Repaired(request, tuple(retain)), None
+    if evidence.background or screens or any(map(reads_findings, repairs)):
+        screened = screen_request(request, evidence, screens=screens)
+    found = screened
+    for repair in repairs:
+        if found is None and reads_findings(repair):
+            found = screen_request(done.request, evidence, screens=screens)
+        findings = found.findings if found else ()
+        done, found = repair_request(done.request, done.retain, findings, repair, least=least), None
+    return screened, done
 
 
 def gather_evidence(

@@ -141,6 +141,23 @@ def test_no_id_or_line_break_of_a_request_reaches_the_terminal_as_it_is(run, tmp
         )
 
 
+def test_repairs_are_made_in_order_each_on_what_the_one_before_left(run):
+    told = ("repair", "bad.jsonl", "--background", "usual.jsonl")
+    assert run(*told, "--repair", "strip", "--out", "stripped.jsonl")[0] == 0
+    assert run("repair", "stripped.jsonl", "--repair", "bare", "--out", "one.jsonl")[0] == 0
+    code, output = run(*told, "--repair", "strip", "bare", "--ledger", "l.sqlite", "--out", "both.jsonl")
+    assert code == 0
+    assert "strip, bare. Written: both.jsonl" in output.out
+    assert read_rows("both.jsonl") == read_rows("one.jsonl")
+    assert [e["body"]["repair"] for e in entries(run) if e["kind"] == "repair"] == ["strip, bare"]
+
+
+def test_a_second_repair_that_reads_findings_screens_what_is_left(run):
+    told = ("repair", "bad.jsonl", "--background", "usual.jsonl")
+    code, _ = run(*told, "--repair", "strip", "drop", "--out", "good.jsonl")
+    assert (code, len(read_rows("good.jsonl"))) == (0, len(read_rows("bad.jsonl")))  # nothing left to drop
+
+
 def test_balance_asks_where_the_rows_to_keep_go(run, tmp_path):
     command = ["repair", "bad.jsonl", "--retain", "usual.jsonl", "--repair", "balance", "--background",
                "usual.jsonl", "--out", "good.jsonl"]  # fmt: skip

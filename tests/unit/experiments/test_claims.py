@@ -125,7 +125,7 @@ def test_a_repaired_run_trains_on_what_is_left_and_says_what_was_taken(tmp_path,
     bench = replace(BENCH, request=rows("f", 8))
     setup = replace(SETUP, floor=0.0, config=TrainConfig(epochs=1, batch=2), trigger="synonyms(word=then)")
     dropped = Run(
-        "high_loss", 0, "stealthy(p=0.5)", "npo + gdr", repair="drop", screens=("high_loss(share=0.5)",)
+        "high_loss", 0, "stealthy(p=0.5)", "npo + gdr", repairs=("drop",), screens=("high_loss(share=0.5)",)
     )
     folder = run_claim(bench, setup, dropped, tmp_path / "known", tmp_path, refusals=())
     assert run_claim(bench, setup, dropped, tmp_path / "known", tmp_path, refusals=()) == folder  # reused
@@ -146,7 +146,7 @@ def test_runs_made_before_a_setting_existed_are_still_theirs(tmp_path, monkeypat
     write_json(folder / MANIFEST, older)
     assert run_claim(BENCH, SETUP, run, tmp_path / "known", tmp_path, refusals=()) == folder
     with pytest.raises(InputError, match="repair"):
-        run_claim(BENCH, SETUP, replace(run, repair="strip"), tmp_path / "known", tmp_path, refusals=())
+        run_claim(BENCH, SETUP, replace(run, repairs=("strip",)), tmp_path / "known", tmp_path, refusals=())
 
 
 def fake_run(out, run, trigger, clean=0.9):

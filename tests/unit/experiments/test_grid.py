@@ -140,12 +140,12 @@ def test_what_is_measured_before_the_first_step_is_measured_once(tmp_path, plan,
 
 def test_repairs_have_claims_of_their_own(tmp_path, plan):
     made = {
-        "attacked": ("", "npo + gdr"),
-        "repaired": ("strip", "npo + gdr"),
-        "defended": ("", "npo + gdr + 5*su"),
-        "both": ("strip", "npo + gdr + 5*su"),
+        "attacked": ((), "npo + gdr"),
+        "repaired": (("strip",), "npo + gdr"),
+        "defended": ((), "npo + gdr + 5*su"),
+        "both": (("strip",), "npo + gdr + 5*su"),
     }
-    runs = tuple(Run(c, 0, "stealthy", text, repair=fix) for c, (fix, text) in made.items())
+    runs = tuple(Run(c, 0, "stealthy", text, repairs=fix) for c, (fix, text) in made.items())
     (comparison,) = plan.comparisons
     plan = replace(plan, comparisons=(replace(comparison, runs=runs),))
     tables = run_plan(plan, tmp_path / "out", say=print, bar=bar)

@@ -139,17 +139,19 @@ def test_a_condition_may_ask_about_others(tmp_path):
 
 def test_a_condition_may_screen_and_repair_first(tmp_path):
     text = PLAN.replace("per_set = 3", 'per_set = 3\ntrigger = "synonyms(p=0.{eta})"').replace(
-        "[conditions.plain]", '[conditions.plain]\nrepair = "drop"\nscreens = ["high_loss(share=0.{eta})"]'
+        "[conditions.plain]",
+        '[conditions.plain]\nrepairs = ["drop", "bare"]\nscreens = ["high_loss(share=0.{eta})"]',
     )
     comparison = read_plan(written(tmp_path, text)).comparisons[1]
     assert comparison.setup.trigger == "synonyms(p=0.5)"
-    assert [(r.repair, r.screens) for r in comparison.runs[:2]] == [
-        ("drop", ("high_loss(share=0.5)",)),
-        ("", ()),
+    assert [(r.repairs, r.screens) for r in comparison.runs[:2]] == [
+        (("drop", "bare"), ("high_loss(share=0.5)",)),
+        ((), ()),
     ]
     for old, new, says in [
         ('"drop"', '"dropp"', "repair is named 'dropp'"),
-        ('repair = "drop"\n', "", "names screens and no repair"),
+        ('["drop", "bare"]', '"drop"', r"repairs = 'drop'; expected a list, as \['strip', 'bare'\]"),
+        ('repairs = ["drop", "bare"]\n', "", "names screens and no repair"),
         ("high_loss(", "high_los(", "screen is named 'high_los'"),
         ('["high_loss(share=0.{eta})"]', '"high_loss"', "expected a list"),
         ("synonyms", "synonyme", "request attack is named 'synonyme'"),

@@ -21,7 +21,7 @@ WORDING = sorted(set(ATTACKS.names()) - {"smuggle", "unknown_rows", "blending"})
 
 
 def test_the_honest_request_passes_as_it_is():
-    got = receive(BENCH, tiny_lm(), repair="strip")
+    got = receive(BENCH, tiny_lm(), repairs=["strip"])
     assert got.request.rows == BENCH.request
     assert got.retain == BENCH.retain
     assert got.facts == {"rows": 24, "rewritten": 0, "repaired": 0, "repaired_rewritten": 0}
@@ -31,7 +31,7 @@ def test_the_honest_request_passes_as_it_is():
 @pytest.mark.parametrize("p", [0.1, 0.67])
 def test_a_request_asked_bare_is_the_honest_one_to_the_letter(attack, p):
     for seed in range(5):
-        bare = receive(BENCH, tiny_lm(), attack=f"{attack}(p={p})", repair="bare", seed=seed)
+        bare = receive(BENCH, tiny_lm(), attack=f"{attack}(p={p})", repairs=["bare"], seed=seed)
         assert bare.facts["repaired_rewritten"] == bare.facts["rewritten"]
         assert tuple(replace(row, edit=None) for row in bare.request.rows) == BENCH.request
         assert bare.retain == BENCH.retain
@@ -50,7 +50,7 @@ def test_prompts_to_keep_come_with_the_models_own_answers(monkeypatch):
 
 def test_what_is_left_of_a_request_is_asked_about_others(monkeypatch):
     monkeypatch.setattr(HFModel, "generate", lambda lm, rows, **_: [Generation("So.", 2, True) for _ in rows])
-    got = receive(BENCH, tiny_lm(), attack="stealthy(p=0.67)", repair="bare", counterfactuals=2, seed=4)
+    got = receive(BENCH, tiny_lm(), attack="stealthy(p=0.67)", repairs=["bare"], counterfactuals=2, seed=4)
     others = counterfactual_prompts(got.request, BENCH.retain, per_row=2, seed=4)
     assert got.retain == (*BENCH.retain, *[replace(row, answer="So.") for row in others] * 2)
     assert len(others) == 2 * len(BENCH.request) < len(BENCH.retain)
@@ -61,13 +61,22 @@ def test_what_is_left_of_a_request_is_asked_about_others(monkeypatch):
 def test_strip_gives_the_papers_attack_back_as_it_was(seed):
     attacked = receive(BENCH, tiny_lm(), attack="stealthy(p=0.33)", seed=seed)
     assert [r.prompt for r in attacked.request.rows] != PROMPTS
-    got = receive(BENCH, tiny_lm(), attack="stealthy(p=0.33)", repair="strip", seed=seed)
+    got = receive(BENCH, tiny_lm(), attack="stealthy(p=0.33)", repairs=["strip"], seed=seed)
     assert [r.prompt for r in got.request.rows] == PROMPTS
     assert got.facts["repaired_rewritten"] == got.facts["rewritten"] > 3
 
 
+def test_bare_takes_what_strip_has_left():
+    attack = "stealthy(p=0.1)"  # seed 1 rewrites 2 rows: too few for screens
+    strip = receive(BENCH, tiny_lm(), attack=attack, repairs=["strip"], seed=1)
+    both = receive(BENCH, tiny_lm(), attack=attack, repairs=["strip", "bare"], seed=1)
+    assert [r.prompt for r in strip.request.rows] != PROMPTS
+    assert [r.prompt for r in both.request.rows] == PROMPTS
+    assert both.request.history[-2:] == ("strip", "bare")
+
+
 def test_high_loss_removal_drops_its_share_whatever_was_rewritten():
-    got = receive(BENCH, tiny_lm(), attack="stealthy", repair="drop", screens=["high_loss(share=0.25)"])
+    got = receive(BENCH, tiny_lm(), attack="stealthy", repairs=["drop"], screens=["high_loss(share=0.25)"])
     assert (len(got.request.rows), got.facts["repaired"]) == (18, 6)
 
 
