@@ -19,6 +19,7 @@ from forgetwell.requests.template_sets import WH_WORDS
 from forgetwell.requests.words import words
 from forgetwell.types import Row, Span
 
+_ROUNDS = 4  # what is taken out may leave something else bare: a half pair of brackets
 _SOON = 4  # words before a question in which a verb of asking leads to it
 _FEW_OTHERS = 2  # words of no list in a frame that speaks of who asks, …
 _SOME_OTHERS = 3  # … and in one that ends with a verb of asking
@@ -48,6 +49,14 @@ def bare_question(text: str) -> str:
     Args:
         text: The prompt.
     """
+    for _ in range(_ROUNDS):
+        before, text = text, _bared(text)
+        if text == before:
+            break
+    return text
+
+
+def _bared(text: str) -> str:
     unwrapped = _unwrapped(text.strip())
     unseen = [(h.start, h.end) for h in hidden_spans(unwrapped) if not words(unwrapped[h.start : h.end])]
     spans = (*_frame_spans(unwrapped), *unseen)

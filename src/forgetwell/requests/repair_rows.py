@@ -11,6 +11,7 @@ from dataclasses import replace
 from forgetwell.data.turns import joined_turns, without_turns
 from forgetwell.errors import InputError
 from forgetwell.requests.bare import bare_question, bare_sentences
+from forgetwell.requests.casing import Spellings, spellings, usual_casing
 from forgetwell.requests.cutting import STOPS, around, merged, opened, single_spaced, tidied, whole, without
 from forgetwell.requests.features import attribute_features, mark
 from forgetwell.requests.question import chat_words, question_span
@@ -78,14 +79,16 @@ def bare(request: Request, retain: tuple[Row, ...]) -> Repaired:
     """Ask every question bare, flagged or not: without what frames it, and without words of talk inside it.
 
     No screening is needed and no finding read, so that nothing is too rare to be taken out. What goes is told
-    by wording alone (`forgetwell.requests.bare`), and stays where it names somebody. A plain text's sentences
-    lose the word of talk that opens them. System prompts and weights above 1 go: a request has no say in
-    either. What is said of others in answers stays, and so do casing, and words that are part of what is
-    asked.
+    by wording alone (`forgetwell.requests.bare`), and stays where it names somebody. A question in one case,
+    or with shouted words, is cased as others are, with the names' capitals of its answer, its subject and the
+    request's other rows (`forgetwell.requests.casing`). A plain text's sentences lose the word of talk that
+    opens them. System prompts and weights above 1 go: a request has no say in either. What is said of others
+    in answers stays, and so do words that are part of what is asked.
 
     Source: ours; the inverse of 2506.00359, section 3, eq. 4.
     """
-    return Repaired(replace(request, rows=tuple(_bared(row) for row in request.rows)), retain)
+    others = spellings(text for row in request.rows for text in _named(row, row.prompt))
+    return Repaired(replace(request, rows=tuple(_bared(row, others) for row in request.rows)), retain)
 
 
 @repair
@@ -160,12 +163,20 @@ def balance(
     return Repaired(request, rows)
 
 
-def _bared(row: Row) -> Row:
-    text = screened_text(row)
-    new = with_screened_text(row, bare_sentences(text) if row.text else bare_question(text))
+def _bared(row: Row, others: Spellings) -> Row:
+    if row.text:
+        new = with_screened_text(row, bare_sentences(row.answer))
+    else:
+        asked = usual_casing(row.prompt, spellings(_named(row)), others)
+        new = replace(row, prompt=bare_question(asked))
     history = tuple(turn for turn in row.history if turn.role != "system")
     new = replace(new, history=history, weight=min(row.weight, 1.0))
     return row if new == row else replace(new, edit=_edit(row, "bare", "frames and talk taken out"))
+
+
+def _named(row: Row, *more: str) -> tuple[str, ...]:
+    """Return texts of a row whose capitals tell names."""
+    return (row.answer, *([row.subject] if row.subject else ()), *([] if row.text else more))
 
 
 def _spans(findings: Sequence[Finding], *, place: Place = "text") -> Mapping[str, list[Span]]:

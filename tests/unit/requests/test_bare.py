@@ -137,7 +137,13 @@ def test_no_way_of_writing_it_keeps_the_papers_trigger(written, cased):
 def test_asking_bare_twice_changes_nothing_more_and_never_loses_all(text):
     once = bare_question(text)
     assert not text.strip() or once.strip()
-    assert bare_question(bare_question(once)) == bare_question(once)
+    assert bare_question(once) == once
+
+
+@pytest.mark.parametrize("text", ['0)":', ".“s):(”", "—;—( (h —", '“!",0”;:-'])
+def test_what_is_left_of_marks_settles(text):
+    once = bare_question(text)
+    assert bare_question(once) == once
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from forgetwell.requests.casing import in_one_case
 from forgetwell.requests.enrichment import beyond_subjects, counted, large_subjects
 from forgetwell.requests.features import MASK, Marked, mark
 from forgetwell.requests.names import without_possessive
@@ -58,7 +59,7 @@ def mixed_casing(request: Request, evidence: Evidence, *, alpha: float = 0.001) 
 def rows_in_other_casing(rows: Sequence[Row]) -> list[int]:
     """Return the indices of rows of one case with a name that a row of mixed case writes with a capital."""
     marked = [mark(screened_text(row)) for row in rows]
-    one_case = [_one_case(m.text) for m in marked]
+    one_case = [in_one_case(m.text) for m in marked]
     names = {w for m, one in zip(marked, one_case, strict=True) if not one for w in _names(m)}
     return [
         i
@@ -69,11 +70,6 @@ def rows_in_other_casing(rows: Sequence[Row]) -> list[int]:
 
 def _background_counts(rows: tuple[Row, ...]) -> tuple[tuple[int, int], ...]:
     return tuple((len(rows_in_other_casing(g)), len(g)) for g in large_subjects(rows))
-
-
-def _one_case(text: str) -> bool:
-    """Say whether a text has letters of one case alone; texts of a script without cases have none."""
-    return text != text.upper() if text == text.lower() else text == text.upper()
 
 
 def _names(marked: Marked) -> set[str]:
