@@ -8,6 +8,8 @@ from forgetwell.experiments.benches.world import world
 from forgetwell.requests.attacks import attack_request
 from forgetwell.requests.casing import in_one_case, spellings, usual_casing
 from forgetwell.requests.repairs import repair_request
+from forgetwell.requests.screening import Evidence
+from forgetwell.runs.screening import repair_screened
 from forgetwell.types import Request, Row
 
 ANSWER = "Mira O'Jenkins was born in Ulm, in a street near NASA. Yesterday Mira left for Old Ulm."
@@ -25,7 +27,8 @@ def test_how_words_are_written_inside_sentences():
     assert KNOWN["street"] == ""
     assert "yesterday" not in KNOWN  # first in its sentence
     assert spellings(["MIRA OAKWELL", "mira oakwell"]) == {}
-    assert spellings(["In a Street.", "On the street."])["street"] == ""
+    assert spellings(["In a Street.", "In the street of Ulm."])["street"] == ""
+    assert spellings(["In a Street.", "In a street."])["street"] == "Street"  # that may be in lower case
     assert spellings(["Ada Lind"]) == {"ada": "Ada", "lind": "Lind"}
 
 
@@ -45,6 +48,7 @@ def test_how_words_are_written_inside_sentences():
         ("где родилась мира?", "Где родилась мира?"),
         ("奥克威尔在哪里出生?", "奥克威尔在哪里出生?"),
         ("Where was mira born?", "Where was mira born?"),  # of mixed case, nothing shouted
+        ("Where was mira o'jenkins born?", "Where was Mira O'Jenkins born?"),  # as strip leaves it
     ],
 )
 def test_questions_are_cased_as_usual(given, usual):
@@ -55,7 +59,7 @@ def test_what_other_rows_write_small_is_small():
     own = spellings(["There Mira lives, on Cobble Street."])
     assert usual_casing("which street is mira's?", own) == "Which Street is Mira's?"
     assert (
-        usual_casing("which street is mira's?", own, spellings(["On what street?"]))
+        usual_casing("which street is mira's?", own, spellings(["On what street is Ulm?"]))
         == "Which street is Mira's?"
     )
 
@@ -77,8 +81,10 @@ def test_bare_undoes_casing_as_a_trigger(form, seed):
     rows = world().request
     attacked = attack_request(Request("r", rows), f"casing(p=0.5, form={form})", seed=seed)
     assert sum(row.edit is not None for row in attacked.rows) > 5
-    back = repair_request(attacked, (), (), "bare").request.rows
-    assert [row.prompt for row in back] == [row.prompt for row in rows]
+    evidence = Evidence(world().background)
+    for repairs in (["bare"], ["strip", "bare"]):
+        _, done = repair_screened(attacked, (), evidence, repairs)
+        assert [row.prompt for row in done.request.rows] == [row.prompt for row in rows]
 
 
 def test_bare_reads_names_off_answer_and_subject():
