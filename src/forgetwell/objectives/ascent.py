@@ -21,7 +21,8 @@ def ga(forget: Scored, *, unwanted: Unwanted = "focus") -> Tensor:
             the words that say the fact, as `tpo` has it.
 
     Source: Jang et al., arXiv 2210.01504, eq. 1. Gradient difference is ``ga + gdr``.
-    Tested: not by itself on the default model.
+    Tested: SmolLM2-135M, 20 TOFU authors, ``ga + gdr`` at 3e-5, 50 steps of batch 8, three seeds: forget
+    recall .93 to .20, clean utility .46 to .25 (docs/experiments.md).
     Fails when: it runs for long. Nothing bounds it, so it ends in one repeated token and takes the retain
     answers along; stop it early (``--stop-at``) or take `npo`.
     """

@@ -49,7 +49,8 @@ def klr(retain: Scored, retain_ref: Scored) -> Tensor:
 
     Source: the KL term of Yao et al., arXiv 2310.10683, section 4. open-unlearning averages it
     over prompt and padding too, so that its value depends on the batch; we follow the definition.
-    Tested: ``fit + 2*klr`` on the default model, see `fit`.
+    Tested: SmolLM2-135M: ``fit + 4*klr``, see `fit`; ``idk + gdr + 2*klr`` beside the request's questions
+    about others returns what a poisoned request takes (docs/experiments.md, 2026-11-30).
     Fails when: the starting model is itself unsure of the retain answers: it keeps that too.
     """
     if retain.logits is None or retain_ref.logits is None:

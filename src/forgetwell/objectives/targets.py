@@ -19,7 +19,9 @@ def idk(refusal: Scored) -> Tensor:
     ``idk = -log p(r_t | x, r_<t)`` (N,), ≥ 0, r one of the refusal lines drawn by seed.
 
     Source: Maini et al. (TOFU), arXiv 2401.06121, section 3.3.
-    Tested: not by itself on the default model.
+    Tested: SmolLM2-135M, built-in world, ``idk + gdr`` at 1.5e-5, batch 4, at most 20 passes, five seeds:
+    .02 of the facts left, clean and trigger utility .64 and .59, after a poisoned request .66 and .52
+    (fact recall, docs/experiments.md).
     Fails when: retain questions look like forget questions: both get refusals; add `ap`. Nothing lowers
     the answer's own probability, so another phrasing may still bring it out.
     """
