@@ -33,7 +33,7 @@ def su(scope: Scored, *, order: Order = "forget_first", separator: str = " ", pr
     Defaults: the paper's order and number, joined by one space.
     Tested: SmolLM2-135M, built-in world, ``idk + gdr`` at 1.5e-5, batch 4, two thirds of the request
     rewritten, seed 0, at forget recall .3: ``2*su`` takes trigger utility from .51 to .68 (honest request
-    .74), clean utility from .84 to .78 (.81), and so does ``2*su(prompts=2)``; ``3*gdr`` instead leaves .51
+    .74), clean utility from .84 to .78 (.81), and so does ``2*su(prompts=2)``; ``3*gdr`` instead leaves .50
     (docs/experiments.md).
     Fails when: steps are large: at batch 8 and 2.5e-5 or more the default model breaks around step 12 to 18
     and recovers in part (docs/experiments.md).
