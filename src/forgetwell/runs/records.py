@@ -5,16 +5,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from forgetwell.calls import parse_call
 from forgetwell.errors import InputError, MissingError
 from forgetwell.files import read_json, read_jsonl, write_json, write_jsonl
 from forgetwell.metrics.registry import ROW_METRICS, measure
 from forgetwell.runs.folder import KINDS, LOG, MANIFEST, STARTED, is_run
-from forgetwell.types import Record, Result
+from forgetwell.types import Result
+
+if TYPE_CHECKING:  # a report is made without loading torch
+    from forgetwell.suites.evaluate import Evaluation
 
 RESULTS = "results.jsonl"
 ANSWERS = "answers.jsonl"
@@ -22,38 +25,6 @@ EVALUATION = "evaluation.json"
 
 Json = dict[str, Any]
 _FIELDS = tuple(f.name for f in dataclasses.fields(Result))  # others that a file may have are left aside
-
-
-class Evaluated(Protocol):
-    """An evaluation: records by split key ("retain/trigger"), and the aggregates made from them."""
-
-    @property
-    def model(self) -> str:
-        """Name of the model."""
-
-    @property
-    def suite(self) -> str:
-        """Name of the suite."""
-
-    @property
-    def max_new_tokens(self) -> int:
-        """Longest generation in tokens."""
-
-    @property
-    def roles(self) -> Mapping[str, str]:
-        """What each set is for (forget, retain, holdout, utility, scope), by its name."""
-
-    @property
-    def records(self) -> Mapping[str, tuple[Record, ...]]:
-        """Records by split key."""
-
-    @property
-    def results(self) -> tuple[Result, ...]:
-        """Aggregates."""
-
-    @property
-    def left_out(self) -> tuple[str, ...]:
-        """A sentence for each metric that could not be computed."""
 
 
 def is_complete(path: Path) -> bool:
@@ -66,7 +37,7 @@ def read_log(path: Path) -> list[Json]:
     return _read(path / LOG)
 
 
-def save_evaluation(path: Path, evaluation: Evaluated) -> None:
+def save_evaluation(path: Path, evaluation: Evaluation) -> None:
     """Write evaluation.json, answers.jsonl and results.jsonl into a run, the results last.
 
     Raises:
@@ -139,7 +110,7 @@ def require_run(path: Path) -> None:
         )
 
 
-def _answers(evaluation: Evaluated) -> Iterator[Json]:
+def _answers(evaluation: Evaluation) -> Iterator[Json]:
     names = tuple(dict.fromkeys(r.metric for r in evaluation.results if _is_row_metric(r.metric)))
     for split, records in evaluation.records.items():
         columns = {name: measure(records, name) for name in names}

@@ -1,7 +1,7 @@
 import errno
 import json
 import os
-from types import SimpleNamespace
+from dataclasses import replace
 
 import pytest
 
@@ -17,6 +17,7 @@ from forgetwell.runs.records import (
     require_run,
     save_evaluation,
 )
+from forgetwell.suites.evaluate import Evaluation
 from forgetwell.types import Generation, Record, Result, Row, TokenScores
 
 ROW = Row("r1", "Where is it?", "In the old town")
@@ -25,7 +26,7 @@ RECORDS = (
     Record(ROW, answer=TokenScores((-0.1, -0.2), (True, True)), generated=Generation("In the town", 3, True)),
     Record(Row("r2", "Who?", "Nobody")),
 )
-EVALUATION = SimpleNamespace(
+EVALUATION = Evaluation(
     model="m",
     suite="s",
     max_new_tokens=8,
@@ -121,5 +122,5 @@ def test_a_full_disk_keeps_the_evaluation_before(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(WriteFailed):
-        save_evaluation(tmp_path, SimpleNamespace(**{**vars(EVALUATION), "suite": "other"}))
+        save_evaluation(tmp_path, replace(EVALUATION, suite="other"))
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
