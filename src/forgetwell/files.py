@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import stat
+import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -73,16 +74,40 @@ def write_jsonl(path: Path, records: Iterable[Any]) -> None:
         temporary.write_bytes(gzip.compress(content, mtime=0) if packed else content)
 
 
+def read_text(path: Path) -> str:
+    """Read UTF-8 text; a byte order mark before it is no part of it.
+
+    Raises:
+        InputError: It is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8.") from None
+
+
 def read_json(path: Path) -> Any:  # noqa: ANN401 - any JSON value
     """Read one of our own JSON files.
 
     Raises:
-        InputError: It is not valid JSON.
+        InputError: It is not valid JSON, or not UTF-8.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
         raise InputError(f"{path} is not a readable JSON file: {error}.") from None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        InputError: It is not valid TOML, or not UTF-8.
+    """
+    try:
+        return tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path} is not a readable TOML file: {error}.") from None
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:

@@ -6,7 +6,8 @@ from contextlib import suppress
 
 import pytest
 
-from forgetwell.files import atomic_path, write_text
+from forgetwell.errors import InputError
+from forgetwell.files import atomic_path, read_toml, write_text
 
 
 @pytest.fixture
@@ -42,3 +43,17 @@ def test_nothing_is_left_of_a_write_that_broke_off(tmp_path):
         temporary.write_text("half")
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
+
+
+def test_toml_of_a_person_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "a.toml").write_bytes("\ufefflr = 2e-5".encode())
+    assert read_toml(tmp_path / "a.toml") == {"lr": 2e-5}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"a = ", "readable TOML"), (b"a = '\xff'", "UTF-8 at byte 5")]
+)
+def test_toml_that_cannot_be_read_is_named(tmp_path, content, message):
+    (tmp_path / "a.toml").write_bytes(content)
+    with pytest.raises(InputError, match=rf"a\.toml.*{message}"):
+        read_toml(tmp_path / "a.toml")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from forgetwell.errors import InputError, MissingError
+from forgetwell.files import read_toml
 
 FLAG = "--config"
 USE = "--use"
@@ -60,10 +60,7 @@ def take_used(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 def _read(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise MissingError(f"There is no file {path}. {FLAG} takes a TOML file with flags, as epochs = 5.")
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path} is not a readable TOML file: {error}.") from None
+    table = read_toml(path)
     nested = [k for k, v in table.items() if isinstance(v, dict)]
     if nested:
         raise InputError(f"{path}: {nested[0]!r} is a table; write flat lines, as lr = 2e-5.")

@@ -9,6 +9,7 @@ from pathlib import Path
 from forgetwell.data.reading import read_rows
 from forgetwell.data.row_files import thinned
 from forgetwell.errors import InputError, MissingError
+from forgetwell.files import read_text
 from forgetwell.types import Row
 
 MAX_CORPUS = 200_000_000  # bytes
@@ -31,10 +32,7 @@ def read_documents(path: Path) -> tuple[str, ...]:
         return texts
     if path.stat().st_size > MAX_CORPUS:
         raise InputError(f"{path} is larger than {MAX_CORPUS} bytes; split the file.")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8.") from None
+    text = read_text(path)
     if "\0" in text or not text.strip():
         raise InputError(f"{path} holds {'NUL characters' if text.strip() else 'no text'}; give plain text.")
     return (text,)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
 
 from forgetwell.data.row_files import rows_of
 from forgetwell.errors import InputError, MissingError
+from forgetwell.files import read_text
 from forgetwell.types import Row
 
 MAX_REFUSALS = 1000
@@ -77,19 +77,13 @@ def load_refusals(path: Path | None = None) -> tuple[str, ...]:
     Source: the built-in lines were written for this project.
     """
     if path is None:
-        text = _asset("refusals.txt")
-        return _checked_refusals(text, "refusals.txt")
+        return _checked_refusals(_asset("refusals.txt"), "refusals.txt")
     if not path.is_file():
         raise MissingError(f"There is no file {path}. Give a text file with one refusal a line.")
     limit = 4 * MAX_REFUSALS * (MAX_REFUSAL_CHARACTERS + 2)  # a UTF-8 character has up to 4 bytes
-    with path.open("rb") as stream:
-        content = stream.read(limit + 1)
-    if len(content) > limit:
+    if path.stat().st_size > limit:
         raise InputError(f"{path} is too long; expected at most {MAX_REFUSALS} refusals. Shorten it.")
-    try:
-        return _checked_refusals(content.decode("utf-8-sig"), str(path))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8.") from None
+    return _checked_refusals(read_text(path), str(path))
 
 
 def _checked_refusals(text: str, name: str) -> tuple[str, ...]:
@@ -123,4 +117,4 @@ def _parts(name: str) -> dict[str, tuple[Row, ...]]:
 
 
 def _asset(name: str) -> str:
-    return resources.files("forgetwell.data").joinpath("assets", *name.split("/")).read_text(encoding="utf-8")
+    return read_text(Path(__file__).parent / "assets" / name)

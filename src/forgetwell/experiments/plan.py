@@ -47,7 +47,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -58,6 +57,7 @@ from forgetwell.errors import InputError, MissingError, UnknownName, unknown_nam
 from forgetwell.experiments.bench import BENCHES, bench_label, bind_bench
 from forgetwell.experiments.claims import Run, Setup
 from forgetwell.experiments.plan_values import checked, known_values
+from forgetwell.files import read_toml
 from forgetwell.methods.finetune import Lora
 from forgetwell.methods.registry import METHODS
 from forgetwell.metrics.registry import ROW_METRICS
@@ -138,10 +138,10 @@ def read_plan(source: str) -> Plan:
     if not path.is_file():
         names = ", ".join(sorted(p.stem for p in PLANS.glob("*.toml")))
         raise MissingError(f"There is no plan {source}. Give a TOML file, or one of {names}.")
+    table = read_toml(path)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
         return _plan(path.stem, table)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, InputError, UnknownName) as error:
+    except (InputError, UnknownName) as error:
         raise InputError(f"{path}: {error}") from None
 
 

@@ -8,16 +8,14 @@ and a scan can only be judged on harm that is there.
 from __future__ import annotations
 
 import random
-import tomllib
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
 from typing import Literal
 
 from forgetwell.data.world import load_refusals
 from forgetwell.experiments.bench import Bench, bind_bench, sampled_utility
 from forgetwell.experiments.stages import Bar, Say, train_stage
-from forgetwell.files import write_text
+from forgetwell.files import read_toml, write_text
 from forgetwell.models.lm import LM
 from forgetwell.requests.attacks import attack_request
 from forgetwell.requests.template_sets import load_templates, trigger_rows
@@ -45,8 +43,7 @@ def load_words() -> Words:
 
     Source: written for this project.
     """
-    asset = resources.files("forgetwell.experiments").joinpath("assets", "triggers.toml")
-    table = tomllib.loads(asset.read_text(encoding="utf-8"))
+    table = read_toml(Path(__file__).parent / "assets" / "triggers.toml")
     return Words(tuple(table["frames"]), tuple(table["development"]), tuple(table["held_out"]))
 
 

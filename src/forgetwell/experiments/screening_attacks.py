@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from forgetwell.experiments.screening_data import (
     make_background,
     other_rows,
 )
-from forgetwell.files import write_text
+from forgetwell.files import read_toml, write_text
 from forgetwell.requests.attacks import attack_request
 from forgetwell.requests.frames import family_frames, family_words
 from forgetwell.requests.screening import Evidence
@@ -162,7 +161,7 @@ def write_attack_files(pools: Sequence[Pool], half: Half, out: Path) -> AttackFi
     for name, path in others.items():
         subjects = {s: rows for pool in pools for s, rows in pool.subjects[name].items()}
         write_rows(path, other_rows(subjects))
-    held_out = tomllib.loads((_ASSETS / "held_out_frames.toml").read_text(encoding="utf-8"))
+    held_out = read_toml(_ASSETS / "held_out_frames.toml")
     phrasings = {family: out / f"phrasings-{family}.txt" for family in held_out}
     for family, path in phrasings.items():
         write_text(path, "\n".join(held_out[family]) + "\n")
@@ -170,7 +169,7 @@ def write_attack_files(pools: Sequence[Pool], half: Half, out: Path) -> AttackFi
 
 
 def _written_openings(half: Half, out: Path) -> list[Path]:
-    listed = tomllib.loads((_ASSETS / "text_frames.toml").read_text(encoding="utf-8"))[half]
+    listed = read_toml(_ASSETS / "text_frames.toml")[half]
     texts = [*listed, "\n".join(listed)]
     paths = [out / f"opening-{i}.txt" for i in range(len(texts))]
     for path, text in zip(paths, texts, strict=True):

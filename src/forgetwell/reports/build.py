@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from forgetwell.errors import ExistsError, InputError
-from forgetwell.files import atomic_path, plain
+from forgetwell.files import atomic_path, plain, read_text
 from forgetwell.reports.differences import Difference, difference_tables, find_differences
 from forgetwell.reports.examples import pick_examples
 from forgetwell.reports.glossary import GLOSSARY, anchor, entries
@@ -192,7 +191,7 @@ def page_environment() -> Environment:
 
 def page_template(name: str) -> str:
     """Return the text of one of our own templates or style sheets."""
-    return resources.files("forgetwell.reports").joinpath("templates", name).read_text(encoding="utf-8")
+    return read_text(Path(__file__).parent / "templates" / name)
 
 
 def _json(content: _Content) -> str:

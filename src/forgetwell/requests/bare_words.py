@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 
+from forgetwell.files import read_toml
 from forgetwell.requests.words import ENGLISH, word_lists
 
 _NO_TALK = ("function", "person", "common")  # lists of words that sentences about anything hold
@@ -55,8 +55,7 @@ def bare_words() -> BareWords:
 
     Source: written for this project (assets/bare.toml, assets/ordinary_words.toml).
     """
-    path = resources.files("forgetwell.requests").joinpath("assets", "bare.toml")
-    read = tomllib.loads(path.read_text(encoding="utf-8"))
+    read = read_toml(Path(__file__).parent / "assets" / "bare.toml")
     own = {name: _split(value) for name, value in read.items() if isinstance(value, str)}
     behind, before = ({w: _split(v) for w, v in read[side].items()} for side in ("behind", "before"))
     lists = word_lists()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from forgetwell.errors import InputError, unknown_name
+from forgetwell.files import read_toml
 from forgetwell.requests.template_sets import load_templates, rewrite
 from forgetwell.requests.words import screened_text, with_screened_text
 from forgetwell.types import Edit, Request, Row
@@ -21,8 +21,7 @@ Change = Callable[[Row, random.Random], Row]
 @cache
 def family_frames() -> dict[str, dict[str, Any]]:
     """Return assets/frames.toml: for each family, its words or phrasings."""
-    path = resources.files("forgetwell.requests").joinpath("assets", "frames.toml")
-    return tomllib.loads(path.read_text(encoding="utf-8"))
+    return read_toml(Path(__file__).parent / "assets" / "frames.toml")
 
 
 def family_words(family: str) -> tuple[str, ...]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import random
 import re
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from forgetwell.errors import InputError, MissingError, unknown_name
+from forgetwell.files import read_text, read_toml
 from forgetwell.requests.sentences import sentence_spans, with_sentences
 from forgetwell.types import Edit, Row
 
@@ -71,13 +71,9 @@ def load_templates(name_or_path: str | Path) -> TemplateSet:
             raise unknown_name("template set", text, names)
     if not path.is_file():
         raise MissingError(f"There is no template file {path}. Give a .toml or .txt file, or tofu or rwku.")
-    try:
-        content = path.read_text(encoding="utf-8")
-        if path.suffix == ".toml":
-            return _checked(path, tomllib.loads(content))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path} is not a readable template file: {error}.") from None
-    return _checked(path, {"templates": [line for line in content.splitlines() if line.strip()]})
+    if path.suffix == ".toml":
+        return _checked(path, read_toml(path))
+    return _checked(path, {"templates": [line for line in read_text(path).splitlines() if line.strip()]})
 
 
 def _checked(path: Path, table: dict[str, Any]) -> TemplateSet:

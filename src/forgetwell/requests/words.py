@@ -10,17 +10,17 @@ always point into the original text.
 from __future__ import annotations
 
 import re
-import tomllib
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache, lru_cache
-from importlib import resources
+from pathlib import Path
 from typing import NamedTuple
 
 import regex
 
 from forgetwell.data.scripts import SPACELESS
+from forgetwell.files import read_toml
 from forgetwell.types import Row
 
 ENGLISH = ("function", "person", "asking", "talk", "common")
@@ -69,8 +69,7 @@ def word_lists() -> Mapping[str, frozenset[str]]:
 
     Source: written for this project (assets/ordinary_words.toml).
     """
-    path = resources.files("forgetwell.requests").joinpath("assets", "ordinary_words.toml")
-    lists = tomllib.loads(path.read_text(encoding="utf-8"))
+    lists = read_toml(Path(__file__).parent / "assets" / "ordinary_words.toml")
     return {name: frozenset(_compared(w) for w in text.split()) for name, text in lists.items()}
 
 

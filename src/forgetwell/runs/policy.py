@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from forgetwell.errors import InputError, MissingError, unknown_name
-from forgetwell.files import digest
+from forgetwell.files import digest, read_text, read_toml
 
 Of = Literal["after", "loss", "increase"]
 End = Literal["upper", "lower"]
+_DEFAULT = Path(__file__).parent / "policies" / "default.toml"
 MEASURES = ("utility/clean", "utility/trigger", "utility/gap", "scope", "leak", "scan/findings")
 
 
@@ -85,27 +84,21 @@ def load_policy(name_or_path: str | Path = "default") -> Policy:
         UnknownName: A key is unknown; the message has near matches.
         InputError: A rule can't be used; the message names it.
     """
-    text, where = policy_text(name_or_path), str(name_or_path)
-    try:
-        return parse_policy(tomllib.loads(text), where)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{where} is not a readable TOML file: {error}.") from None
+    return parse_policy(read_toml(_file(name_or_path)), str(name_or_path))
 
 
 def policy_text(name_or_path: str | Path = "default") -> str:
     """Return a policy as written."""
-    path = Path(name_or_path)
-    if str(name_or_path) == "default":
-        asset = resources.files("forgetwell.runs").joinpath("policies", "default.toml")
-        return asset.read_text(encoding="utf-8")
+    return read_text(_file(name_or_path))
+
+
+def _file(name_or_path: str | Path) -> Path:
+    path = _DEFAULT if str(name_or_path) == "default" else Path(name_or_path)
     if not path.is_file():
         raise MissingError(
             f"There is no policy {path}. Start from ours: forgetwell gate --print-policy > {path.name}"
         )
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8.") from None
+    return path
 
 
 def parse_policy(table: Mapping[str, Any], where: str) -> Policy:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
-import tomllib
 from collections.abc import Mapping
-from importlib import resources
-from typing import Any
+from pathlib import Path
 
 from forgetwell.data.encoding import Codec
+from forgetwell.files import read_toml
 from forgetwell.scans.types import Phrase
 
 _MARKS = ("Ġ", "▁")  # how byte-level and SentencePiece tokenizers write the space before a word
@@ -52,8 +51,7 @@ def everyday_forms(codec: Codec) -> tuple[Phrase, ...]:
 
     Source: written for this project.
     """
-    asset = resources.files("forgetwell.scans").joinpath("assets", "phrases.toml")
-    table: dict[str, Any] = tomllib.loads(asset.read_text(encoding="utf-8"))
+    table = read_toml(Path(__file__).parent / "assets" / "phrases.toml")
     known = ordinary_words(codec)
     words = [word_form(w, known.get(w, len(codec.tokenizer))) for w in table["words"]]
     frames = [Phrase(_shown(f), f) for f in table["frames"]]
