@@ -36,6 +36,7 @@ from forgetwell.experiments.screening_figures import (
     roc_points,
 )
 from forgetwell.files import write_json, write_text
+from forgetwell.requests.kept_texts import keeping_texts
 from forgetwell.requests.screening import SCREENS, Evidence, run_screens
 from forgetwell.requests.screens.foreign_answer import foreign_answer
 from forgetwell.requests.screens.foreign_subject import foreign_subject
@@ -93,6 +94,7 @@ def score_request(request: Request, evidence: Evidence) -> ScoredRequest:
     return ScoredRequest({n: _score(p, _level(n)) for n, p in p_values.items()}, tuple(alarms), rewritten)
 
 
+@keeping_texts()
 def measure(half: Half, split: int, out: Path, asked: Asked) -> Measured:
     """Score honest and attacked requests of one split."""
     lots, evidence = open_split(half, split, out, polite=asked.polite, form=asked.form)

@@ -9,12 +9,13 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 
 import regex
 
+from forgetwell.requests.kept_texts import kept
 from forgetwell.requests.names import like_a_name, next_to
-from forgetwell.requests.words import SHORT, Word, ordinary_words, word_lists, words
+from forgetwell.requests.words import Word, ordinary_words, word_lists, words
 from forgetwell.types import Span
 
 Found = dict[str, Span]
@@ -48,12 +49,9 @@ class _Quotes:
     ends: Sequence[int]
 
 
+@kept
 def mark(text: str) -> Marked:
     """Return the words of a text, those in titles in quotes or with an inner capital (but "I") masked."""
-    return _remembered(text) if len(text) <= SHORT else _mark(text)
-
-
-def _mark(text: str) -> Marked:
     found, titled = words(text), is_titled(text)
     found_quoted = (m for m in _QUOTED.finditer(text) if not m[0].islower())  # “please” is no title
     titles = [m.span() for m in found_quoted if m[0][1:-1].lower() not in POLITE]
@@ -62,9 +60,6 @@ def _mark(text: str) -> Marked:
         MASK if _is_name(text, found, i, quoted, titled) else w.text for i, w in enumerate(found)
     )
     return Marked(text, found, compared)
-
-
-_remembered = lru_cache(maxsize=1 << 15)(_mark)
 
 
 def word_features(marked: Marked) -> Found:
@@ -135,7 +130,6 @@ def shape_features(marked: Marked) -> Found:
     return found | dict.fromkeys(_casing(marked), (start, end))
 
 
-@lru_cache(maxsize=1 << 18)
 def feature_class(feature: str) -> str:
     """Return the class of a feature: one of `CLASSES` in forgetwell.requests.background."""
     if feature[0] in _CLASSES:

@@ -8,6 +8,7 @@ from typing import TypeVar, get_args
 
 from forgetwell.calls import Call, parse_call
 from forgetwell.registry import Family
+from forgetwell.requests.kept_texts import keeping_texts
 from forgetwell.types import Finding, Request, Row, Severity
 
 REPAIRS = Family("repair", "forgetwell.requests")
@@ -45,6 +46,7 @@ def reads_findings(text: str) -> bool:
     return "findings" in item.inputs
 
 
+@keeping_texts()
 def repair_request(
     request: Request,
     retain: Sequence[Row],

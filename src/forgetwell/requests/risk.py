@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from forgetwell.requests.background import frame_side, learn_ordinary, word_side
 from forgetwell.requests.features import mark
+from forgetwell.requests.kept_texts import keeping_texts
 from forgetwell.requests.screening import Evidence
 from forgetwell.requests.screens.earlier_turns import shared_turns, turn_features
 from forgetwell.requests.screens.inflation import inflated
@@ -59,6 +60,7 @@ class Risk:
     ties: tuple[Tie, ...]
 
 
+@keeping_texts()
 def risk(request: Request, evidence: Evidence) -> Risk:
     """Return the harm to be expected on prompts about other things.
 

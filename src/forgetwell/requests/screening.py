@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from forgetwell.calls import parse_call
 from forgetwell.registry import Family
+from forgetwell.requests.kept_texts import keeping_texts
 from forgetwell.types import Finding, Request, Row
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def default_screens(*, lm: bool) -> tuple[str, ...]:
     return tuple(n for n in SCREENS.names() if lm or not SCREENS.get(n).facts["needs_lm"])
 
 
+@keeping_texts()
 def run_screens(request: Request, evidence: Evidence, screens: Sequence[str] = ()) -> tuple[Finding, ...]:
     """Return the findings of screens written as calls, ``inflation(alpha=0.01)``; by default of all.
 

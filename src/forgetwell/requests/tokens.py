@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+from functools import cache
 
 import regex
 
 from forgetwell.requests.features import FRAMING, MASK, mark
-from forgetwell.requests.words import SHORT, ordinary_words, word_lists
+from forgetwell.requests.kept_texts import kept
+from forgetwell.requests.words import ordinary_words, word_lists
 from forgetwell.types import Span
 
 OTHER, COMMON = "…", "~"
 _MARK = regex.compile(r"[^\w\s'’\"“”‘()\-]")
 
 
+@kept
 def tokens_of(text: str) -> tuple[tuple[str, ...], tuple[Span, ...]]:
     """Return words that ask as they are, names as ·, other listed words as ~, the rest as …; and marks.
 
     With them, the place of each.
     """
-    return _remembered(text) if len(text) <= SHORT else _tokens_of(text)
-
-
-def _tokens_of(text: str) -> tuple[tuple[str, ...], tuple[Span, ...]]:
     marked, asking = mark(text), _asking_words()
     found: list[tuple[str, Span]] = []
     at = 0
@@ -36,10 +34,6 @@ def _tokens_of(text: str) -> tuple[tuple[str, ...], tuple[Span, ...]]:
             found.append((token, (word.start, word.end)))
     found += _marks(text, at, len(text))
     return tuple(token for token, _ in found), tuple(span for _, span in found)
-
-
-# Each prompt is counted, taken away, measured and counted again.
-_remembered = lru_cache(maxsize=1 << 15)(_tokens_of)
 
 
 def _masked(word: str) -> str:

@@ -13,7 +13,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ import regex
 
 from forgetwell.data.scripts import SPACELESS
 from forgetwell.files import read_toml
+from forgetwell.requests.kept_texts import kept
 from forgetwell.types import Row
 
 ENGLISH = ("function", "person", "asking", "talk", "common")
@@ -48,9 +49,10 @@ class Word(NamedTuple):
     end: int
 
 
+@kept
 def words(text: str) -> tuple[Word, ...]:
     """Return the words of a text in order; spans index the text as given."""
-    return _remembered(text) if len(text) <= SHORT else words_once(text)
+    return words_once(text)
 
 
 def screened_text(row: Row) -> str:
@@ -80,15 +82,10 @@ def ordinary_words() -> frozenset[str]:
 
 
 def words_once(text: str) -> tuple[Word, ...]:
-    """Return the words of a text that nobody else reads: `words` without remembering them."""
+    """Return the words of a text that nobody else reads: `words` without keeping them."""
     if text.isascii():
         return tuple([Word(m[0], *m.span()) for m in _ASCII_WORD.finditer(text.lower())])
     return tuple([Word(_compared(m[0]), *m.span()) for m in _WORD.finditer(text)])
-
-
-# Every screen reads the same texts; long ones aren't kept.
-SHORT = 2000
-_remembered = lru_cache(maxsize=1 << 15)(words_once)
 
 
 def _compared(text: str) -> str:

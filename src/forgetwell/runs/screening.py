@@ -11,6 +11,7 @@ from forgetwell.calls import parse_call
 from forgetwell.data.reading import read_request
 from forgetwell.errors import InputError, MissingError
 from forgetwell.files import plain
+from forgetwell.requests.kept_texts import keeping_texts
 from forgetwell.requests.reach import blind_spots
 from forgetwell.requests.repairs import Repaired, reads_findings, repair_request
 from forgetwell.requests.risk import Risk, risk
@@ -57,6 +58,7 @@ class Screening:
         }
 
 
+@keeping_texts()
 def screen_request(request: Request, evidence: Evidence, *, screens: Sequence[str] = ()) -> Screening:
     """Run screens and the risk score on a request; by default all screens that can run.
 
