@@ -11,7 +11,7 @@ from typing import Any
 
 from forgetwell.data.encoding import Codec
 from forgetwell.errors import InputError
-from forgetwell.models.lm import silent
+from forgetwell.models.progress import silent
 from forgetwell.types import Generation, Row, TokenScores
 
 _LONGEST = 16_384  # bytes: hostile text fits

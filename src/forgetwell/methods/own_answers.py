@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from forgetwell.errors import InputError
 from forgetwell.models.lm import LM
+from forgetwell.models.progress import Tally
 from forgetwell.types import Progress, Row, quiet
 
 LONGEST = 24  # tokens of an answer
@@ -38,14 +39,7 @@ def own_answers(
     plain = next((r for r in rows if r.text), None)
     if plain is not None:
         raise InputError(f"Row {plain.id!r} is plain text; only prompts can be answered.")
-    done = 0
-
-    def tell(count: int) -> None:
-        nonlocal done
-        done += count
-        progress(done, len(rows))
-
-    said = lm.generate(rows, max_new_tokens=max_new_tokens, progress=tell)
+    said = lm.generate(rows, max_new_tokens=max_new_tokens, progress=Tally(progress, len(rows)))
     answered = [(row, s.text.strip()) for row, s in zip(rows, said, strict=True)]
     found = tuple(row.answered(text) for row, text in answered if text)
     if not found:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from forgetwell.data.encoding import Codec
-from forgetwell.models.lm import LM, silent
+from forgetwell.models.lm import LM
+from forgetwell.models.progress import Tally, silent
 from forgetwell.types import Generation, Progress, Row, TokenScores, quiet
 
 
@@ -34,13 +35,11 @@ class Kept:
     ) -> list[TokenScores]:
         """Score the rows that are new, and return all of them as `LM.score` does."""
         new = [row for row in dict.fromkeys(rows) if (row, moments) not in self.scores]
-        done, everything = len(self.scores), len(self.scores) + len(new)
+        tally = Tally(self.progress, len(self.scores) + len(new), len(self.scores))
 
-        def tell(count: int) -> None:
-            nonlocal done
-            done += count
-            self.progress(done, everything)
-            progress(count)
+        def tell(more: int) -> None:
+            tally(more)
+            progress(more)
 
         if remembered := len(rows) - len(new):
             progress(remembered)

@@ -17,6 +17,7 @@ from forgetwell.errors import InputError
 from forgetwell.models.generation import Decoder, generate_packed, generate_padded, sampled
 from forgetwell.models.label_logps import label_logps
 from forgetwell.models.packing import PACK_TOKENS, Packed, pack, pad, shared_prefix
+from forgetwell.models.progress import silent
 from forgetwell.models.saving import ModelCard, save_model
 from forgetwell.models.scored import Scored, scored_from_logits
 from forgetwell.models.scoring import token_facts, token_scores
@@ -26,10 +27,6 @@ from forgetwell.types import Encoded, Generation, Row, TokenScores
 SCORING_TOKENS = 2048
 WINDOWED_TOKENS = 1024  # of a trie, where attention is windowed
 GENERATION_TOKENS = 2048
-
-
-def silent(done: int) -> None:
-    """Ignore progress."""
 
 
 class LM(Protocol):

@@ -11,7 +11,8 @@ import numpy as np
 from forgetwell.metrics.comparison import benjamini_hochberg
 from forgetwell.metrics.statistics import Floats, Sample, cluster_bootstrap
 from forgetwell.models.kept import Kept
-from forgetwell.models.lm import LM, silent
+from forgetwell.models.lm import LM
+from forgetwell.models.progress import Tally, silent
 from forgetwell.scans.candidates import control_forms, everyday_forms, ordinary_words
 from forgetwell.scans.choosing import candidate_forms, screening_cost, shipped_words, suspected_forms
 from forgetwell.scans.harm import (
@@ -77,7 +78,7 @@ def scan(
     words = ordinary_words(before.codec) or shipped_words(before.codec)
     traces = None if black_box else find_traces(before, after, rows)
     forms = candidate_forms(before.codec, words, traces, config.words)
-    count = _Counter(progress, _cost(len(forms), len(screening), len(verifying), config))
+    count = Tally(progress, _cost(len(forms), len(screening), len(verifying), config))
     chosen = suspected_forms(harm, late, forms, screening, traces, config, count)
     suspected = frozenset(f.text for f in chosen)
     controls = control_forms(words, without=suspected, count=config.controls, seed=config.seed)
@@ -103,19 +104,6 @@ def _harms(black_box: bool, max_new_tokens: int) -> tuple[Harm, Harm]:
     if black_box:
         return answer_failure(max_new_tokens), answer_refusal(max_new_tokens)
     return answer_left, answer_unbegun
-
-
-@dataclass
-class _Counter:
-    """Adds up progress over calls that each count from zero."""
-
-    progress: Progress
-    total: int
-    done: int = 0
-
-    def __call__(self, more: int) -> None:
-        self.done += more
-        self.progress(min(self.done, self.total), self.total)
 
 
 @dataclass(frozen=True)
@@ -162,7 +150,7 @@ def _verified(
     after: LM,
     forms: Sequence[Phrase],
     rows: Sequence[Row],
-    count: _Counter,
+    count: Tally,
 ) -> _Measured:
     clean = harm(after, rows, count) - harm(before, rows, count)
     late, early = (rises(harm, lm, forms, rows, count) for lm in (after, before))

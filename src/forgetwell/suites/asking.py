@@ -10,6 +10,7 @@ from typing import TypeVar
 from forgetwell.files import sha256
 from forgetwell.models.lm import LM
 from forgetwell.models.processes import Processes
+from forgetwell.models.progress import Tally
 from forgetwell.suites.cache import Cache
 from forgetwell.suites.types import Split, Suite
 from forgetwell.types import Generation, Progress, Record, Row, TokenScores, quiet
@@ -44,7 +45,7 @@ def ask(
         progress: Called with the number of texts scored or answered so far, and of all.
     """
     plan, moments = _plan(suite, wanted), "moments" in wanted
-    work = _Work(cache or Cache(None), processes, progress, plan.size)
+    work = _Work(cache or Cache(None), processes, Tally(progress, plan.size))
     score = partial(lm.score, moments=moments)
     scores = work.do(plan.texts, score, TokenScores, lambda said: bool(said.mean) or not moments)
     answers: dict[str, Generation] = {}
@@ -78,15 +79,13 @@ def _plan(suite: Suite, wanted: Collection[str]) -> _Plan:
     return plan
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Work:
     """Rounds of asking, counted for the progress bar."""
 
     cache: Cache
     processes: Processes
-    progress: Progress
-    total: int
-    done: int = 0
+    tell: Tally
 
     def do(
         self,
@@ -98,10 +97,10 @@ class _Work:
         """Return what the model says to each row: from the cache where that holds enough, else computed."""
         found = {k: s for k in rows if isinstance(s := self.cache.known.get(k), kind) and enough(s)}
         known: dict[str, Said] = self.processes.same(found)
-        self._show(len(known))
+        self.tell(len(known))
         todo = sorted(rows.keys() - known.keys(), key=lambda k: _order(rows[k]))
         for part in _rounds(todo, self.processes):
-            said = compute([rows[k] for k in part], progress=self._show) if part else []
+            said = compute([rows[k] for k in part], progress=self.tell) if part else []
             known |= self._kept(dict(zip(part, said, strict=True)))
         return known
 
@@ -110,12 +109,8 @@ class _Work:
         everyone = dict(self.processes.gather(list(mine.items())))
         if self.processes.first:
             self.cache.keep(everyone)
-        self._show(len(everyone) - len(mine))
+        self.tell(len(everyone) - len(mine))
         return everyone
-
-    def _show(self, count: int) -> None:
-        self.done += count
-        self.progress(self.done, self.total)
 
 
 def _rounds(keys: Sequence[str], processes: Processes) -> Iterator[Sequence[str]]:

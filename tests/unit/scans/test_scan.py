@@ -12,7 +12,7 @@ from tests.tiny import tiny_lm
 
 from forgetwell.errors import InputError
 from forgetwell.methods.finetune import finetune
-from forgetwell.models.lm import silent
+from forgetwell.models.progress import silent
 from forgetwell.scans.candidates import control_forms, everyday_forms, ordinary_words, word_form
 from forgetwell.scans.harm import (
     answer_failure,
