@@ -47,11 +47,12 @@ def sign_flip_test(samples: Sequence[Sample], *, seed: int = 0, draws: int = 9_9
     """
     if not samples or not all(len(s.values) for s in samples):
         raise InputError("A comparison needs at least one set, each with at least one row.")
-    parts = np.concatenate([_sums(s.values, s.clusters) for s in samples]) / len(samples)
+    parts = np.concatenate([cluster_parts(s.values, s.clusters) for s in samples]) / len(samples)
     if len(parts) < FEWEST:
-        questions = [_sums(s.values, s.questions or range(len(s.values))) for s in samples]
-        return Chance(_flipped(np.concatenate(questions) / len(samples), seed, draws), "question")
-    return Chance(_flipped(parts, seed, draws), "subject")
+        questions = [cluster_parts(s.values, s.questions or range(len(s.values))) for s in samples]
+        parts = np.concatenate(questions) / len(samples)
+        return Chance(flipped_share(parts, sides=2, seed=seed, draws=draws), "question")
+    return Chance(flipped_share(parts, sides=2, seed=seed, draws=draws), "subject")
 
 
 def benjamini_hochberg(p_values: Sequence[float] | Floats, *, tests: int | None = None) -> Floats:
@@ -74,27 +75,34 @@ def benjamini_hochberg(p_values: Sequence[float] | Floats, *, tests: int | None 
     return adjusted
 
 
-def _flipped(parts: Floats, seed: int, draws: int) -> float:
-    """Return the share of sign patterns whose sum is as large as that of the parts as they are."""
-    observed = abs(parts.sum()) - _SLACK * (1 + np.abs(parts).sum())
+def flipped_share(parts: Floats, *, sides: Literal[1, 2], seed: int = 0, draws: int = 9_999) -> float:
+    """Return the share of sign patterns whose sum (one-sided, or its size) is at least that of the parts.
+
+    All 2^K patterns of at most 12 parts; else ``(1 + #{as large}) / (1 + draws)`` of random ones.
+    """
+
+    def size(sums: Floats) -> Floats:
+        return np.abs(sums) if sides == 2 else sums
+
+    observed = size(parts.sum()) - _SLACK * (1 + np.abs(parts).sum())
     parts = parts[parts != 0]  # without a difference both signs look the same
     if not len(parts):
         return 1.0
     if len(parts) <= EXACT:
         patterns = np.array(np.meshgrid(*[[-1.0, 1.0]] * len(parts))).reshape(len(parts), -1)
-        return float(np.mean(np.abs(parts @ patterns) >= observed))
+        return float(np.mean(size(parts @ patterns) >= observed))
     stream, extreme, left = np.random.default_rng(seed), 0, draws
     while left:
-        size = min(left, max(1, _CHUNK // len(parts)))
-        signs = 2.0 * stream.integers(0, 2, size=(size, len(parts)), dtype=np.int8) - 1
-        extreme += int(np.sum(np.abs(signs @ parts) >= observed))
-        left -= size
+        count = min(left, max(1, _CHUNK // len(parts)))
+        signs = 2.0 * stream.integers(0, 2, size=(count, len(parts)), dtype=np.int8) - 1
+        extreme += int(np.sum(size(signs @ parts) >= observed))
+        left -= count
     return (1 + extreme) / (1 + draws)
 
 
-def _sums(given: Sequence[float], clusters: Sequence[object]) -> Floats:
-    """Return what each cluster adds to the mean."""
+def cluster_parts(given: Sequence[float] | Floats, clusters: Sequence[object]) -> Floats:
+    """Return what each cluster adds to the mean (K,)."""
     values = np.asarray(given, dtype=np.float64)
     names, index = np.unique(np.asarray(clusters, dtype=object).astype(str), return_inverse=True)
-    sums: Floats = np.bincount(index, weights=values, minlength=len(names)) / len(values)
-    return sums
+    parts: Floats = np.bincount(index, weights=values, minlength=len(names)) / len(values)
+    return parts

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
 
 from forgetwell.errors import InputError
+from forgetwell.metrics.comparison import cluster_parts, flipped_share
 from forgetwell.metrics.statistics import Floats
-
-_EXACT = 12  # clusters up to which all 2^n flips are taken
-_FLIPS = 9999
 
 
 def sign_flip_p(values: Floats, clusters: Sequence[str], *, seed: int = 0) -> float:
@@ -29,17 +26,8 @@ def sign_flip_p(values: Floats, clusters: Sequence[str], *, seed: int = 0) -> fl
     """
     if not len(values):
         raise InputError("A test needs at least one value.")
-    names, index = np.unique(np.asarray(clusters, dtype=object).astype(str), return_inverse=True)
-    if len(names) == 1:
-        index, names = np.arange(len(values)), np.arange(len(values))
-    sums = np.bincount(index, weights=values, minlength=len(names))
-    if len(names) <= _EXACT:
-        signs = np.array(list(itertools.product((1.0, -1.0), repeat=len(names))))
-    else:
-        drawn = np.random.default_rng(seed).choice((1.0, -1.0), size=(_FLIPS, len(names)))
-        signs = np.concatenate([np.ones((1, len(names))), drawn])
-    flipped = signs @ sums
-    return float(np.mean(flipped >= flipped[0] - 1e-12 * np.abs(sums).sum()))
+    parts = cluster_parts(values, clusters)
+    return flipped_share(parts if len(parts) > 1 else values, sides=1, seed=seed)
 
 
 def nearest(frequency: int | None, controls: Sequence[int | None], count: int) -> list[int]:
