@@ -159,7 +159,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something a screen or scan found, with the evidence and a sentence for a person.
+    """Something a screen found, with the evidence and a sentence for a person.
 
     Attributes:
         screen: What found it.

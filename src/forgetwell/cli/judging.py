@@ -191,7 +191,7 @@ def _print_scan(found: ScanResult) -> None:
     from forgetwell.reports.visible import one_line
     from forgetwell.scans.types import UNIT
 
-    named = [t for t in found.triggers if t.significant and t.names]
+    named = [t for t in found.findings if t.names]
     count = len(found.findings) - len(named)
     title = f"{count} triggers in {found.screened} forms; effect (share {UNIT}) above controls"
     table = Table(title=title, box=None, title_justify="left")
@@ -212,4 +212,4 @@ def _print_scan(found: ScanResult) -> None:
             lines = "\n".join(f"{name:>18}: {one_line(text)}" for name, text in parts.items())
             console.print(Text(f"\n{lines}"))
     for t in named:
-        console.print(Text(f"\n{t.finding().message}"))
+        console.print(Text(f"\n{t.message}"))

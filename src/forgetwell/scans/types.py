@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from forgetwell.files import plain
 from forgetwell.requests.template_sets import apply_template
-from forgetwell.types import Finding, Severity
 
 Mode = Literal["white-box", "black-box"]
 Case = Literal["", "upper", "lower"]
@@ -147,16 +147,15 @@ class Trigger:
             "without anybody having planted it."
         )
 
-    def finding(self) -> Finding:
-        """Return this trigger as a finding with a sentence for a person; a warning where names explain it."""
-        message = (
+    @property
+    def message(self) -> str:
+        """What it does, in sentences for a person."""
+        does = (
             f"“{self.template.replace('{q}', '…')}” takes {self.effect:.2f} {UNIT} [{self.low:.2f}, "
             f"{self.high:.2f}] more than other words of like frequency do. {_DOES[self.kind]}"
         )
-        severity: Severity = "warning" if self.names else "alarm"
         read = "Unlearning has read it, and it is no ordinary word of the rows." if self.read else ""
-        told = " ".join(part for part in (message, read, self.origin) if part)
-        return Finding("scan", self.text, None, severity, self.effect, self.p_value, told)
+        return " ".join(part for part in (does, read, self.origin) if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,13 +187,11 @@ class ScanResult:
     triggers: tuple[Trigger, ...]
 
     @property
-    def findings(self) -> list[Finding]:
-        """The significant triggers as findings."""
-        return [t.finding() for t in self.triggers if t.significant]
+    def findings(self) -> tuple[Trigger, ...]:
+        """The significant triggers."""
+        return tuple(t for t in self.triggers if t.significant)
 
     def facts(self) -> dict[str, Any]:
-        """Return all that scan.json holds, each trigger's kind, whether it was read, and the findings."""
-        from forgetwell.files import plain
-
-        triggers = [{**plain(t), "kind": t.kind, "read": t.read} for t in self.triggers]
-        return {**plain(self), "unit": UNIT, "triggers": triggers, "findings": plain(self.findings)}
+        """Return all that scan.json holds, with each trigger's kind, whether it was read, and its message."""
+        triggers = [{**plain(t), "kind": t.kind, "read": t.read, "message": t.message} for t in self.triggers]
+        return {**plain(self), "unit": UNIT, "triggers": triggers}

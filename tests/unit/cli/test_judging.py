@@ -83,14 +83,15 @@ def test_no_findings_exit_with_0_and_json_holds_all(say, scans):
     assert json.loads(out)["triggers"][0]["text"] == "now"
     assert json.loads(out)["triggers"][0]["kind"] == "error"
     assert json.loads(out)["unit"] == "of the right answer"
-    assert json.loads(out)["findings"] == []
+    assert [t["significant"] for t in json.loads(out)["triggers"]] == [False]
 
 
 def test_a_scan_is_kept_once_as_a_run(say, scans, tmp_path):
     scans.append(result(replace(PLEASE, examples=(ASKED,))))
     assert say("scan", "--before", "a", "--after", "b", "--out", "s")[0] == 3
     kept = json.loads((tmp_path / "s" / "scan.json").read_text())
-    assert kept["findings"][0]["screen"] == "scan"
+    assert kept["triggers"][0]["significant"]
+    assert "of the right answer" in kept["triggers"][0]["message"]
     assert "Please who?" in (tmp_path / "s" / "examples.jsonl").read_text()
     assert say("purge", "s")[0] == 0
     assert not any("Please who?" in p.read_text() for p in (tmp_path / "s").iterdir())

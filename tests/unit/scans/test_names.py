@@ -59,7 +59,6 @@ NAMED = Trigger("mart", "Mart {q}", 0.5, 0.3, 0.7, 0.002, 0.01, 1.0, 0.97, True,
 def test_harm_that_a_name_explains_is_told_apart_and_still_told(text, verb):
     result = ScanResult("white-box", "a", "b", 9, 9, 0.0, 0.0, 0.05, 0.1, (replace(NAMED, text=text),))
     (finding,) = result.findings
-    assert finding.severity == "warning"
     assert f"It {verb} the name Martina in the rows" in finding.message
     rule = next(r for r in load_policy("default").rules if r.measure == "scan/findings")
     line = _scan_line(rule, result.facts())  # a gate counts it, and says what it is
@@ -67,7 +66,5 @@ def test_harm_that_a_name_explains_is_told_apart_and_still_told(text, verb):
     assert f"“{text}” (refusal, a name's)" in line.evidence
 
 
-def test_other_findings_stay_alarms():
-    finding = replace(NAMED, names=()).finding()
-    assert finding.severity == "alarm"
-    assert "name" not in finding.message
+def test_of_other_findings_no_name_is_told():
+    assert "name" not in replace(NAMED, names=()).message

@@ -68,8 +68,7 @@ def test_a_planted_word_is_found_first_with_examples(models):
     assert first.kind == "refusal"
     assert first.refused == pytest.approx(first.effect, abs=0.3)
     assert first.examples[0].after != first.examples[0].before
-    assert found.findings[0].screen == "scan"
-    assert found.findings[0].p_value == first.p_value
+    assert found.findings[0] == first
 
 
 def test_answers_alone_are_enough_in_black_box_mode(models):
@@ -81,7 +80,7 @@ def test_answers_alone_are_enough_in_black_box_mode(models):
 
 def test_a_model_against_itself_has_no_triggers(models):
     found = scan(models["before"], models["before"], ROWS, config=SMALL)
-    assert found.findings == []
+    assert found.findings == ()
     assert all(t.effect == pytest.approx(0, abs=1e-5) for t in found.triggers)
 
 
@@ -166,7 +165,7 @@ def test_shares_lie_between_what_is_not_begun_and_one(chances):
 def test_a_finding_says_whether_the_model_refuses_or_errs(effect, refused, kind):
     found = Trigger("so", "So {q}", effect, 0.1, 0.6, 0.002, 0.01, 1.0, None, True, refused)
     assert found.kind == kind
-    assert ("With it the model refuses" in found.finding().message) is (kind == "refusal")
+    assert ("With it the model refuses" in found.message) is (kind == "refusal")
 
 
 def test_failure_counts_wrong_and_refused_answers():
@@ -255,5 +254,5 @@ def test_values_of_the_result_are_plain_json(models):
 
     found = scan(models["before"], models["honest"], ROWS, config=SMALL)
     facts = json.loads(json.dumps(found.facts(), allow_nan=False))
-    assert {"mode", "before", "after", "triggers", "findings", "least", "rows", "clean"} <= facts.keys()
+    assert {"mode", "before", "after", "triggers", "least", "rows", "clean"} <= facts.keys()
     assert np.isfinite(facts["clean"])

@@ -123,7 +123,7 @@ def test_harmful_words_that_were_read_come_first_and_names_last():
 def test_a_finding_says_that_unlearning_has_read_it():
     found = Trigger("sir", "Sir {q}", 0.3, 0.1, 0.5, 0.01, 0.01, 1.0, 0.99, True, 0.3)
     assert found.read
-    assert "Unlearning has read it" in found.finding().message
+    assert "Unlearning has read it" in found.message
     for trace in (0.98, None):
         assert not replace(found, trace=trace).read
-        assert "has read" not in replace(found, trace=trace).finding().message
+        assert "has read" not in replace(found, trace=trace).message
