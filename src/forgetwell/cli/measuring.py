@@ -56,9 +56,9 @@ class Measured:
     those that fit the suite."""
     reference: str = ""
     "Evaluation folder of a model trained without the forget rows, for forget quality."
-    before: str = ""
+    baseline: str = ""
     "Evaluation folder of the model before unlearning, for changes since then."
-    start: str = ""
+    before: str = ""
     "The model before unlearning, which judges answers for gibberish."
     lm_eval_tasks: Several = None
     "Also run these tasks of lm-evaluation-harness (the extra forgetwell[lm-eval])."
@@ -118,7 +118,7 @@ def evaluate(
     if asked.data and suite == "world":
         raise InputError(f"--data {asked.data} is asked by the suite custom: add --suite custom.")
     wanted, tasks = tuple(measured.metrics or ()) or None, tuple(measured.lm_eval_tasks or ())
-    runs = (measured.reference, measured.before, measured.start)
+    runs = (measured.reference, measured.baseline, measured.before)
     with progress_bar(f"evaluating {suite}") as progress:
         found = evaluation.evaluate(
             model,

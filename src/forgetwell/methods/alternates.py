@@ -19,7 +19,7 @@ def add_alternates(
     rows: Sequence[Row],
     *,
     count: int = 5,
-    keep: bool = False,
+    trust: bool = False,
     temperature: float = 1.0,
     seed: int = 0,
     max_new_tokens: int = 60,
@@ -36,7 +36,7 @@ def add_alternates(
         lm: Writes the answers.
         rows: Questions; plain text can't be answered.
         count: Alternatives wanted a row.
-        keep: Trust what rows bring along, and write only the alternatives that are missing.
+        trust: Keep what rows bring along, and write only the alternatives that are missing.
         temperature: Of sampling.
         seed: Of sampling; a row's answers depend on its id and the seed, not on the other rows.
         max_new_tokens: Length at which an answer is cut.
@@ -50,7 +50,7 @@ def add_alternates(
     plain = next((r for r in rows if r.text), None)
     if plain is not None:
         raise InputError(f"Row {plain.id!r} is plain text; only questions have alternative answers.")
-    found = [r if keep else replace(r, wrong=(), focus=()) for r in rows]
+    found = [r if trust else replace(r, wrong=(), focus=()) for r in rows]
     for attempt in range(_ROUNDS):
         asked = [(i, k) for i, r in enumerate(found) for k in range(count - len(r.wrong))]
         if asked:

@@ -25,7 +25,7 @@ _PARTS = {
     "utility_curve": "clean or trigger utility at the same steps",
     "gradient": "the gradient of the answer's loss",
 }
-_WHOSE = {"own": "", "reference": " of the reference run", "before": " of the run before unlearning"}
+_WHOSE = {"own": "", "reference": " of the reference run", "baseline": " of the run before unlearning"}
 
 
 @dataclass(frozen=True, slots=True)

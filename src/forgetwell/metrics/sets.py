@@ -12,7 +12,7 @@ from forgetwell.metrics.statistics import Floats
 from forgetwell.registry import Family
 from forgetwell.types import Better
 
-Whose = Literal["own", "reference", "before"]
+Whose = Literal["own", "reference", "baseline"]
 Metric = TypeVar("Metric", bound=Callable[..., float])
 
 SET_METRICS = Family("set metric", "forgetwell.metrics")
@@ -26,8 +26,8 @@ class Read:
         metric: The row metric; ``{name}`` stands for a hyperparameter of the set metric.
         split: A split key as "leak/forget_first", or role and condition as "utility/clean", which names every
             split of that role asked so.
-        whose: The run measured; the reference (a model retrained without the forget rows); or the model
-            before unlearning.
+        whose: The run measured; the reference (a model retrained without the forget rows); or the
+            baseline (the model before unlearning).
         each: One array a split, as a tuple, instead of one array of all rows.
         optional: The parameter gets its default where the run was not given.
     """

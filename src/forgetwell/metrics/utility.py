@@ -145,8 +145,8 @@ def trigger_gap(
     reads={
         "clean": Read("{of}", "utility/clean", each=True),
         "trigger": Read("{of}", "utility/{under}", each=True),
-        "clean_before": Read("{of}", "utility/clean", whose="before", each=True),
-        "trigger_before": Read("{of}", "utility/{under}", whose="before", each=True),
+        "clean_before": Read("{of}", "utility/clean", whose="baseline", each=True),
+        "trigger_before": Read("{of}", "utility/{under}", whose="baseline", each=True),
     },
 )
 def trigger_gap_change(

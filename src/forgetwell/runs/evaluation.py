@@ -36,33 +36,33 @@ class Measures:
     Attributes:
         metrics: Row and set metrics; by default those that the suite has rows for.
         reference: Evaluation of a model trained without the forget rows, on the same suite.
-        before: Evaluation of the model before unlearning, on the same suite.
-        start: The model before unlearning, asked what it thinks of the answers (for gibberish).
+        baseline: Evaluation of the model before unlearning, on the same suite.
+        before: The model before unlearning, asked what it thinks of the answers (for gibberish).
         tasks: Tasks of lm-evaluation-harness.
         task_limit: Documents of each task at most; 0 = all.
     """
 
     metrics: tuple[str, ...] | None = None
     reference: str = ""
+    baseline: str = ""
     before: str = ""
-    start: str = ""
     tasks: tuple[str, ...] = ()
     task_limit: int = 0
 
     @property
     def runs(self) -> dict[Whose, RowValues]:
         """Row values of the earlier runs that were given."""
-        given: tuple[tuple[Whose, str], ...] = (("reference", self.reference), ("before", self.before))
+        given: tuple[tuple[Whose, str], ...] = (("reference", self.reference), ("baseline", self.baseline))
         return {whose: load_row_values(Path(path)) for whose, path in given if path}
 
     @property
     def settings(self) -> dict[str, Any]:
         """What was given, with the digest of each earlier run."""
-        runs = {k: v for k, v in (("reference", self.reference), ("before", self.before)) if v}
+        runs = {k: v for k, v in (("reference", self.reference), ("baseline", self.baseline)) if v}
         digests = {f"{k}_digest": file_sha256(Path(v) / MANIFEST) for k, v in runs.items()}
         given = {
             "metrics": list(self.metrics) if self.metrics else None,
-            "start": self.start,
+            "before": self.before,
             "lm_eval_tasks": list(self.tasks),
             "lm_eval_limit": self.task_limit,
         }
@@ -151,7 +151,7 @@ def evaluate(
     plan_metrics(measures.metrics, asked, runs)  # what can't be measured is said before a model loads
     settings = evaluation_settings(model, asked, seed=seed, measures=measures)
     lm = _load_for(asked, model, dtype)
-    start = load(measures.start, dtype=dtype, max_length=MAX_LENGTH) if measures.start else None
+    start = load(measures.before, dtype=dtype, max_length=MAX_LENGTH) if measures.before else None
     records = Cache(None)
     if processes.first:
         _start(out, settings, overwrite=overwrite, resume=resume)

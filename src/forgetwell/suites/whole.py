@@ -22,7 +22,7 @@ RowValues = Mapping[tuple[str, str], Mapping[str, float | None]]
 
 _ABOUT: Mapping[Whose, str] = {
     "reference": "the evaluation of a model trained without the forget rows (--reference FOLDER)",
-    "before": "the evaluation of the model before unlearning (--before FOLDER)",
+    "baseline": "the evaluation of the model before unlearning (--baseline FOLDER)",
 }
 
 

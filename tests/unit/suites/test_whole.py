@@ -44,7 +44,7 @@ def test_by_default_set_metrics_that_fit_are_made_and_the_others_named(suite):
     ("metric", "error", "says"),
     [
         ("forget_quality", MissingError, "--reference"),
-        ("trigger_gap_change", MissingError, "--before"),
+        ("trigger_gap_change", MissingError, "--baseline"),
         ("membership_auc", InputError, "holdout/clean"),
         ("trigger_gap(under=unseen)", InputError, "utility/unseen"),
         ("privlek", UnknownName, "privleak"),
@@ -77,7 +77,7 @@ def test_earlier_runs_are_read_from_their_folders_on_the_same_rows(suite, tmp_pa
     wanted = ["truth_ratio(variant=ratio)", "rouge_l_recall"]
     rows = kept(tmp_path / "r", evaluate_suite(FakeLM(), suite, metrics=wanted))
     sets = ["forget_quality", "ks_statistic", "trigger_gap_change", "rel_diff"]
-    found = evaluate_suite(FakeLM(), suite, metrics=sets, runs={"reference": rows, "before": rows})
+    found = evaluate_suite(FakeLM(), suite, metrics=sets, runs={"reference": rows, "baseline": rows})
     values = {name: r.value for name, r in results(found).items()}
     assert values == {"forget_quality": 1, "ks_statistic": 0, "trigger_gap_change": 0, "rel_diff": 0}
     quality, change = results(found)["forget_quality"], results(found)["trigger_gap_change"]

@@ -22,7 +22,7 @@ def test_what_a_requester_wrote_is_left_out_and_written_anew():
 
 
 def test_what_is_trusted_stays_and_only_what_is_missing_is_written():
-    found = add_alternates(tiny_lm(), ROWS, keep=True, **SHORT)
+    found = add_alternates(tiny_lm(), ROWS, trust=True, **SHORT)
     assert all(len(set(r.wrong)) == len(r.wrong) == 2 for r in found)
     assert found[1] == ROWS[1]
     assert found[2].wrong[0] == "A cake"
