@@ -203,8 +203,6 @@ def _training(given: Any) -> TrainConfig:  # noqa: ANN401 - from a TOML file
         if key in found:
             raise InputError(f"[train] has {key} = {found[key]!r}; a plan says that by {instead}.")
     config = TrainConfig(**found)
-    if config.batch < 1:
-        raise InputError(f"train.batch is {config.batch}; it must be at least 1.")
     STEP_RULES.resolve(parse_call(config.step_rule))
     return config
 

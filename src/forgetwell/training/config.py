@@ -51,7 +51,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that can't be meant."""
-        for name in ("lr", "epochs", "accumulate"):
+        for name in ("lr", "epochs", "batch", "accumulate"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be above 0.")
         for name in ("max_steps", "clip", "weight_decay", "probe_every", "checkpoint_every"):

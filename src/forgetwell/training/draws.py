@@ -40,8 +40,6 @@ class Draws:
         """Refuse an empty draw."""
         if not self.forget and not self.retain:
             raise InputError("There is nothing to train on: no forget rows and no retain rows.")
-        if self.batch < 1:
-            raise InputError(f"The batch is {self.batch}; it must be at least 1.")
 
     @property
     def steps_per_epoch(self) -> int:

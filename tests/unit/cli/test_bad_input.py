@@ -66,6 +66,7 @@ def test_a_request_that_cannot_be_used(say, tmp_path, content, says):
         (("--request", "missing.jsonl"), "no file missing.jsonl"),
         (("--model", "no/such/folder"), "no/such/folder"),
         (("--lr", "-1"), "above 0"),
+        (("--batch", "0", "--stop-at", "forget.rouge_l_recall<=0.3"), "batch is 0"),
         (("--stop-at", "forget<0.3"), "stop rule"),
         (("--stop-at", "forgotten.rouge<=0.3"), "The probe has no"),
         (("--stop-at", "forget.rouge<=0.3"), "'rouge_l_recall'"),

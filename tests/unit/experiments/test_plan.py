@@ -86,7 +86,7 @@ def test_a_plan_is_the_product_of_grid_conditions_and_seeds(tmp_path):
         ("lr = 3e-5", "checkpointing = 1", "train.checkpointing is 1; expected true or false"),
         ("lr = 3e-5", 'schedule = "steep"', "schedule is 'steep'; choose linear or constant"),
         ("lr = 3e-5", 'step_rule = "sma"', "No step rule is named 'sma'"),
-        ("lr = 3e-5", "batch = 0", "train.batch is 0; it must be at least 1"),
+        ("lr = 3e-5", "batch = 0", "batch is 0; it must be above 0"),
         ("lr = 3e-5", "seed = 3", "seed = 3; a plan says that by seeds"),
         ("lr = 3e-5", 'stop_at = "x<=1"', "a plan says that by floor"),
         ("rank = 4", 'targets = "q_proj"', "lora.targets is 'q_proj'; expected a list of texts"),
