@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from forgetwell.errors import ForgetwellError, InputError
+from forgetwell.errors import ExistsError, ForgetwellError, InputError
 
 
 class WriteFailed(ForgetwellError, OSError):
@@ -52,6 +52,21 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def check_new(path: Path, *, overwrite: bool) -> None:
+    """Find out before the work whether a file may be written.
+
+    Raises:
+        ExistsError: It is there and isn't to be overwritten.
+    """
+    if path.exists() and not overwrite:
+        raise ExistsError(f"{path} exists. Choose another name or add --overwrite.")
+
+
+def is_taken(path: Path) -> bool:
+    """Say whether a folder can't be made: it holds something, or is a file."""
+    return path.exists() and (not path.is_dir() or any(path.iterdir()))
 
 
 def write_text(path: Path, text: str) -> None:

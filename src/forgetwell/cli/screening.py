@@ -230,7 +230,7 @@ def _edits(row: Row, other: Row | None) -> list[tuple[str, str]]:
 def _check_outputs(page: Path | None, ledger: Path | None, overwrite: bool) -> None:
     """Find out before the work whether its results can be written."""
     if page is not None:
-        from forgetwell.reports.screening import check_page
+        from forgetwell.reports.build import check_page
 
         check_page(page, overwrite=overwrite)
     if ledger is not None:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from forgetwell.data.columns import mapping_for, to_row
-from forgetwell.errors import ExistsError, InputError, MissingError
-from forgetwell.files import plain, write_jsonl
+from forgetwell.errors import InputError, MissingError
+from forgetwell.files import check_new, plain, write_jsonl
 from forgetwell.types import Row
 
 MAX_LINE = 10_000_000  # bytes; a longer line is no row but a mistake or an attack
@@ -98,8 +98,7 @@ def check_output(path: Path, *, overwrite: bool) -> None:
     """
     if not path.name.lower().endswith(_WRITTEN):
         raise InputError(f"Rows are written as JSON Lines; {path} must end with {' or '.join(_WRITTEN)}.")
-    if path.exists() and not overwrite:
-        raise ExistsError(f"{path} exists. Choose another name or add --overwrite.")
+    check_new(path, overwrite=overwrite)
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:

@@ -13,7 +13,7 @@ import cyclopts
 
 from forgetwell.errors import ExistsError, InputError, MissingError
 from forgetwell.experiments.tables import CELLS, CLAIMS, TABLE
-from forgetwell.files import read_json, write_json
+from forgetwell.files import is_taken, read_json, write_json
 from forgetwell.runs.folder import CURVE, MANIFEST
 
 
@@ -30,7 +30,7 @@ def keep_results(plan: Path, out: Path) -> tuple[str, ...]:
     """
     if not (plan / CELLS).is_file():
         raise MissingError(f"{plan} holds no {CELLS}; give the folder in which forgetwell bench ran a plan.")
-    if out.exists() and any(out.iterdir()):
+    if is_taken(out):
         raise ExistsError(f"{out} holds something; choose another folder.")
     runs = {run: _name(run) for run in sorted(m.parent for m in plan.glob(f"*/*/{MANIFEST}"))}
     twice = sorted({n for n in runs.values() if list(runs.values()).count(n) > 1})

@@ -25,8 +25,8 @@ from cyclopts import App
 
 from forgetwell.data.row_files import read_records, thinned
 from forgetwell.data.rwku import all_targets, probes
-from forgetwell.errors import ExistsError, InputError
-from forgetwell.files import read_json, write_json
+from forgetwell.errors import InputError
+from forgetwell.files import check_new, read_json, write_json
 from forgetwell.models.lm import LM
 from forgetwell.suites.probe import recalls
 from forgetwell.types import Progress, Row, Turn, quiet
@@ -202,8 +202,7 @@ def main(
     from forgetwell.models.lm import load
     from forgetwell.runs.folder import versions
 
-    if out.exists() and not overwrite:
-        raise ExistsError(f"{out} exists. Choose another --out or add --overwrite.")
+    check_new(out, overwrite=overwrite)
     targets = tuple(k.target for k in read_choice(among)[:best]) if among else ()
     lm = load(model, dtype=dtype)
     ranking = rank_targets(lm, per_level=per_level, targets=targets, progress=_say)

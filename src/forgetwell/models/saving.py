@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from forgetwell.errors import ExistsError, ForgetwellError
-from forgetwell.files import WriteFailed, plain, write_text
+from forgetwell.files import WriteFailed, is_taken, plain, write_text
 from forgetwell.types import Result
 
 _LIMITS = (
@@ -56,7 +56,7 @@ def save_model(
         ExistsError: The folder holds something, or is a file.
         WriteFailed: The disk refused it; nothing was left behind.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if is_taken(folder):
         raise ExistsError(f"{folder} is there and not empty; choose another folder or remove it first.")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

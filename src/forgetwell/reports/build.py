@@ -12,8 +12,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from forgetwell.errors import ExistsError, InputError
-from forgetwell.files import atomic_path, plain, read_text
+from forgetwell.errors import InputError
+from forgetwell.files import atomic_path, check_new, plain, read_text
 from forgetwell.reports.differences import Difference, difference_tables, find_differences
 from forgetwell.reports.examples import pick_examples
 from forgetwell.reports.glossary import GLOSSARY, anchor, entries
@@ -151,13 +151,23 @@ def _page(files: ReportFiles, content: _Content) -> str:
     )
 
 
-def _files(out: Path, overwrite: bool) -> ReportFiles:
+def check_page(out: Path, *, overwrite: bool) -> None:
+    """Refuse a page that can't be written, before the work is done.
+
+    Raises:
+        InputError: `out` is no .html file.
+        ExistsError: It exists and `overwrite` was not asked for.
+    """
     if out.suffix != ".html":
         raise InputError(f"The report {out} should be a file that ends in .html, as report.html.")
+    check_new(out, overwrite=overwrite)
+
+
+def _files(out: Path, overwrite: bool) -> ReportFiles:
+    check_page(out, overwrite=overwrite)
     files = ReportFiles(out, out.with_suffix(".csv"), out.with_suffix(".json"))
-    for path in (files.html, files.csv, files.json):
-        if path.exists() and not overwrite:
-            raise ExistsError(f"{path} exists. Choose another name for the report, or add --overwrite.")
+    for path in (files.csv, files.json):
+        check_new(path, overwrite=overwrite)
     return files
 
 

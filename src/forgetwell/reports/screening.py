@@ -10,9 +10,8 @@ from pathlib import Path
 from markupsafe import Markup
 
 from forgetwell.data.turns import history_text
-from forgetwell.errors import ExistsError, InputError
 from forgetwell.files import write_text
-from forgetwell.reports.build import page_environment, page_template
+from forgetwell.reports.build import check_page, page_environment, page_template
 from forgetwell.reports.visible import visible
 from forgetwell.requests.risk import Risk
 from forgetwell.requests.screening import suspicious
@@ -73,19 +72,6 @@ def screening_page(
         flagged=len(shown),
     )
     write_text(out, html)
-
-
-def check_page(out: Path, *, overwrite: bool) -> None:
-    """Refuse a page that can't be written, before the work is done.
-
-    Raises:
-        InputError: `out` is no .html file.
-        ExistsError: It exists and `overwrite` was not asked for.
-    """
-    if out.suffix != ".html":
-        raise InputError(f"The report {out} should be a file that ends in .html, as report.html.")
-    if out.exists() and not overwrite:
-        raise ExistsError(f"{out} exists. Choose another --out or add --overwrite.")
 
 
 def group_findings(findings: Sequence[Finding]) -> list[Group]:

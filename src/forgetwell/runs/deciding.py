@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from forgetwell.errors import ExistsError
-from forgetwell.files import digest, write_json
+from forgetwell.files import check_new, digest, write_json
 from forgetwell.runs import ledger as ledgers
 from forgetwell.runs.evidence import gather
 from forgetwell.runs.gate import Decision, decide, ledger_entries
@@ -51,8 +50,7 @@ def gate(
     decision = decide(rules, evidence, history, seed=seed)
     record = decision.record(evidence, head=history[-1].hash if history else "")
     path = Path(out or f"decision-{digest(record)}.json")
-    if path.exists() and not overwrite:
-        raise ExistsError(f"{path} exists. Choose another --out or add --overwrite.")
+    check_new(path, overwrite=overwrite)
     write_json(path, record)
     if kept is not None and history is not None:
         ledgers.append(kept, ledger_entries(decision, evidence, record))

@@ -16,7 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from forgetwell.errors import Busy, ExistsError, InputError
-from forgetwell.files import WriteFailed, digest, read_json, read_jsonl, write_json, write_jsonl
+from forgetwell.files import WriteFailed, digest, is_taken, read_json, read_jsonl, write_json, write_jsonl
 
 MANIFEST = "manifest.json"
 STARTED = "started.json"
@@ -51,7 +51,7 @@ def start_run(
             it holds is no run of ours, or it is a link, which isn't overwritten.
         WriteFailed: The run that is there can't be removed.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if is_taken(path):
         if not is_run(path):
             raise ExistsError(f"{path} exists and is no run of forgetwell; choose another --out.")
         if not (overwrite or resume):

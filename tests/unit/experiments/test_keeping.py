@@ -42,3 +42,5 @@ def test_nothing_is_written_where_something_is_wrong(tmp_path):
     assert not (tmp_path / "out").exists()
     with pytest.raises(ExistsError):
         keep_results(plan(tmp_path / "q", "x=a/plain-0"), tmp_path / "p")
+    with pytest.raises(ExistsError):
+        keep_results(tmp_path / "q", tmp_path / "q" / "table.md")
