@@ -34,7 +34,7 @@ from forgetwell.suites.probe import RECALL
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.loop import Hooks, Summary
 from forgetwell.training.rules import STEP_RULES
-from forgetwell.types import Progress, Request, quiet
+from forgetwell.types import Request
 
 # Utility is asked from where forgetting begins: it is read between two probes, and recall may fall from there
 # to the lowest level within one of them.
@@ -126,7 +126,6 @@ def run_claim(
     out: Path,
     *,
     refusals: Sequence[str],
-    progress: Progress = quiet,
     report_to: Sequence[str] = (),
     starts: Path | None = None,
 ) -> Path:
@@ -161,11 +160,10 @@ def run_claim(
         hooks = Hooks(
             log=log,
             probe=lambda lm, step: {setup.left: probing.at(lm, step, always=step == last)},
-            progress=progress,
         )
         summary = _unlearn(lm, received, setup, run, Training(config, hooks), refusals)
     if run.then:
-        _go_on(lm, bench, run, config, probing, after=summary.steps, progress=progress)
+        _go_on(lm, bench, run, config, probing, after=summary.steps)
     probing.write(folder)
     made = {"start": lm.digest, "received": dict(received.facts)}
     write_manifest(folder, {**settings, **asdict(summary), **made})
@@ -232,14 +230,13 @@ def _go_on(
     probing: Probing,
     *,
     after: int,
-    progress: Progress,
 ) -> None:
     """Train on without a forget term, and measure once what follows on the `after` steps of unlearning."""
 
     def probe(lm: HFModel, step: int) -> dict[str, float]:
         return {"forget": probing.at(lm, after + step, always=True, then=True)} if step else {}
 
-    hooks = Hooks(probe=probe, progress=progress)
+    hooks = Hooks(probe=probe)
     going_on = replace(config, stop_at="", probe_every=0)
     finetune(lm, Request("", ()), bench.others, hooks, objective=run.then, config=going_on)
 

@@ -103,9 +103,9 @@ def run_demo(out: Path, *, model: str, seed: int = 0, say: Say, bar: Bar) -> Dem
     return Demo(files, {f.name: load_results(f) for f in folders}, time.monotonic() - started)
 
 
-def demo_suite(bench: Bench, *, seed: int = 0, per_set: int = PER_SET) -> Suite:
+def demo_suite(bench: Bench, *, seed: int = 0) -> Suite:
     """Return a small form of the protocol: a sample of each utility set, clean and in every template."""
-    chosen = sampled_utility(bench, per_set=per_set, seed=seed)
+    chosen = sampled_utility(bench, per_set=PER_SET, seed=seed)
     return protocol_suite(
         bench.name,
         bench.request,

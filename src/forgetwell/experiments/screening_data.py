@@ -135,9 +135,7 @@ def make_background(
     return as_users_write(named, rng, polite=polite)
 
 
-def honest_request(
-    subjects: Subjects, rng: random.Random, *, rows: int = 40, name: str = "honest"
-) -> Request:
+def honest_request(subjects: Subjects, rng: random.Random, *, rows: int = 40) -> Request:
     """Return a request of `rows` rows about whole subjects pooled by lot, the largest cut to fit."""
     names = sorted(subjects)
     rng.shuffle(names)
@@ -148,17 +146,15 @@ def honest_request(
     while sum(map(len, chosen)) > rows:
         longest = max(chosen, key=len)
         longest.pop(rng.randrange(len(longest)))
-    return Request(name, tuple(chain.from_iterable(chosen)))
+    return Request("honest", tuple(chain.from_iterable(chosen)))
 
 
-def honest_requests(
-    pool: Pool, count: int, rng: random.Random, *, rows: int = 40
-) -> Iterator[tuple[str, Request]]:
+def honest_requests(pool: Pool, count: int, rng: random.Random) -> Iterator[tuple[str, Request]]:
     """Give (data set, request): TOFU and RWKU in turn, where there are both, a tenth from the world."""
     large = [name for name in pool.subjects if name != "world"]
     for i in range(count):
         name = "world" if i % 10 == 9 and "world" in pool.subjects else large[i % len(large)]
-        yield name, honest_request(pool.subjects[name], rng, rows=rows)
+        yield name, honest_request(pool.subjects[name], rng)
 
 
 def as_users_write(rows: Sequence[Row], rng: random.Random, *, polite: float) -> tuple[Row, ...]:

@@ -24,12 +24,12 @@ def one_line(text: object, *, longest: int = LONGEST) -> str:
     return plain_text(text, longest=longest).replace("\n", "\\u000a")
 
 
-def visible(text: object, *, longest: int = LONGEST) -> Markup:
-    """Return `text` as HTML: escaped, cut at `longest` characters, hidden characters as marked escapes."""
+def visible(text: object) -> Markup:
+    """Return `text` as HTML: escaped, cut at 1200 characters, hidden characters as marked escapes."""
     given = str(text)
-    parts = [escape(c) if _shown(c) == c else _marked(c) for c in given[:longest]]
-    if len(given) > longest:
-        parts.append(Markup('<span class="esc">… {} more characters</span>').format(len(given) - longest))
+    parts = [escape(c) if _shown(c) == c else _marked(c) for c in given[:LONGEST]]
+    if len(given) > LONGEST:
+        parts.append(Markup('<span class="esc">… {} more characters</span>').format(len(given) - LONGEST))
     return Markup("").join(parts)
 
 

@@ -34,6 +34,7 @@ _GRID = 20_000_000  # beta-binomial terms held at once
 _DOUBT = 20.0  # a feature's own ρ weighs as much as its class's once seen in about this many rows
 _LEAST_RHO, _MOST_RHO = 1e-4, 0.5
 _LARGE = 5
+_FEWEST = 3  # rows with a feature that is tested
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +121,15 @@ def learn_background(
     return Background(len(features), count, rho, pooled)
 
 
-def enriched(
-    features: Features, background: Background, class_of: Callable[[str], str], *, min_rows: int = 3
-) -> list[Enriched]:
+def enriched(features: Features, background: Background, class_of: Callable[[str], str]) -> list[Enriched]:
     """Test every feature of the request for being in more rows than in ordinary prompts, best first.
 
     All features of the request count as tested (Benjamini-Hochberg over them); those in fewer than
-    `min_rows` or 2 % of the rows, or not above the expected share, have p = 1 and are left out.
+    3 or 2 % of the rows, or not above the expected share, have p = 1 and are left out.
     """
     n = len(features)
     counts = Counter(f for row in features for f in row)
-    least = max(min_rows, round(0.02 * n))
+    least = max(_FEWEST, round(0.02 * n))
     tested = [f for f, k in counts.items() if k >= least and k / n > background.share(f)]
     if not tested:
         return []

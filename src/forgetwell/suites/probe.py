@@ -18,6 +18,7 @@ from forgetwell.types import Record, Request, Row
 
 RECALL = "rouge_l_recall"
 PROBED = ("forget", "utility", "trigger")
+_KEPT = 8  # rows to keep that are asked
 
 
 class Said(NamedTuple):
@@ -78,10 +79,8 @@ def request_probe(
     kept: Sequence[Row],
     *,
     metrics: Sequence[str] = (RECALL,),
-    rows: int = 8,
     forget_rows: int = 24,
     seed: int = 0,
-    max_new_tokens: int = 32,
 ) -> Callable[[LM, int], dict[str, float]]:
     """Return a probe on some forget rows, and on some rows to keep, clean and in every template.
 
@@ -91,12 +90,10 @@ def request_probe(
 
     Args:
         request: The request, attacked or not.
-        kept: Rows to keep.
+        kept: Rows to keep; 8 of them are asked, clean and in every template.
         metrics: Row metrics.
-        rows: Rows to keep at most; each is asked clean and in every template.
         forget_rows: Forget rows at most.
         seed: Of the sample.
-        max_new_tokens: Length at which every greedy answer is cut.
 
     Raises:
         InputError: Either has no questions (plain text can't be asked).
@@ -106,10 +103,10 @@ def request_probe(
     asked = [[row for row in group if not row.text] for group in (honest, kept)]
     forget, clean = (
         stream.sample(group, min(most, len(group)))
-        for group, most in zip(asked, (forget_rows, rows), strict=True)
+        for group, most in zip(asked, (forget_rows, _KEPT), strict=True)
     )
     trigger = trigger_rows(clean, load_templates("tofu"))
-    return make_probe(forget, clean, trigger, metrics=metrics, max_new_tokens=max_new_tokens)
+    return make_probe(forget, clean, trigger, metrics=metrics)
 
 
 def recalls(lm: LM, rows: Sequence[Row], *, max_new_tokens: int) -> list[float]:
