@@ -39,32 +39,22 @@ class Sample:
 
 
 def cluster_bootstrap(
-    sample: Sample, *, seed: int = 0, resamples: int = 2000, level: float = 0.95
+    samples: Sequence[Sample], *, seed: int = 0, resamples: int = 2000, level: float = 0.95
 ) -> Interval:
-    """Return the mean with a percentile bootstrap interval, whole clusters drawn with replacement.
+    """Return the unweighted mean of the sets' means with a percentile bootstrap interval.
 
-    Each resample's mean is (sum of its values) / (number of its values). With one cluster, rows are drawn
-    instead.
+    Each set is resampled by itself, whole clusters drawn with replacement; a resample's mean is (sum of its
+    values) / (number of its values). Of a set with one cluster, rows are drawn instead.
 
     Raises:
-        InputError: There are no values.
+        InputError: There are no sets, or a set has no values.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 8.
     """
-    means = _resampled(sample, np.random.default_rng(seed), resamples)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(np.mean(sample.values)), float(low), float(high), len(sample.values))
-
-
-def macro_bootstrap(
-    samples: Sequence[Sample], *, seed: int = 0, resamples: int = 2000, level: float = 0.95
-) -> Interval:
-    """Return the unweighted mean of several sets' means, each set resampled by itself."""
-    stream = np.random.default_rng(seed)
-    means = np.mean([_resampled(s, stream, resamples) for s in samples], axis=0)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    value = float(np.mean([np.mean(s.values) for s in samples]))
-    return Interval(value, float(low), float(high), sum(len(s.values) for s in samples))
+    columns = [np.asarray(s.values, dtype=np.float64)[:, None] for s in samples]
+    sets = [Paired(column, s.clusters) for column, s in zip(columns, samples, strict=True)]
+    means = paired_means(sets, seed=seed, resamples=resamples)[:, 0]
+    return quantile_interval(means, sum(map(len, columns)), level=level)
 
 
 def paired_difference(a: Sequence[float], b: Sequence[float], clusters: Sequence[str]) -> Sample:
@@ -103,7 +93,7 @@ def paired_means(sets: Sequence[Paired], *, seed: int = 0, resamples: int = 2000
     Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 8.
     """
     if not sets or not all(len(s.values) for s in sets):
-        raise InputError("A paired comparison needs at least one set, each with at least one row.")
+        raise InputError("An interval needs at least one set, each with at least one value.")
     stream = np.random.default_rng(seed)
     means: Floats = np.mean([_paired_resamples(s, stream, resamples) for s in sets], axis=0)
     return means
@@ -120,13 +110,6 @@ def _paired_resamples(paired: Paired, stream: np.random.Generator, resamples: in
     drawn = _drawn_means(paired.values, paired.clusters, stream, resamples)
     whole: Floats = np.concatenate([paired.values.mean(0)[None], drawn])
     return whole
-
-
-def _resampled(sample: Sample, stream: np.random.Generator, resamples: int) -> Floats:
-    if not len(sample.values):
-        raise InputError("An interval needs at least one value.")
-    values = np.asarray(sample.values, dtype=np.float64)[:, None]
-    return _drawn_means(values, sample.clusters, stream, resamples)[:, 0]
 
 
 def _drawn_means(

@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any, Literal
 
 from forgetwell.files import digest, plain
-from forgetwell.metrics.statistics import Sample, macro_bootstrap
+from forgetwell.metrics.statistics import Sample, cluster_bootstrap
 from forgetwell.runs.evidence import Evaluation, Evidence, Measured, evaluation_from
 from forgetwell.runs.folder import versions
 from forgetwell.runs.ledger import Addition, Entry, root_of
@@ -132,7 +132,7 @@ def _judge(rule: Rule, before: Evaluation | None, evidence: Evidence, span: Span
     if rule.of == "loss" and before is not None and (had := _mean(rule, before)) <= limit:
         what = f"{rule.measure} {rule.metric} is {had:.3f} before"
         return _missing(rule, span, f"{what}, so that no loss beyond {limit:g} could be seen")
-    interval = macro_bootstrap(samples, seed=seed, level=rule.confidence)
+    interval = cluster_bootstrap(samples, seed=seed, level=rule.confidence)
     end = interval.high if rule.end == "upper" else interval.low
     passed = end <= limit if rule.end == "upper" else end >= limit
     what = (

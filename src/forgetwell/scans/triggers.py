@@ -204,7 +204,7 @@ def _judged(
     config: ScanConfig,
 ) -> Trigger:
     excess = values - against.mean(0)
-    interval = cluster_bootstrap(Sample(excess.tolist(), clusters), seed=config.seed)
+    interval = cluster_bootstrap([Sample(excess.tolist(), clusters)], seed=config.seed)
     return Trigger(
         form.text,
         form.template if not form.case else f"{form.text}: {form.template}",

@@ -14,7 +14,6 @@ from forgetwell.metrics.statistics import (
     Interval,
     Sample,
     cluster_bootstrap,
-    macro_bootstrap,
     paired_difference,
 )
 from forgetwell.suites.types import Split, SplitRole, clean_id
@@ -60,7 +59,7 @@ def split_results(lm: str, metric: str, measured: Sequence[Measured], seed: int)
     for m in measured:
         sample = m.sample()
         if sample.values:
-            interval = cluster_bootstrap(sample, seed=seed)
+            interval = cluster_bootstrap([sample], seed=seed)
             better = _better(metric, lower=m.split.role == "forget" or m.split.name == "leak")
             results.append(_result(lm, metric, m.split.key, interval, better, m.skipped))
     return results
@@ -90,7 +89,7 @@ def role_results(lm: str, metric: str, measured: Sequence[Measured], seed: int) 
     for key, samples, sets, better in averages:
         there = [s for s in samples if s.values]
         if there:
-            interval = macro_bootstrap(there, seed=seed)
+            interval = cluster_bootstrap(there, seed=seed)
             skipped = sum(len(m.values) for m in sets) - interval.n
             results.append(_result(lm, metric, key, interval, better, skipped))
     return results

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from forgetwell.errors import InputError
 from forgetwell.metrics.registry import ROW_METRICS, measure
-from forgetwell.metrics.statistics import Sample, cluster_bootstrap, macro_bootstrap, paired_difference
+from forgetwell.metrics.statistics import Sample, cluster_bootstrap, paired_difference
 from forgetwell.types import Generation, Record, Row, TokenScores
 
 
@@ -65,8 +65,8 @@ def test_every_metric_is_documented(name):
 
 def test_cluster_bootstrap_is_wider_when_rows_of_a_cluster_agree():
     values = [0.0] * 10 + [1.0] * 10 + [0.0] * 10 + [1.0] * 10
-    alone = cluster_bootstrap(Sample(values, [str(i) for i in range(40)]))
-    together = cluster_bootstrap(Sample(values, [str(i // 10) for i in range(40)]))
+    alone = cluster_bootstrap([Sample(values, [str(i) for i in range(40)])])
+    together = cluster_bootstrap([Sample(values, [str(i // 10) for i in range(40)])])
     assert alone.value == together.value == 0.5
     assert together.high - together.low > 2 * (alone.high - alone.low)
 
@@ -77,7 +77,7 @@ def test_interval_covers_the_mean_about_as_often_as_it_says():
     stream, hits = np.random.default_rng(0), 0
     for trial in range(200):
         values = stream.normal(size=60).tolist()
-        interval = cluster_bootstrap(Sample(values, [str(i) for i in range(60)]), seed=trial, resamples=400)
+        interval = cluster_bootstrap([Sample(values, [str(i) for i in range(60)])], seed=trial, resamples=400)
         hits += interval.low <= 0 <= interval.high
     assert 180 <= hits <= 199
 
@@ -85,13 +85,13 @@ def test_interval_covers_the_mean_about_as_often_as_it_says():
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_intervals_hold_the_value_range_and_reproduce(values):
     sample = Sample(values, [str(i % 3) for i in range(len(values))])
-    interval = cluster_bootstrap(sample, resamples=50)
+    interval = cluster_bootstrap([sample], resamples=50)
     assert min(values) - 1e-9 <= interval.low <= interval.high <= max(values) + 1e-9
-    assert interval == cluster_bootstrap(sample, resamples=50)
+    assert interval == cluster_bootstrap([sample], resamples=50)
 
 
 def test_macro_mean_weighs_sets_alike():
-    interval = macro_bootstrap([Sample([1.0] * 10, ["a"] * 10), Sample([0.0], ["b"])])
+    interval = cluster_bootstrap([Sample([1.0] * 10, ["a"] * 10), Sample([0.0], ["b"])])
     assert interval.value == 0.5
     assert (interval.low, interval.high, interval.n) == (0.5, 0.5, 11)
 
@@ -101,4 +101,4 @@ def test_pairs_need_equal_lengths():
     with pytest.raises(InputError, match="equal lengths"):
         paired_difference([1.0], [], ["a"])
     with pytest.raises(InputError, match="at least one"):
-        cluster_bootstrap(Sample([], []))
+        cluster_bootstrap([Sample([], [])])

@@ -21,13 +21,14 @@ def test_conditions_are_resampled_together():
     assert (interval.value, interval.low, interval.high) == pytest.approx((0.25, 0.25, 0.25))
 
 
-def test_one_condition_agrees_with_the_cluster_bootstrap():
+def test_one_condition_has_the_normal_interval_of_its_cluster_means():
+    """Clusters of 3 rows: the bootstrap's standard error is the standard deviation of 20 means over √20."""
     values = np.random.default_rng(1).random(60)
-    clusters = [str(i // 3) for i in range(60)]
-    ours = quantile_interval(paired_means([Paired(values[:, None], clusters)], resamples=4000)[:, 0], 60)
-    other = cluster_bootstrap(Sample(list(values), clusters), resamples=4000)
-    assert (ours.value, ours.n) == (pytest.approx(other.value), other.n)
-    assert (ours.low, ours.high) == pytest.approx((other.low, other.high), abs=0.01)
+    sample = Sample(values.tolist(), [str(i // 3) for i in range(60)])
+    found = cluster_bootstrap([sample], resamples=4000)
+    error = 1.96 * values.reshape(20, 3).mean(1).std() / np.sqrt(20)
+    assert (found.value, found.n) == (pytest.approx(values.mean()), 60)
+    assert (found.low, found.high) == pytest.approx((values.mean() - error, values.mean() + error), abs=0.01)
 
 
 def test_an_empty_set_is_refused():
