@@ -25,6 +25,8 @@ app = App(
 # Flags that take several values behind one name, or the name several times.
 Sources = Annotated[list[str], Parameter(consume_multiple=True)]
 Several = Annotated[list[str] | None, Parameter(consume_multiple=True)]
+AsJson = Annotated[bool, Parameter("--json")]
+FAILED = 3  # exit code of a verdict that is not the hoped-for one
 
 
 def rows_from(sources: str | Sequence[str], columns: str | None = None) -> tuple[Row, ...]:

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from cyclopts import Parameter
-
-from forgetwell.cli.app import app, progress_bar, rows_from
+from forgetwell.cli.app import FAILED, AsJson, app, progress_bar, rows_from
 
 if TYPE_CHECKING:
     from forgetwell.runs.gate import Line
     from forgetwell.runs.ledger import Entry
     from forgetwell.scans.types import ScanResult
-
-FAILED = 3  # exit code of a verdict that is not the hoped-for one
-_Json = Annotated[bool, Parameter("--json")]
 
 
 @app.command
@@ -30,7 +25,7 @@ def scan(
     out: Path | None = None,
     dtype: str = "auto",
     overwrite: bool = False,
-    json_: _Json = False,
+    json_: AsJson = False,
 ) -> int:
     """Look for everyday words that became triggers, from two models and ordinary questions alone.
 
@@ -79,7 +74,7 @@ def gate(
     seed: int = 0,
     overwrite: bool = False,
     print_policy: bool = False,
-    json_: _Json = False,
+    json_: AsJson = False,
 ) -> int:
     """Decide whether a model may be released, as forgetwell gate [policy.toml] RUN RUN ….
 
@@ -121,7 +116,7 @@ def gate(
 
 
 @app.command
-def history(ledger: Path, *, head: str = "", json_: _Json = False) -> int:
+def history(ledger: Path, *, head: str = "", json_: AsJson = False) -> int:
     """Print a ledger and check its chain; exits with 3 where an entry was changed or removed.
 
     Args:

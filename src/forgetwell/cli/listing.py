@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from cyclopts import Parameter
-
-from forgetwell.cli.app import app
+from forgetwell.cli.app import FAILED, AsJson, app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @app.command(name="list")
-def list_items(family: str | None = None, *, json_: Annotated[bool, Parameter("--json")] = False) -> None:
+def list_items(family: str | None = None, *, json_: AsJson = False) -> None:
     """List what can be named in calls and objectives.
 
     Args:
@@ -74,7 +71,7 @@ def card(item: Item) -> str:
 
 
 @app.command
-def check(file: Path) -> None:
+def check(file: Path) -> int:
     """Try what a file's items must keep, as that a term's rows stand by themselves; exit code 3 = broken.
 
     Args:
@@ -95,8 +92,7 @@ def check(file: Path) -> None:
             print(f"     {c.problem}")
     broken = sum(bool(c.problem) for c in checks)
     print(f"{len(found)} items, {len(checks)} contracts, {broken} broken.")
-    if broken:
-        sys.exit(3)
+    return FAILED if broken else 0
 
 
 def _hyperparameters(item: Item) -> Iterator[str]:

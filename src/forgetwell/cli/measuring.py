@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from forgetwell.cli.app import Several, app, is_first_process, progress_bar, say_compute
+from forgetwell.cli.app import AsJson, Several, app, is_first_process, progress_bar, say_compute
 from forgetwell.files import plain
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def evaluate(
     redact: bool = False,
     resume: bool = False,
     overwrite: bool = False,
-    json_: Annotated[bool, Parameter("--json")] = False,
+    json_: AsJson = False,
 ) -> None:
     """Measure forgetting, clean utility and benign-trigger utility.
 
@@ -170,9 +170,7 @@ def report(runs: list[Path], *, out: Path = Path("report.html"), overwrite: bool
 
 
 @app.command
-def compare(
-    runs: list[Path], *, metric: str = "", json_: Annotated[bool, Parameter("--json")] = False
-) -> None:
+def compare(runs: list[Path], *, metric: str = "", json_: AsJson = False) -> None:
     """Say which differences between runs are beyond chance, on the rows that they share.
 
     Known conditions are compared each with the one before it, other runs with the first; p is that of a

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from cyclopts import Parameter
-
-from forgetwell.cli.app import Several, Sources, app, progress_bar, read_request_from, rows_from
+from forgetwell.cli.app import (
+    FAILED,
+    AsJson,
+    Several,
+    Sources,
+    app,
+    progress_bar,
+    read_request_from,
+    rows_from,
+)
 
 if TYPE_CHECKING:
     from forgetwell.requests.repairs import Repaired
     from forgetwell.runs.screening import Screening
     from forgetwell.types import Request, Row
-
-SUSPICIOUS = 3
 
 
 @app.command
@@ -32,9 +36,9 @@ def screen(
     ledger: Path | None = None,
     columns: str | None = None,
     dtype: str = "auto",
-    json_: Annotated[bool, Parameter("--json")] = False,
+    json_: AsJson = False,
     overwrite: bool = False,
-) -> None:
+) -> int:
     """Look for signs of an attack in a forget request. Exit code 0: pass; 3: suspicious.
 
     Args:
@@ -68,7 +72,7 @@ def screen(
 
         record_screening(ledger, found, evidence)
     print(json.dumps(found.as_json(), indent=2, ensure_ascii=True) if json_ else _summary(found, out))
-    sys.exit(SUSPICIOUS if found.suspicious else 0)
+    return FAILED if found.suspicious else 0
 
 
 @app.command(name="repair")
