@@ -207,7 +207,7 @@ def _judged(
     interval = cluster_bootstrap([Sample(excess.tolist(), clusters)], seed=config.seed)
     return Trigger(
         form.text,
-        form.template if not form.case else f"{form.text}: {form.template}",
+        form.shown,
         interval.value,
         interval.low,
         interval.high,
@@ -245,7 +245,7 @@ def _with_examples(
     config: ScanConfig,
 ) -> tuple[Trigger, ...]:
     """Give the first triggers their worst prompts with what both models say."""
-    places = {(f.text, _judged_template(f)): k for k, f in enumerate(forms)}
+    places = {(f.text, f.shown): k for k, f in enumerate(forms)}
     asked: list[tuple[int, Row, Row]] = []
     for k, trigger in enumerate(triggers[: config.shown]):
         place = places[trigger.text, trigger.template]
@@ -262,7 +262,3 @@ def _with_examples(
         texts = (said[0][i].text, said[1][i].text, said[1][len(asked) + i].text)
         examples.setdefault(k, []).append(Example(row.prompt, *texts))
     return tuple(replace(t, examples=tuple(examples.get(k, ()))) for k, t in enumerate(triggers))
-
-
-def _judged_template(form: Phrase) -> str:
-    return form.template if not form.case else f"{form.text}: {form.template}"

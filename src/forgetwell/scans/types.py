@@ -72,6 +72,11 @@ class Phrase:
     case: Case = ""
     frequency: int | None = None
 
+    @property
+    def shown(self) -> str:
+        """The template, behind the casing's name where there is one: all casings have the same."""
+        return f"{self.text}: {self.template}" if self.case else self.template
+
     def apply(self, prompt: str) -> str:
         """Return the prompt in this form."""
         inside = apply_template(self.template, prompt)
