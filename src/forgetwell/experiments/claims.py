@@ -25,7 +25,7 @@ from forgetwell.models.lm import HFModel, load
 from forgetwell.objectives.algebra import parse_objective
 from forgetwell.registry import Item, own_code
 from forgetwell.requests.attacks import ATTACKS
-from forgetwell.requests.repairs import REPAIRS
+from forgetwell.requests.repairs import REPAIRS, reads_findings
 from forgetwell.requests.screening import SCREENS
 from forgetwell.runs.folder import start_run, write_manifest
 from forgetwell.runs.records import is_complete
@@ -106,8 +106,8 @@ class Run:
     @property
     def steps(self) -> str:
         """What the provider does, in words."""
-        found = f" of {', '.join(self.screens)}" if self.screens else ""
-        repaired = "".join(f"{repair}{found}, then " for repair in self.repairs)
+        found = f" of {', '.join(self.screens) or 'alarms'}"
+        repaired = "".join(f"{r}{found if reads_findings(r) else ''}, then " for r in self.repairs)
         asked = f"each question about {self.counterfactuals} others, " if self.counterfactuals else ""
         then = f", then {self.then}" if self.then else ""
         return f"{repaired}{asked}{self.objective or self.method}{then}"

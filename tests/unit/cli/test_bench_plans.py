@@ -30,8 +30,8 @@ def test_a_dry_run_prints_every_cell(path, monkeypatch, capsys, tmp_path):
     assert len(lines) == len(cells(plan))
     for comparison in plan.comparisons:
         assert sum(line.startswith(f"On {comparison.bench}, from model; ") for line in found) >= 1
-    repaired = [run for _, run in cells(plan) if run.repair]
-    assert sum(f"{run.repair} of" in line for run in repaired[:1] for line in lines) == len(repaired)
+    repaired = [run for _, run in cells(plan) if run.repairs]
+    assert sum(f"{run.repairs[0]} of" in line for run in repaired[:1] for line in lines) == len(repaired)
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
 
 

@@ -148,6 +148,7 @@ def test_a_condition_may_screen_and_repair_first(tmp_path):
         (("drop", "bare"), ("high_loss(share=0.5)",)),
         ((), ()),
     ]
+    assert comparison.runs[0].steps == "drop of high_loss(share=0.5), then bare, then npo + gdr"
     for old, new, says in [
         ('"drop"', '"dropp"', "repair is named 'dropp'"),
         ('["drop", "bare"]', '"drop"', r"repairs = 'drop'; expected a list, as \['strip', 'bare'\]"),
