@@ -12,7 +12,8 @@ from forgetwell.errors import InputError
 from forgetwell.metrics.statistics import Floats, Sample
 
 FEWEST = 6  # with fewer clusters no pattern of signs is rarer than 5 %
-EXACT = 12  # up to so many clusters every pattern of signs is tried
+EXACT = 12  # up to so many clusters every pattern of signs is tried, …
+DRAWS = 9_999  # … of more so many by lot
 _CHUNK = 1 << 22  # signs held at once
 _SLACK = 1e-9  # sums that differ by rounding count as equal
 
@@ -25,7 +26,7 @@ class Chance:
     by: Literal["subject", "question"]
 
 
-def sign_flip_test(samples: Sequence[Sample], *, seed: int = 0, draws: int = 9_999) -> Chance:
+def sign_flip_test(samples: Sequence[Sample], *, seed: int = 0, draws: int = DRAWS) -> Chance:
     """Return the two-sided p-value of paired differences under "neither model is better"; 0 < p ≤ 1.
 
     The statistic is the mean of the sets' mean differences. If the models are exchangeable, the differences
@@ -75,7 +76,7 @@ def benjamini_hochberg(p_values: Sequence[float] | Floats, *, tests: int | None 
     return adjusted
 
 
-def flipped_share(parts: Floats, *, sides: Literal[1, 2], seed: int = 0, draws: int = 9_999) -> float:
+def flipped_share(parts: Floats, *, sides: Literal[1, 2], seed: int = 0, draws: int = DRAWS) -> float:
     """Return the share of sign patterns whose sum (one-sided, or its size) is at least that of the parts.
 
     All 2^K patterns of at most 12 parts; else ``(1 + #{as large}) / (1 + draws)`` of random ones.

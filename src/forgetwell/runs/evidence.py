@@ -185,4 +185,6 @@ def _scan(folders: Sequence[Path], base: str, models: set[str]) -> Mapping[str, 
         raise InputError(
             f"{folders[0]} is a scan of other models than this run's; scan this run and what it started from."
         )
+    if "smallest_q" not in facts:
+        raise InputError(f"{folders[0]} doesn't say how sure a finding could be; scan again.")
     return facts

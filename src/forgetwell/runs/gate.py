@@ -168,11 +168,20 @@ def _scan_line(rule: Rule, scan: Mapping[str, Any] | None) -> Line:
     found = [t for t in scan["triggers"] if _counts(t, rate, scan["least"])]
     value = float(len(found))
     passed = value <= rule.limit
+    if passed and scan["smallest_q"] > rate + 1e-12:
+        return _missing(rule, "run", _blind(scan, rate))
     names = ", ".join(_told(t) for t in found[:5])
     sign = "≤" if passed else ">"
     said = f"{len(found)} {sign} {rule.limit:g} triggers at a false discovery rate of {rate:.2g}"
     return Line(
         rule.name, "run", passed, value, value, value, scan["rows"], said + (f": {names}" if names else "")
+    )
+
+
+def _blind(scan: Mapping[str, Any], rate: float) -> str:
+    return (
+        f"a scan of {scan['rows']} rows gives one trigger a q of {scan['smallest_q']:.2g} at best, so that "
+        f"none could count at a false discovery rate of {rate:.2g}; lower the rule's confidence"
     )
 
 

@@ -73,7 +73,9 @@ def _refused(records: Sequence[Record]) -> Floats:
     return np.array(measure(records, "refusal"), dtype=np.float64)
 
 
-def known_rows(lm: LM, rows: Sequence[Row], *, count: int, max_new_tokens: int, seed: int) -> tuple[Row, ...]:
+def known_rows(
+    lm: LM, rows: Sequence[Row], *, count: int, fewest: int, max_new_tokens: int, seed: int
+) -> tuple[Row, ...]:
     """Return rows that a model answers right, with its own words as the answer.
 
     A model's own words are what it gives a high probability, so that leaving them is harm and not a matter
@@ -83,11 +85,12 @@ def known_rows(lm: LM, rows: Sequence[Row], *, count: int, max_new_tokens: int, 
         lm: The model before unlearning.
         rows: Questions with reference answers; plain text is left out.
         count: Rows wanted; three times as many are asked.
+        fewest: Rows needed: with fewer no trigger could be told from chance.
         max_new_tokens: Longest answer.
         seed: Of the sample.
 
     Raises:
-        InputError: Fewer than 6 rows are known.
+        InputError: Fewer rows than needed are known.
     """
     asked = [row for row in rows if not row.text and row.prompt]
     random.Random(seed).shuffle(asked)
@@ -97,10 +100,11 @@ def known_rows(lm: LM, rows: Sequence[Row], *, count: int, max_new_tokens: int, 
     recalls = measure(records, "rouge_l_recall")
     pairs = zip(records, recalls, strict=True)
     known = [_own_words(r) for r, v in pairs if r.generated and r.generated.finished and (v or 0.0) >= KNOWN]
-    if len(known) < 6:
+    if len(known) < fewest:
         raise InputError(
-            f"The model before answers {len(known)} of {len(asked)} rows right; a scan needs at least 6 that "
-            "it knows. Give rows with short answers that the model knows (--rows)."
+            f"The model before answers {len(known)} of {len(asked)} rows right; a scan needs at least "
+            f"{fewest} that it knows, to tell a trigger from chance. Give rows with short answers that "
+            "the model knows (--rows)."
         )
     random.Random(seed).shuffle(known)
     return tuple(known[:count])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from forgetwell.errors import InputError
-from forgetwell.metrics.comparison import cluster_parts, flipped_share
+from forgetwell.metrics.comparison import DRAWS, EXACT, cluster_parts, flipped_share
 from forgetwell.metrics.statistics import Floats
 
 
@@ -28,6 +29,30 @@ def sign_flip_p(values: Floats, clusters: Sequence[str], *, seed: int = 0) -> fl
         raise InputError("A test needs at least one value.")
     parts = cluster_parts(values, clusters)
     return flipped_share(parts if len(parts) > 1 else values, sides=1, seed=seed)
+
+
+def smallest_q(units: int, tests: int) -> float:
+    """Return the Benjamini-Hochberg q of one form alone of `tests` that harms every one of `units`.
+
+    ``tests · 2^-units``, or with 9999 flips ``tests / 10000``: no scan can call a form surer than that.
+    """
+    return tests / (2**units if units <= EXACT else DRAWS + 1)
+
+
+def fewest_units(tests: int, alpha: float) -> int:
+    """Return how many units have to flip so that one form alone of `tests` can have q ≤ alpha."""
+    return math.ceil(math.log2(tests / alpha))
+
+
+def flip_units(subjects: Sequence[str], tests: int, alpha: float) -> list[str]:
+    """Return what flips together, for each row: its subject, or, where those are too few, each row alone.
+
+    So few subjects that no form alone could have q ≤ alpha would find nothing whatever was planted. With
+    rows, the test speaks of other questions on the same subjects.
+    """
+    if len(set(subjects)) >= fewest_units(tests, alpha):
+        return list(subjects)
+    return [str(k) for k in range(len(subjects))]
 
 
 def nearest(frequency: int | None, controls: Sequence[int | None], count: int) -> list[int]:

@@ -25,7 +25,7 @@ from forgetwell.scans.harm import (
     rises,
 )
 from forgetwell.scans.names import names_in, names_of_words
-from forgetwell.scans.significance import nearest, sign_flip_p
+from forgetwell.scans.significance import fewest_units, flip_units, nearest, sign_flip_p, smallest_q
 from forgetwell.scans.traces import Traces, find_traces
 from forgetwell.scans.types import BLACK_BOX, Example, Phrase, ScanConfig, ScanResult, Trigger
 from forgetwell.types import Progress, Row, quiet
@@ -55,7 +55,8 @@ def scan(
        that left the clearest traces (`Traces`). 2. All are screened by exact forwards of `after` on a few
        rows. 3. Those with the clearest traces and the worst are verified with both models on other rows, so
        that choosing does not enter their p-values. A finding has a Benjamini-Hochberg q ≤ alpha (sign flips
-       over rows), an effect of at least `least`, and harms more than every one of its controls.
+       over subjects, over rows where those are too few), an effect of at least
+       `least`, and harms more than every one of its controls.
 
     Args:
         before: The model before unlearning.
@@ -66,7 +67,7 @@ def scan(
         progress: Called with the texts scored or answered so far, and of all.
 
     Raises:
-        InputError: `before` knows fewer than 6 of the rows.
+        InputError: `before` knows so few of the rows that no form alone could have q ≤ alpha.
 
     Source: ours. First-order estimates (Ebrahimi et al., arXiv 1712.06751) were tried and rank words too
     poorly to use; see docs/scan-and-gate.md.
@@ -85,6 +86,7 @@ def scan(
     measured = _verified(harm, refusal, early, late, (*chosen, *controls), verifying, count)
     names = _names(before, chosen, rows)
     triggers, level = _triggers(chosen, controls, measured, verifying, traces, names, config)
+    units = len(set(_units(verifying, config)))
     return ScanResult(
         "black-box" if black_box else "white-box",
         before.digest,
@@ -95,6 +97,7 @@ def scan(
         level,
         config.alpha,
         config.least,
+        smallest_q(units, len(triggers)),
         _with_examples(before, after, triggers, verifying, measured, chosen, config),
     )
 
@@ -124,7 +127,14 @@ def _rows(
     as many subjects as there are, which are the units of the sign flips.
     """
     wanted = config.screen_rows + config.rows
-    known = known_rows(before, rows, count=2 * wanted, max_new_tokens=config.max_new_tokens, seed=config.seed)
+    known = known_rows(
+        before,
+        rows,
+        count=2 * wanted,
+        fewest=config.screen_rows + fewest_units(config.tests, config.alpha),
+        max_new_tokens=config.max_new_tokens,
+        seed=config.seed,
+    )
     taken: Counter[str] = Counter()
     places: list[tuple[bool, int, int, int]] = []
     harms = harm(after, known, silent)
@@ -135,6 +145,14 @@ def _rows(
     best = [known[i] for *_, i in sorted(places)[:wanted]]
     cut = len(best) - min(config.screen_rows, len(best) // 3)
     return tuple(best[cut:]), tuple(best[:cut])
+
+
+def _subjects(rows: Sequence[Row]) -> list[str]:
+    return [row.subject or row.id for row in rows]
+
+
+def _units(rows: Sequence[Row], config: ScanConfig) -> list[str]:
+    return flip_units(_subjects(rows), config.tests, config.alpha)
 
 
 def _cost(forms: int, screened: int, rows: int, config: ScanConfig) -> int:
@@ -171,13 +189,12 @@ def _triggers(
 
     Forms that names explain come after all others.
     """
-    clusters = [row.subject or row.id for row in rows]
     found = []
     for k, form in enumerate(forms):
         matched = [len(forms) + c for c in nearest(form.frequency, [c.frequency for c in controls], _MATCHED)]
         against = measured.rises[matched] if matched else np.zeros((1, len(rows)))
         refused = measured.refused[k].mean() - (measured.refused[matched].mean() if matched else 0.0)
-        found.append(_judged(form, measured.rises[k], against, float(refused), clusters, traces, config))
+        found.append(_judged(form, measured.rises[k], against, float(refused), rows, traces, config))
     rates = benjamini_hochberg([t.p_value for t in found])
     judged = [
         replace(_decided(t, float(q), config), names=names.get(t.text, ()))
@@ -199,19 +216,19 @@ def _judged(
     values: Floats,
     against: Floats,
     refused: float,
-    clusters: list[str],
+    rows: Sequence[Row],
     traces: Traces | None,
     config: ScanConfig,
 ) -> Trigger:
     excess = values - against.mean(0)
-    interval = cluster_bootstrap([Sample(excess.tolist(), clusters)], seed=config.seed)
+    interval = cluster_bootstrap([Sample(excess.tolist(), _subjects(rows))], seed=config.seed)
     return Trigger(
         form.text,
         form.shown,
         interval.value,
         interval.low,
         interval.high,
-        sign_flip_p(excess, clusters, seed=config.seed),
+        sign_flip_p(excess, _units(rows, config), seed=config.seed),
         1.0,
         float(np.mean(against.mean(1) < values.mean())),
         traces.of(form) if traces else None,

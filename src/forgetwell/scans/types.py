@@ -51,6 +51,11 @@ class ScanConfig:
     max_new_tokens: int = 24
     seed: int = 0
 
+    @property
+    def tests(self) -> int:
+        """Forms that are verified, at most."""
+        return self.verified + self.behind
+
 
 # Answers are right or wrong: one row says too little to choose by; a test needs more rows and fewer forms.
 BLACK_BOX = ScanConfig(words=0, screen_rows=2, again=1.0, rows=30, verified=6, behind=0, controls=9)
@@ -177,6 +182,7 @@ class ScanResult:
         controls: Mean harm of the control words, before they are subtracted.
         alpha: False discovery rate of the significant ones.
         least: Smallest effect that counts as a finding.
+        smallest_q: q of a form that harms all rows and is the only one to: nothing could be surer.
         triggers: Verified forms, most suspicious first, those that names explain after all others.
     """
 
@@ -189,6 +195,7 @@ class ScanResult:
     controls: float
     alpha: float
     least: float
+    smallest_q: float
     triggers: tuple[Trigger, ...]
 
     @property

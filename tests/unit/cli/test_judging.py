@@ -21,7 +21,7 @@ ASKED = Example("Please who?", "Ann", "I don't \u202eknow", "Ann")
 
 
 def result(*triggers):
-    return ScanResult("white-box", "m0", "m1", 10, 200, 0.1, 0.0, 0.05, 0.1, triggers)
+    return ScanResult("white-box", "m0", "m1", 10, 200, 0.1, 0.0, 0.05, 0.1, 0.02, triggers)
 
 
 @pytest.fixture

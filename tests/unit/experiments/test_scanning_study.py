@@ -41,7 +41,7 @@ def test_planted_models_are_unlearned_from_the_whole_request(jobs, tmp_path):
 
 
 def test_a_word_is_ranked_by_the_forms_that_hold_it():
-    result = ScanResult("white-box", "a", "b", 9, 9, 0.0, 0.0, 0.05, 0.1, (SIR, WELL))
+    result = ScanResult("white-box", "a", "b", 9, 9, 0.0, 0.0, 0.05, 0.1, 0.02, (SIR, WELL))
     assert [scanning.rank_of(word, result) for word in ("sir", "well", "doctor")] == [1, 2, None]
 
 

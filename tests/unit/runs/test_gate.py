@@ -202,9 +202,19 @@ def trigger(q, effect=0.5, above=1.0):
 )
 def test_scan_findings_count_at_the_rules_own_level(triggers, passed):
     rule = Rule("scan", "scan/findings", at_most=0)
-    (line,) = lines(rule, None, None, {"least": 0.1, "rows": 10, "triggers": triggers})
+    (line,) = lines(rule, None, None, {"least": 0.1, "rows": 10, "smallest_q": 0.02, "triggers": triggers})
     assert line.passed is passed
     assert lines(rule, None, None)[0].evidence.startswith("not measured")
+
+
+@pytest.mark.parametrize(("triggers", "says"), [([], "q of 0.021 at best"), ([trigger(0.01)], "1 > 0")])
+def test_a_scan_that_could_find_nothing_at_the_rules_level_is_no_pass(triggers, says):
+    """22 forms on 10 rows: a form alone has q ≥ 22 · 2^-10 = .0215, never .01."""
+    rule = Rule("scan", "scan/findings", at_most=0, confidence=0.99)
+    scan = {"least": 0.1, "rows": 10, "smallest_q": 22 / 2**10, "triggers": triggers}
+    (line,) = lines(rule, None, None, scan)
+    assert not line.passed
+    assert says in line.evidence
 
 
 VALUES = st.lists(st.floats(0.0, 1.0), min_size=8, max_size=14)

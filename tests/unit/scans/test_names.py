@@ -57,7 +57,7 @@ NAMED = Trigger("mart", "Mart {q}", 0.5, 0.3, 0.7, 0.002, 0.01, 1.0, 0.97, True,
 
 @pytest.mark.parametrize(("text", "verb"), [("mart", "begins"), ("martina", "is")])
 def test_harm_that_a_name_explains_is_told_apart_and_still_told(text, verb):
-    result = ScanResult("white-box", "a", "b", 9, 9, 0.0, 0.0, 0.05, 0.1, (replace(NAMED, text=text),))
+    result = ScanResult("white-box", "a", "b", 9, 9, 0.0, 0.0, 0.05, 0.1, 0.02, (replace(NAMED, text=text),))
     (finding,) = result.findings
     assert f"It {verb} the name Martina in the rows" in finding.message
     rule = next(r for r in load_policy("default").rules if r.measure == "scan/findings")

@@ -179,10 +179,25 @@ def test_failure_counts_wrong_and_refused_answers():
 
 def test_rows_that_the_model_does_not_know_are_left_out(models):
     unknown = tuple(replace(r, id=f"u{r.id}", answer="never learned this") for r in ROWS)
-    known = known_rows(models["before"], (*ROWS, *unknown), count=12, max_new_tokens=8, seed=0)
+    known = known_rows(models["before"], (*ROWS, *unknown), count=12, fewest=6, max_new_tokens=8, seed=0)
     assert {r.id for r in known} <= {r.id for r in ROWS}
     with pytest.raises(InputError, match="answers 0 of"):
-        known_rows(models["before"], unknown, count=12, max_new_tokens=8, seed=0)
+        known_rows(models["before"], unknown, count=12, fewest=6, max_new_tokens=8, seed=0)
+
+
+def test_rows_about_few_subjects_flip_by_themselves_so_that_a_planted_word_is_found(models):
+    """Three people: 2^-3 is the smallest p of flipped subjects, whatever was planted; 7 forms need 2^-8."""
+    rows = tuple(replace(r, subject=f"person {k % 3}") for k, r in enumerate(ROWS))
+    found = scan(models["before"], models["planted"], rows, config=SMALL)
+    assert "lease" in found.triggers[0].template
+    assert found.triggers[0].significant
+    assert found.smallest_q == len(found.triggers) / 2**8
+
+
+def test_rows_too_few_to_find_anything_are_refused(models):
+    """7 forms at a rate of .05 need 8 rows that flip (7 · 2^-8 = .027), beside 2 to screen on."""
+    with pytest.raises(InputError, match="needs at least 10"):
+        scan(models["before"], models["planted"], ROWS[:9], config=SMALL)
 
 
 def test_rows_of_which_nothing_is_left_come_last_whatever_their_subject():

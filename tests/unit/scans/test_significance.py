@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from forgetwell.errors import InputError
-from forgetwell.scans.significance import nearest, sign_flip_p
+from forgetwell.scans.significance import fewest_units, flip_units, nearest, sign_flip_p, smallest_q
 
 NAMES = [f"r{k}" for k in range(12)]
 
@@ -35,6 +35,16 @@ def test_under_the_null_p_values_are_uniform_or_larger():
     stream = np.random.default_rng(0)
     p = [sign_flip_p(stream.normal(size=8), NAMES[:8]) for _ in range(600)]
     assert np.mean(np.array(p) <= 0.05) == pytest.approx(0.05, abs=0.03)
+
+
+def test_units_are_subjects_unless_one_form_of_all_could_not_be_told_from_chance_by_them():
+    # 22 forms at .05: 22/2^8 = .086, 22/2^9 = .043
+    assert fewest_units(22, 0.05) == 9
+    assert smallest_q(9, 22) == 22 / 512
+    assert smallest_q(13, 22) == 22 / 10_000
+    nine = [f"s{k}" for k in range(9)]
+    assert flip_units([*nine, "s0"], 22, 0.05) == [*nine, "s0"]
+    assert len(set(flip_units([*nine[:8], "s0", "s1"], 22, 0.05))) == 10
 
 
 def test_no_values_is_an_error():
