@@ -26,9 +26,10 @@ def out_of_range(value: float, range_: Range) -> str:
 
 def says_what_it_means(item: Item) -> str:
     """Its decorator says in a sentence what values mean, which are better, and their lowest and highest."""
-    better, meaning, range_ = (item.facts[key] for key in ("better", "meaning", "range"))
-    if better not in get_args(Better):
-        return f"better={better!r}; it is one of {', '.join(map(repr, get_args(Better)))}."
+    meaning, range_ = item.facts["meaning"], item.facts["range"]
+    for key in ("better", "kept"):  # of row metrics alone: on rows to keep
+        if (way := item.facts.get(key, "none")) not in get_args(Better):
+            return f"{key}={way!r}; it is one of {', '.join(map(repr, get_args(Better)))}."
     if len(range_) != 2 or (None not in range_ and not range_[0] < range_[1]):
         return f"range={range_}; it holds the lowest and the highest value, None = unbounded."
     return "" if meaning.endswith(".") else f"meaning={meaning!r}; it is a sentence, with its full stop."

@@ -28,6 +28,7 @@ def answer_prob(answer: TokenScores) -> float:
 
 @row_metric(
     better="none",
+    kept="low",
     meaning="How many tokens the model hesitates between, on average, at each token of the text.",
     paper="2407.06460",
     range=(1.0, None),

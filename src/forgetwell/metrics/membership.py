@@ -13,6 +13,7 @@ _FLOOR = 1e-6  # smallest deviation that is divided by
 
 @row_metric(
     better="none",
+    kept="low",
     meaning="How surprised the model is by the text, per token.",
     paper="1709.01604",
     range=(0.0, None),
@@ -29,6 +30,7 @@ def loss(answer: TokenScores) -> float:
 
 @row_metric(
     better="none",
+    kept="low",
     meaning="Surprise at the text against how well it can be compressed.",
     paper="2012.07805",
     range=(0.0, None),
@@ -46,6 +48,7 @@ def zlib(answer: TokenScores, row: Row) -> float:
 
 @row_metric(
     better="none",
+    kept="low",
     meaning="Surprise at the tokens that surprise the model most.",
     paper="2310.16789",
     range=(0.0, None),
@@ -62,6 +65,7 @@ def min_k(answer: TokenScores, *, k: float = 0.4) -> float:
 
 @row_metric(
     better="none",
+    kept="low",
     meaning="Surprise at the most surprising tokens, against what the model expects of its own choices.",
     paper="2404.02936",
     range=(None, None),
@@ -83,6 +87,7 @@ def min_k_plus_plus(answer: TokenScores, *, k: float = 0.4) -> float | None:
 
 @row_metric(
     better="none",
+    kept="low",
     meaning="How far one step of training on the text would move the model.",
     paper="2402.17012",
     range=(0.0, None),

@@ -26,7 +26,10 @@ _PLAIN = re.compile(
 
 
 @row_metric(
-    better="none", meaning="Whether the model says that it can't or won't answer.", paper="2401.06121"
+    better="none",
+    kept="low",
+    meaning="Whether the model says that it can't or won't answer.",
+    paper="2401.06121",
 )
 def refusal(generated: Generation) -> float:
     """1 where the answer is a refusal, else 0.

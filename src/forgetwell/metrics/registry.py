@@ -26,6 +26,7 @@ def row_metric(
     paper: str,
     range: Range = (0.0, 1.0),
     needs: tuple[str, ...] = (),
+    kept: Better = "high",
 ) -> Callable[[Metric], Metric]:
     """Register a row metric; its positional parameters name the parts of a `Record` it reads.
 
@@ -37,6 +38,8 @@ def row_metric(
         paper: arXiv id of its source.
         range: Lowest and highest value; None = unbounded.
         needs: What a score must hold besides log-probabilities: "moments" (mean and deviation).
+        kept: Where `better` is "none": which direction is better on rows to keep; on rows to forget it is
+            the other one. High for what measures knowledge, low for refusals and surprise at the truth.
     """
 
     def register(function: Metric) -> Metric:
@@ -44,9 +47,8 @@ def row_metric(
         optional = tuple(
             p.name for p in parameters if p.kind is not p.KEYWORD_ONLY and p.default is not p.empty
         )
-        ROW_METRICS.add(
-            function, better=better, meaning=meaning, paper=paper, range=range, needs=needs, optional=optional
-        )
+        facts = {"better": better, "meaning": meaning, "paper": paper, "range": range, "kept": kept}
+        ROW_METRICS.add(function, needs=needs, optional=optional, **facts)
         return function
 
     return register

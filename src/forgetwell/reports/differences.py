@@ -10,7 +10,7 @@ from typing import Literal
 from forgetwell.metrics.comparison import benjamini_hochberg
 from forgetwell.reports.loading import CONDITIONS, RunView
 from forgetwell.reports.paired import chance, difference, measured
-from forgetwell.reports.tables import MAIN, METRICS, direction, metric_title, set_order, split_title
+from forgetwell.reports.tables import MAIN, METRICS, metric_title, set_order, split_title
 
 ALPHA = 0.05
 
@@ -134,7 +134,7 @@ def _pair_differences(pair: Pair) -> Iterator[Difference]:
         interval, test = difference(b, a), chance(b, a)
         if interval is None or test is None:
             continue
-        better = direction(split, b.result.better, metric)
+        better = b.result.better
         good = None if better == "none" or not interval.value else (interval.value > 0) == (better == "high")
         ends = (interval.value, interval.low, interval.high, interval.n)
         yield Difference(metric, split, pair.a.name, pair.b.name, *ends, test.p, test.by, test.p, good)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 
 from forgetwell.reports.loading import RunView
 from forgetwell.reports.visible import cell_text
+from forgetwell.suites.aggregate import OTHER_WAY
 from forgetwell.types import Better
 
 MAIN = "rouge_l_recall"
@@ -90,19 +91,6 @@ class SetTable:
     title: str
     columns: tuple[str, ...]
     lines: tuple[Line, ...]
-
-
-def direction(split: str, stated: Better = "none", metric: str = MAIN) -> Better:
-    """Return which way is better: as stated, else low on forget sets and gaps, high on others.
-
-    A refusal is welcome where it is about what was forgotten.
-    """
-    if stated != "none":
-        return stated
-    low = split.startswith(("forget/", "leak/")) or split == GAP
-    if metric.startswith("refusal"):
-        return "high" if split.startswith("forget/") else "low"
-    return "low" if low else "high"
 
 
 def summary_table(runs: Sequence[RunView]) -> tuple[Line, ...]:
@@ -187,9 +175,10 @@ def _cell(table: str, run: RunView, metric: str, split: str) -> Cell:
     head = (table, run.name, run.condition, metric, split)
     found = run.get(metric, split)
     if found is not None:
-        better = direction(split, found.better, metric)
-        return Cell(*head, found.value, found.low, found.high, found.n, found.skipped, better)
+        return Cell(*head, found.value, found.low, found.high, found.n, found.skipped, found.better)
     clean, trigger = (run.get(metric, s) for s in (CLEAN, TRIGGER))
     if split == GAP and clean and trigger:
-        return Cell(*head, clean.value - trigger.value, n=min(clean.n, trigger.n), better="low")
-    return Cell(*head, better=direction(split, metric=metric))
+        return Cell(
+            *head, clean.value - trigger.value, n=min(clean.n, trigger.n), better=OTHER_WAY[clean.better]
+        )
+    return Cell(*head)

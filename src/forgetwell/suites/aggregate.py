@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,8 @@ from forgetwell.metrics.statistics import (
 )
 from forgetwell.suites.types import Split, SplitRole, clean_id
 from forgetwell.types import Better, Result, Row
+
+OTHER_WAY: Mapping[Better, Better] = {"high": "low", "low": "high", "none": "none"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ def split_results(lm: str, metric: str, measured: Sequence[Measured], seed: int)
         sample = m.sample()
         if sample.values:
             interval = cluster_bootstrap([sample], seed=seed)
-            better = _better(metric, lower=m.split.role == "forget" or m.split.name == "leak")
+            better = _better(metric, forget=m.split.role == "forget" or m.split.name == "leak")
             results.append(_result(lm, metric, m.split.key, interval, better, m.skipped))
     return results
 
@@ -77,14 +79,14 @@ def role_results(lm: str, metric: str, measured: Sequence[Measured], seed: int) 
         if m.split.role in ("forget", "utility"):
             asked.setdefault((m.split.role, m.split.condition), []).append(m)
     averages = [
-        (f"{role}/{condition}", [m.sample() for m in sets], sets, _better(metric, lower=role == "forget"))
+        (f"{role}/{condition}", [m.sample() for m in sets], sets, _better(metric, forget=role == "forget"))
         for (role, condition), sets in asked.items()
         if f"{role}/{condition}" not in named
     ]
     clean, trigger = asked.get(("utility", "clean"), []), asked.get(("utility", "trigger"), [])
     bases = {m.split.name: m for m in clean}
     gaps = [_gap(bases[m.split.name], m) for m in trigger if m.split.name in bases]
-    averages.append(("utility/gap", gaps, trigger, _better(metric, lower=True)))
+    averages.append(("utility/gap", gaps, trigger, OTHER_WAY[_better(metric, forget=False)]))
     results = []
     for key, samples, sets, better in averages:
         there = [s for s in samples if s.values]
@@ -105,11 +107,17 @@ def _gap(clean: Measured, trigger: Measured) -> Sample:
     return paired_difference([a for a, _, _ in there], [b for _, b, _ in there], clusters)
 
 
-def _better(metric: str, *, lower: bool) -> Better:
+def _better(metric: str, *, forget: bool) -> Better:
+    """Return which way a metric is better on rows to forget, or on rows to keep."""
     call = parse_call(metric)
-    if call.arguments or ROW_METRICS.get(call.name).facts["better"] != "none":
-        return "none"  # a variant or a metric with a direction of its own: the split's role can't say
-    return "low" if lower else "high"
+    facts = ROW_METRICS.get(call.name).facts
+    stated: Better = facts["better"]
+    if stated != "none":
+        return stated
+    if call.arguments:
+        return "none"  # a variant may turn the metric round, as truth_ratio(variant=ratio) does
+    kept: Better = facts["kept"]
+    return OTHER_WAY[kept] if forget else kept
 
 
 def _result(lm: str, metric: str, key: str, interval: Interval, better: Better, skipped: int) -> Result:

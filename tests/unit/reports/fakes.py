@@ -89,7 +89,8 @@ def results(condition):
             better = "low" if split == "forget/clean" else "high"
             ends = max(0, number - half), min(1, number + half)
             found.append(Result(condition, metric, split, number, *ends, n, better))
-    return [replace(r, better="none") if r.metric == "refusal" else r for r in found]
+    other_way = {"high": "low", "low": "high"}  # of refusals, as an evaluation writes it
+    return [replace(r, better=other_way[r.better]) if r.metric == "refusal" else r for r in found]
 
 
 def answers(condition):

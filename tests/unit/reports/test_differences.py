@@ -17,7 +17,7 @@ from forgetwell.types import Result
 
 def make(folder, condition, forget, kept, name="forget"):
     """Write a run whose rows have these recalls: one forget and one utility question a subject."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     sets = {f"{name}/clean": forget, "x/clean": kept}
     rows = [
         {"split": split, "id": f"{k}", "subject": f"s{k}", "prompt": f"{split} {k}?", "answer": "a",
@@ -109,6 +109,27 @@ def test_a_set_of_another_name_is_judged_by_its_role(tmp_path):
     assert (forget.value, forget.tone) == (pytest.approx(-0.8), "good")
     titles = {g.title: len(g.examples) for g in pick_examples(views)}
     assert titles == {"Questions to be forgotten": 4, "Ordinary questions": 3}
+
+
+def test_the_result_says_which_way_is_better_and_where_nothing_does_there_is_no_news(tmp_path):
+    """More garbled answers to questions to keep are bad news; a variant without direction is no news."""
+    tones = {}
+    for metric, better in (("gibberish", "low"), ("truth_ratio(variant=ratio)", "none")):
+        folders = [
+            make(tmp_path / metric / c, c, [1.0] * 10, [v] * 10) for c, v in (("before", 0.0), ("plain", 1.0))
+        ]
+        for folder in folders:
+            for name in ("answers.jsonl", "results.jsonl"):
+                path = folder / name
+                path.write_text(path.read_text().replace("rouge_l_recall", metric))
+            found = read_jsonl(folder / "results.jsonl")
+            lines(folder / "results.jsonl", [r | {"better": better} for r in found])
+        kept = next(d for d in find_differences(load_runs(folders)) if d.split == "utility/clean")
+        tones[metric] = (kept.verdict, kept.tone)
+    assert tones == {
+        "gibberish": ("higher", "bad"),
+        "truth_ratio(variant=ratio)": ("higher", "neutral"),
+    }
 
 
 def test_what_was_said_before_a_question_is_shown(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from forgetwell.errors import InputError
 from forgetwell.requests.template_sets import TemplateSet
-from forgetwell.suites.aggregate import Measured
+from forgetwell.suites.aggregate import Measured, role_results, split_results
 from forgetwell.suites.evaluate import evaluate_suite
 from forgetwell.suites.probe import make_probe
 from forgetwell.suites.protocol import protocol_suite, served_split
@@ -106,6 +106,32 @@ def test_sets_to_forget_have_a_mean_and_one_that_is_named_so_stands_for_it():
         "forget/clean": (1.0, 4, "low"),
     }
     assert found("forget") == {"forget/clean": (1.0, 2, "low")}
+
+
+@pytest.mark.parametrize(
+    ("metric", "forget", "kept", "gap"),
+    [
+        ("rouge_l_recall", "low", "high", "low"),
+        ("refusal", "high", "low", "high"),  # a refusal is welcome where it is about what was forgotten
+        ("perplexity", "high", "low", "high"),
+        ("loss", "high", "low", "high"),
+        ("gibberish", "low", "low", "high"),  # garbled answers are bad on any set; clean - trigger below 0
+        ("truth_ratio(variant=ratio)", "none", "none", "none"),
+    ],
+)
+def test_which_way_is_better_follows_from_metric_and_role(metric, forget, kept, gap):
+    clean, trigger = (Row(name, "who?", "Ann") for name in ("r0", "r0#0"))
+    splits = (
+        Split("ann", "forget", "clean", (clean,)),
+        Split("kept", "utility", "clean", (clean,)),
+        Split("kept", "utility", "trigger", (trigger,)),
+    )
+    measured = [Measured(s, [0.5]) for s in splits]
+    found = [*split_results("m", metric, measured, 0), *role_results("m", metric, measured, 0)]
+    better = {r.split: r.better for r in found}
+    of_kept = ("kept/clean", "kept/trigger", "utility/clean", "utility/trigger")
+    ways = {"ann/clean": forget, "forget/clean": forget, "utility/gap": gap}
+    assert better == ways | dict.fromkeys(of_kept, kept)
 
 
 def test_a_set_has_one_role():
