@@ -63,7 +63,7 @@ class Verdict:
 def judge(runs: Sequence[RunView]) -> Verdict:
     """Compare runs by their conditions where those are known and unique; else describe each run.
 
-    "Clearly" is as `clearly_less` has it: beyond the 95 % interval of the paired difference.
+    "Clearly" is as `clearly_less` has it: by the paired difference's 95 % interval and its permutation test.
     """
     by = {c: [r for r in runs if r.condition == c] for c in CONDITIONS}
     single = {c: found[0] for c, found in by.items() if len(found) == 1 and found[0].get(MAIN, FORGET)}

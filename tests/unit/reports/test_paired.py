@@ -5,11 +5,11 @@ from forgetwell.reports.paired import chance, clearly_less, difference, measured
 from forgetwell.types import Result
 
 
-def run(folder, condition, values, *, split="utility/trigger", row_id="{}#0", **same):
+def run(folder, condition, values, *, split="utility/trigger", row_id="{}#0", people=99, **same):
     """Write a run whose rows have the values given by split; aggregates are too wide to tell runs apart."""
     folder.mkdir()
     rows = [
-        {"split": where, "id": row_id.format(k), "subject": f"s{k}", "prompt": "q", "answer": "a",
+        {"split": where, "id": row_id.format(k), "subject": f"s{k % people}", "prompt": "q", "answer": "a",
          "generated": "g", "metrics": {"rouge_l_recall": v}} | same
         for where, found in values.items() for k, v in enumerate(found)
     ]  # fmt: skip
@@ -35,6 +35,18 @@ def test_a_small_steady_difference_is_clear_though_rows_vary_widely(tmp_path):
     assert abs(found.value - 0.04) < 1e-9
     assert clearly_less(a, b)
     assert not clearly_less(b, a)
+
+
+def test_three_subjects_that_all_fell_are_not_clear_unless_their_questions_are(tmp_path):
+    """Every resample of -.1, -.2, -.1 is below 0, but 2 of the 2^3 patterns of signs are as extreme: p = .25.
+
+    Of two questions a subject, 2 of 2^6 are: p = 2/64.
+    """
+    for n, clear in ((3, False), (6, True)):
+        a = run(tmp_path / f"a{n}", "attacked", {"x/trigger": [0.4, 0.3, 0.4] * (n // 3)}, people=3)
+        b = run(tmp_path / f"b{n}", "plain", {"x/trigger": [0.5, 0.5, 0.5] * (n // 3)}, people=3)
+        assert difference(a, b).high < 0
+        assert clearly_less(a, b) is clear
 
 
 def test_without_the_same_rows_intervals_decide(tmp_path):
