@@ -71,11 +71,12 @@ def read_claims(
 
     For each condition: forget recall, clean and trigger utility (macro means over the utility sets). And,
     with intervals over the same resamples: what the attack takes of trigger utility (``plain - attacked``;
-    share of ``plain``), what `su` and each further condition return of that (``(defended - attacked) /
-    (plain - attacked)``), how far beyond the control that is and how far from the honest run, and what they
-    do to clean utility. A condition ``plain_X`` gives an honest request the treatment of X (``plain_su`` that
-    of ``defended``): what that costs without an attack, and how far the two are apart. All this as macro
-    means over the utility sets and, as ``… [retain]``, for each set alone.
+    share of ``plain``; shares are there only where what they are of is above 0 beyond chance), what `su` and
+    each further condition return of that (``(defended - attacked) / (plain - attacked)``), how far beyond the
+    control that is and how far from the honest run, and what they do to clean utility. A condition
+    ``plain_X`` gives an honest request the treatment of X (``plain_su`` that of ``defended``): what that
+    costs without an attack, and how far the two are apart. All this as macro means over the utility sets and,
+    as ``… [retain]``, for each set alone.
 
     Rows are pooled over seeds; intervals resample subjects within each set. A condition that no seed brought
     to a level is left out there; a seed counts at a level if all the others got there.
@@ -164,10 +165,7 @@ def _means(sets: Sequence[Paired], kind: str, conditions: tuple[str, ...]) -> di
     values, count = paired_means(sets), sum(len(s.values) for s in sets)
     columns = {c: values[:, k] for k, c in enumerate(conditions)}
     found = {f"{kind}/{c}": quantile_interval(column, count) for c, column in columns.items()}
-    with np.errstate(divide="ignore", invalid="ignore"):
-        compared = _compared(kind, columns)
-    # What isn't finite is a share of nothing.
-    return found | {n: quantile_interval(v, count) for n, v in compared.items() if np.isfinite(v).all()}
+    return found | {n: quantile_interval(v, count) for n, v in _compared(kind, columns).items()}
 
 
 def _compared(kind: str, columns: Columns) -> dict[str, Floats]:
@@ -201,7 +199,14 @@ def _compared(kind: str, columns: Columns) -> dict[str, Floats]:
 
 
 def _share(part: Floats | None, whole: Floats | None) -> Floats | None:
-    return None if part is None or whole is None else part / whole
+    """Return part / whole; None where the whole isn't above 0 beyond chance, or is 0 in some resample.
+
+    A share of nothing may look sure: where a repair gives the honest request back, it returns exactly what
+    the attack takes, whatever that is.
+    """
+    if part is None or whole is None or not whole.all():
+        return None
+    return part / whole if quantile_interval(whole, 0).low > 0 else None
 
 
 def _paired(

@@ -227,6 +227,29 @@ def test_claims_are_what_the_runs_hold(tmp_path):
     assert "| 0.3 | su returns, share | 0.750 |" in claims_table({"toy/npo": list(found.values())})
 
 
+def test_there_is_no_share_of_what_the_attack_did_not_surely_take(tmp_path):
+    """It takes .2 of two rows and gives .1 to two: .05 in the mean, from −.1 to .2. A repair that gives the
+    honest request back returns all of it in every resample: 1.00 [1.00, 1.00] of nothing."""
+    kept = tuple(replace(r, subject="") for r in rows("r", 4))
+    bench = replace(BENCH, utility={"kept": kept})
+    runs = runs_of(["plain", "attacked", "repaired"], [0])
+    for run in runs:
+        folder = run_folder(tmp_path, run)
+        folder.mkdir(parents=True)
+        splits = sampled_utility(bench, per_set=4, seed=0)
+        lost = (0.2, 0.2, -0.1, -0.1) if run.condition == "attacked" else (0.0,) * 4
+        taken = {row.id: loss for row, loss in zip(kept, lost, strict=True)}
+        utility = {k: {r.id: 0.5 - taken[r.id[:2]] for r in v} for k, v in splits.items()}
+        write_jsonl(folder / CURVE, [{"step": 0, "forget": {"f0": 0.0}, "utility": utility}])
+        write_json(folder / MANIFEST, {})
+    claims = {c.name: c.interval for c in read_claims(bench, runs, tmp_path, per_set=4, levels=())}
+    taken = claims["attack takes"]
+    assert (taken.value, taken.low, taken.high) == pytest.approx((0.05, -0.1, 0.2))
+    assert claims["repair returns"].value == pytest.approx(0.05)
+    assert "repair returns, share" not in claims
+    assert "attack takes, share" in claims  # of plain utility, which is there
+
+
 def test_rows_with_a_number_sign_in_their_ids_are_drawn_one_by_one(tmp_path):
     """Half of four rows lost all: the mean of four drawn with replacement is anything from 0 to 1."""
     kept = tuple(replace(r, id=f"q#{k}", subject="") for k, r in enumerate(rows("r", 4)))
