@@ -123,7 +123,7 @@ def read_place(curve: Sequence[Mapping[str, Any]], level: float | None) -> Place
     if level is None:
         return Place(forgets[-1], curve[-1].get("utility") or {}) if curve[-1].get("utility") else None
     place = read_at(forgets, level)
-    if place is None or place.after == 0:
+    if place is None:
         return None
     first, last = curve[place.before].get("utility"), curve[place.after].get("utility")
     if first is None or last is None:

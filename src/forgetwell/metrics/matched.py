@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from forgetwell.errors import InputError
 from forgetwell.metrics.registry import curve_metric
 
+_ROUNDING = 1e-9  # the mean of equal values in a fit may lie this far from them
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A place on a training curve: between checkpoint `before` and `after`, `share` of the way.
-
-    Where the level is reached at the first checkpoint already, both are 0 and the share is 0.
-    """
+    """A place on a training curve: between checkpoint `before` and `after`, `share` of the way."""
 
     before: int
     after: int
@@ -26,7 +25,10 @@ class Reading:
 
 
 def read_at(forget_curve: Sequence[float], level: float) -> Reading | None:
-    """Return the first place where forgetting reaches a level; None where it never does.
+    """Return the first place where forgetting reaches a level.
+
+    None where it never does, and where the first checkpoint is there already: how the level was reached,
+    and what that took, was not seen then.
 
     ``f = argmin Σ_k (f_k - forget_k)²`` with f non-increasing; the place is where f passes the level.
 
@@ -44,10 +46,11 @@ def read_at(forget_curve: Sequence[float], level: float) -> Reading | None:
     if not forget_curve:
         raise InputError("A forgetting curve without checkpoints was given; probe at least once.")
     fit = [float(v) for v in isotonic_regression(list(forget_curve), increasing=False).x]
-    reached = next((k for k, value in enumerate(fit) if value <= level), None)
-    if reached is None or reached == 0:
-        return None if reached is None else Reading(0, 0, 0.0)
-    return Reading(reached - 1, reached, (fit[reached - 1] - level) / (fit[reached - 1] - fit[reached]))
+    reached = next((k for k, value in enumerate(fit) if value <= level + _ROUNDING), None)
+    if reached is None or forget_curve[0] <= level + _ROUNDING:
+        return None
+    share = (fit[reached - 1] - level) / (fit[reached - 1] - fit[reached])
+    return Reading(reached - 1, reached, min(1.0, share))
 
 
 @curve_metric(
@@ -60,7 +63,8 @@ def matched_utility(
 ) -> float | None:
     """Utility where forgetting first reaches a level (`read_at`), between probes by interpolation.
 
-    None where the run never forgets so much. Both curves hold one value a probe, 0 … 1, in order of steps.
+    None where the run never forgets so much, or starts there. Both curves hold one value a probe, 0 … 1, in
+    order of steps.
 
     Args:
         forget_curve: Forget ROUGE-L recall (lower = more forgotten).

@@ -29,6 +29,15 @@ def test_runs_are_read_between_the_probes_around_the_level():
     }
 
 
+def test_a_run_that_started_beyond_a_level_is_not_read_at_it():
+    """Its utility at the first step would be that of a model which unlearning had not touched."""
+    runs = [
+        run("from .35", [0.35, 0.1], [0.9, 0.2], [0.9, 0.2]),
+        run("b", [0.8, 0.1], [0.9, 0.2], [0.9, 0.2]),
+    ]
+    assert {(x.level, x.run) for x in matched_lines(runs)} == {(v, r.name) for v in (0.3, 0.2) for r in runs}
+
+
 def test_a_level_that_one_run_alone_reached_compares_nothing():
     reached, not_reached = run("a", [0.6, 0.1], [1, 1], [1, 1]), run("b", [0.9, 0.8], [1, 1], [1, 1])
     assert matched_lines([reached, not_reached, run("c", [0.1], [1], [1])]) == ()
