@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,15 @@ from forgetwell.experiments.bench import Bench, sampled_utility
 from forgetwell.experiments.claims import Run, run_folder
 from forgetwell.experiments.probing import read_curve
 from forgetwell.metrics.matched import read_at
-from forgetwell.metrics.statistics import Floats, Interval, Paired, paired_means, quantile_interval
+from forgetwell.metrics.statistics import (
+    Floats,
+    Interval,
+    Paired,
+    Sample,
+    cluster_bootstrap,
+    paired_means,
+    quantile_interval,
+)
 from forgetwell.suites.probe import mean
 from forgetwell.suites.types import clean_id
 from forgetwell.types import Row
@@ -40,7 +48,7 @@ class Claim:
     Attributes:
         at: Forget recall at which all runs were read, as text; ``end`` = after the last step.
         name: What it is.
-        interval: Value, 95 % interval and number of paired trigger (or clean) questions.
+        interval: Value, 95 % interval and number of paired trigger (or clean) questions, or of the request's.
         seeds: Seeds in which every condition got that far.
     """
 
@@ -52,10 +60,14 @@ class Claim:
 
 @dataclass(frozen=True)
 class Place:
-    """One run at one place: mean forget recall, and each utility row's recall by split key."""
+    """One run at one place: mean forget recall, and each utility row's recall by split key.
+
+    `left` is each forget row's recall after the last step; at a level it is empty.
+    """
 
     forget: float
     utility: Mapping[str, Mapping[str, float]]
+    left: Mapping[str, float] = field(default_factory=dict)
 
 
 def read_claims(
@@ -121,7 +133,8 @@ def read_place(curve: Sequence[Mapping[str, Any]], level: float | None) -> Place
         return None
     forgets = [mean(list(c["forget"].values())) for c in curve]
     if level is None:
-        return Place(forgets[-1], curve[-1].get("utility") or {}) if curve[-1].get("utility") else None
+        end = curve[-1]
+        return Place(forgets[-1], end["utility"], end["forget"]) if end.get("utility") else None
     place = read_at(forgets, level)
     if place is None:
         return None
@@ -145,9 +158,7 @@ def _claims(
     at: str,
 ) -> list[Claim]:
     seeds = tuple(sampled)
-    claims = [
-        Claim(at, f"forget/{c}", _plain_mean([read[s, c].forget for s in seeds]), seeds) for c in conditions
-    ]
+    claims = [Claim(at, f"forget/{c}", _left(bench, [read[s, c] for s in seeds]), seeds) for c in conditions]
     sets = {
         (name, kind): _paired(f"{name}/{kind}", sampled, read, seeds, conditions)
         for name in bench.utility
@@ -225,5 +236,11 @@ def _paired(
     return Paired(np.asarray(values, dtype=np.float64), clusters)
 
 
-def _plain_mean(values: Sequence[float]) -> Interval:
-    return Interval(mean(values), min(values), max(values), len(values))
+def _left(bench: Bench, places: Sequence[Place]) -> Interval:
+    """Return what is left of the request, its rows pooled over seeds; a level is left as it was chosen."""
+    asked = [(place, row) for place in places for row in bench.asked if row.id in place.left]
+    if not asked:
+        level = places[0].forget
+        return Interval(level, level, level, len(places) * len(bench.asked))
+    values = [place.left[row.id] for place, row in asked]
+    return cluster_bootstrap(Sample(values, [row.subject or row.id for _, row in asked]))

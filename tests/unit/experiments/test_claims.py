@@ -250,6 +250,20 @@ def test_there_is_no_share_of_what_the_attack_did_not_surely_take(tmp_path):
     assert "attack takes, share" in claims  # of plain utility, which is there
 
 
+def test_what_is_left_of_the_request_has_an_interval_over_its_rows(tmp_path):
+    """Of four rows without subjects two are left whole, by each of two seeds: .5, from 0 to 1, of 8 rows."""
+    bench = replace(BENCH, request=tuple(replace(r, subject="") for r in rows("f", 4)))
+    runs = runs_of(["plain"], [0, 1])
+    for run in runs:
+        fake_run(tmp_path, run, 0.5)
+        left = {"f0": 1.0, "f1": 1.0, "f2": 0.0, "f3": 0.0}
+        path = run_folder(tmp_path, run) / CURVE
+        (*before, last) = [json.loads(line) for line in path.read_text().splitlines()]
+        write_jsonl(path, [*before, {**last, "forget": left}])
+    found = {c.at: c.interval for c in read_claims(bench, runs, tmp_path, per_set=2) if "forget/" in c.name}
+    assert (found["end"].value, found["end"].low, found["end"].high, found["end"].n) == (0.5, 0.0, 1.0, 8)
+
+
 def test_rows_with_a_number_sign_in_their_ids_are_drawn_one_by_one(tmp_path):
     """Half of four rows lost all: the mean of four drawn with replacement is anything from 0 to 1."""
     kept = tuple(replace(r, id=f"q#{k}", subject="") for k, r in enumerate(rows("r", 4)))
