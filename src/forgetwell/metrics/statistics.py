@@ -44,7 +44,10 @@ def cluster_bootstrap(
     """Return the unweighted mean of the sets' means with a percentile bootstrap interval.
 
     Each set is resampled by itself, whole clusters drawn with replacement; a resample's mean is (sum of its
-    values) / (number of its values). Of a set with one cluster, rows are drawn instead.
+    values) / (number of its values). Of a set with one cluster, rows are drawn instead: the interval is about
+    further rows of that cluster. Of few clusters it is too narrow. Simulated with 8 normal values a cluster
+    (correlation .2), 95 % intervals hold the mean in 50 % of samples of 2 clusters, 75 % of 3, 83 % of 5,
+    88 % of 8, 91 % of 12 to 20 and 94 % of 40; equal values have no width.
 
     Raises:
         InputError: There are no sets, or a set has no values.

@@ -10,6 +10,7 @@ from typing import Literal
 from forgetwell.reports.loading import CONDITIONS, RunView
 from forgetwell.reports.paired import clearly_less, measured
 from forgetwell.reports.tables import CLEAN, FACTS, FORGET, MAIN, SERVED, TRIGGER
+from forgetwell.suites.types import clean_id
 from forgetwell.types import Result
 
 Tone = Literal["good", "bad", "mixed", "neutral"]
@@ -23,6 +24,8 @@ FORGOTTEN = 0.5
 BROKEN = 0.5
 # The defense counts as restoring trigger utility when it gives back at least this share of the loss.
 RESTORED = 0.8
+# Of fewer subjects a 95 % interval holds the mean in at most 91 % of samples (`cluster_bootstrap`).
+NARROW = 12
 _LEFT = {FACTS: "Facts still said", MAIN: "Forget recall"}
 
 
@@ -374,4 +377,21 @@ def _warnings(runs: Sequence[RunView], by: Mapping[str, Sequence[RunView]]) -> t
             found.append(
                 f"{split} was measured on different numbers of rows ({', '.join(map(str, counts))})."
             )
-    return tuple(found)
+    return (*found, *_few_subjects(runs))
+
+
+def _few_subjects(runs: Sequence[RunView]) -> tuple[str, ...]:
+    """Say which sets have so few subjects that their intervals are clearly too narrow."""
+    subjects: dict[str, set[str]] = {}
+    for run in runs:
+        for (split, row_id), row in run.answers.items():
+            if run.role(split) in ("forget", "utility"):
+                own = subjects.setdefault(split.partition("/")[0], set())
+                own.add(str(row.get("subject") or clean_id(split, row_id)))
+    few = [f"{name} {len(own)}" for name, own in subjects.items() if 1 < len(own) < NARROW]
+    if not few:
+        return ()
+    return (
+        f"Few subjects ({', '.join(few)}): a 95 % interval of 3 holds the true mean three times in four, of "
+        "5 five times in six. Read such intervals as wider.",
+    )

@@ -1,7 +1,9 @@
+import pytest
 from tests.unit.reports.fakes import dump, facts, lines
 
 from forgetwell.reports.loading import load_runs
 from forgetwell.reports.paired import chance, clearly_less, difference, measured
+from forgetwell.reports.verdict import judge
 from forgetwell.types import Result
 
 
@@ -47,6 +49,13 @@ def test_three_subjects_that_all_fell_are_not_clear_unless_their_questions_are(t
         b = run(tmp_path / f"b{n}", "plain", {"x/trigger": [0.5, 0.5, 0.5] * (n // 3)}, people=3)
         assert difference(a, b).high < 0
         assert clearly_less(a, b) is clear
+
+
+@pytest.mark.parametrize(("people", "said"), [(1, False), (3, True), (11, True), (12, False)])
+def test_a_report_says_of_how_few_subjects_its_intervals_are(tmp_path, people, said):
+    run(tmp_path / "a", "plain", {"x/trigger": [0.5] * 24}, people=people)
+    (*_, last) = ("", *judge(load_runs([tmp_path / "a"])).warnings)
+    assert (f"Few subjects (x {people})" in last) is said
 
 
 def test_without_the_same_rows_intervals_decide(tmp_path):
