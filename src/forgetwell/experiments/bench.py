@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from forgetwell.calls import parse_call
 from forgetwell.errors import InputError
@@ -64,6 +64,12 @@ class Bench:
         # Nothing more for most benches, whose finished runs stay valid.
         beyond = [self.questions, self.templates] if self.questions else []
         return digest([self.request, self.retain, self.utility, *beyond, *([self.keep] if self.keep else [])])
+
+    @cached_property
+    def asking(self) -> dict[str, Any]:
+        """What decides a run's numbers beside those rows: length of answers, templates, still others."""
+        templates = digest(load_templates(self.templates).templates)
+        return {"max_new_tokens": self.max_new_tokens, "templates": templates, "others": digest(self.others)}
 
 
 BENCHES = Family("bench", "forgetwell.experiments.benches")
