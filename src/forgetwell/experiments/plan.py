@@ -38,7 +38,8 @@ A bench is world, tofu, tofu05, tofu10, rwku, or files for any rows; options go 
 ``bench = "rwku(triple=2)"``, ``bench = "files(request='f.jsonl', retain=['k.jsonl'], utility=['u.jsonl'])"``.
 
 Each point of the grid is one comparison: all conditions and seeds, from one starting model, on the same
-draws and questions. Names in braces stand for the grid's values. Conditions are read by their names:
+draws and questions. Names in braces stand for the grid's values, in ``[train]`` and ``[lora]`` as well
+(``lr = "{lr}"``). Conditions are read by their names:
 ``plain`` is the honest request, ``attacked`` the poisoned one, ``defended`` that with `su`, ``control`` its
 control, ``plain_X`` the honest request treated as in condition X (``plain_su``: as in ``defended``).
 """
@@ -156,8 +157,29 @@ def _plan(name: str, table: Table) -> Plan:
     conditions = table.get("conditions")
     if not isinstance(conditions, dict) or not conditions:
         raise InputError("a plan needs conditions, as [conditions.plain] with objective = 'npo + gdr'.")
-    comparisons = tuple(_comparison(table, conditions, point) for point in _points(table.get("grid", {})))
+    grid = table.get("grid", {})
+    comparisons = tuple(_comparison(table, conditions, point) for point in _points(grid))
+    _check_named(grid, {key: value for key, value in table.items() if key not in ("about", "grid")})
     return Plan(name, table.get("about", ""), float(table.get("hours", 0)), comparisons)
+
+
+def _check_named(grid: Table, rest: Table) -> None:
+    """Refuse a variable that changes nothing: its comparisons would be one, under several names."""
+    named = {name for text in _texts_in(rest) for name in _VARIABLE.findall(text)}
+    for key in grid:
+        if key not in named:
+            raise InputError(
+                f"grid.{key} is named nowhere, so that all its values would give the same runs; write "
+                f"{{{key}}} in quotes where they are meant, as in an objective or in [train]."
+            )
+
+
+def _texts_in(value: object) -> Iterator[str]:
+    """Give every text in a table of tables and lists."""
+    if isinstance(value, str):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _texts_in(inner)
 
 
 def _points(grid: Table) -> Iterator[dict[str, Any]]:
@@ -167,8 +189,16 @@ def _points(grid: Table) -> Iterator[dict[str, Any]]:
             raise InputError(
                 f"grid.{key} is {values!r}; expected a list of values, as {key} = ['npo', 'ga']."
             )
+        _check_once(f"grid.{key}", list(map(str, values)))
     for values in itertools.product(*grid.values()):
         yield dict(zip(grid, values, strict=True))
+
+
+def _check_once(key: str, values: Sequence[object]) -> None:
+    """Refuse a value that is given twice: tables would count its runs twice."""
+    twice = [v for v in values if values.count(v) > 1]
+    if twice:
+        raise InputError(f"{key} has {twice[0]} twice; give each value once.")
 
 
 def _comparison(
@@ -179,10 +209,17 @@ def _comparison(
     seeds = table.get("seeds", [0])
     if not isinstance(seeds, list) or not seeds or not all(type(s) is int for s in seeds):
         raise InputError(f"seeds is {seeds!r}; expected a list of whole numbers, as [0, 1, 2].")
+    _check_once("seeds", seeds)
     runs = tuple(_run(name, c, seed, point) for seed in seeds for name, c in conditions.items())
     name = " ".join(f"{k}={v}" for k, v in point.items()) or bench_label(bench)
-    model = _filled(table.get("model", "smollm2"), point)
-    return Comparison(name, bench, model, _setup(table, point), runs)
+    model, setup = _filled(table.get("model", "smollm2"), point), _setup(table, point)
+    for run in runs:
+        if run.method and setup.lora:
+            raise InputError(
+                f"[conditions.{run.condition}] has a method, which trains all weights, and the plan has "
+                "[lora], which is for objectives. Take one of the two out, into a plan of its own."
+            )
+    return Comparison(name, bench, model, setup, runs)
 
 
 def _setup(table: Table, point: Table) -> Setup:
@@ -192,9 +229,21 @@ def _setup(table: Table, point: Table) -> Setup:
     made = {key: table[key] for key in ("per_set", "floor", "utility_below") if key in table}
     if made.get("per_set", 1) < 1:
         raise InputError(f"per_set is {made['per_set']}; it must be at least 1.")
-    lora = Lora(**known_values(Lora, table["lora"], "lora")) if "lora" in table else None
+    adapters = _with_values(table.get("lora"), point)
+    lora = Lora(**known_values(Lora, adapters, "lora")) if "lora" in table else None
+    config = _training(_with_values(table.get("train", {}), point))
     metric = metric_of_answers(table.get("metric", ""))
-    return Setup(config=_training(table.get("train", {})), lora=lora, trigger=trigger, metric=metric, **made)
+    return Setup(config=config, lora=lora, trigger=trigger, metric=metric, **made)
+
+
+def _with_values(given: Any, point: Table) -> Any:  # noqa: ANN401 - from a TOML file
+    """Put the grid's values into a table: in the place of a whole text they keep their type."""
+    if not isinstance(given, dict):
+        return given
+    texts = {key: value for key, value in given.items() if isinstance(value, str)}
+    filled = {key: _filled(text, point) for key, text in texts.items()}
+    whole = {key: found[1] for key, text in texts.items() if (found := _VARIABLE.fullmatch(text))}
+    return {**given, **filled, **{key: point[name] for key, name in whole.items()}}
 
 
 def _training(given: Any) -> TrainConfig:  # noqa: ANN401 - from a TOML file

@@ -67,6 +67,20 @@ def test_a_plan_is_the_product_of_grid_conditions_and_seeds(tmp_path):
         ('bench = "world"', 'bench = "wurld"', "world"),
         ("eta = [0, 5]", "eta = 5", "expected a list"),
         ("[0, 7]", "[0.5]", "whole numbers"),
+        ("[0, 7]", "[0, 7, 0]", "seeds has 0 twice; give each value once"),
+        ('["npo", "ga"]', '["npo", "ga", "npo"]', "grid.loss has npo twice"),
+        ("eta = [0, 5]", 'eta = [0, 5, "5"]', "grid.eta has 5 twice"),
+        (
+            "eta = [0, 5]",
+            "eta = [0, 5]\nlr = [1e-5, 1e-4]",
+            r"grid.lr is named nowhere, .* write {lr} in quotes",
+        ),
+        ("lr = 3e-5", 'lr = "{loss}"', "train.lr is 'npo'; expected a number"),
+        (
+            'objective = "{loss} + gdr"',
+            'method = "task_vector"',
+            r"\[conditions.plain\] has a method, which trains all weights, and the plan has \[lora\]",
+        ),
         ("epochs = 2", "epochs = 0", "above 0"),
         ('about = "toy"', "about = ", "toy.toml"),
         ('about = "toy"', "about = 3", "about is 3; expected text"),
@@ -111,6 +125,15 @@ def test_a_grid_is_a_table(tmp_path):
         read_plan(written(tmp_path, text))
 
 
+def test_training_and_adapters_take_values_of_the_grid_with_their_type(tmp_path):
+    text = PLAN.replace("lr = 3e-5", 'lr = "{lr}"\nstep_rule = "sam(rho={lr})"')
+    text = text.replace("rank = 4", 'rank = "{eta}"').replace("eta = [0, 5]", "eta = [1, 5]\nlr = [1e-5, 2]")
+    setups = {c.name: c.setup for c in read_plan(written(tmp_path, text)).comparisons}
+    assert [s.config.lr for s in setups.values()] == [1e-5, 2] * 4
+    found = setups["loss=npo eta=5 lr=1e-05"]
+    assert (found.config.step_rule, found.lora) == ("sam(rho=1e-05)", Lora(rank=5))
+
+
 def test_whole_numbers_are_numbers_and_lists_are_read(tmp_path):
     text = PLAN.replace("lr = 3e-5", "clip = 2").replace("rank = 4", 'targets = ["q_proj", "v_proj"]')
     setup = read_plan(written(tmp_path, text)).comparisons[0].setup
@@ -119,6 +142,7 @@ def test_whole_numbers_are_numbers_and_lists_are_read(tmp_path):
 
 def test_a_condition_may_be_a_method_and_go_on_afterwards(tmp_path):
     text = PLAN.replace('objective = "{loss} + gdr"', 'method = "task_vector(alpha={eta})"\nthen = "gdr"')
+    text = text.replace("[lora]\nrank = 4\n", "")  # methods train all weights
     run = read_plan(written(tmp_path, text)).comparisons[1].runs[0]
     assert (run.objective, run.method, run.then) == ("", "task_vector(alpha=5)", "gdr")
     with pytest.raises(InputError, match="task_vector"):
