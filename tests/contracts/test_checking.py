@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import sys
 from dataclasses import replace
@@ -75,6 +76,32 @@ def wrong(forget, **facts):
             "raised AttributeError",
         ),
         (lambda f: f.token_logps.cumsum(0), {"per": "token"}, "A row's values don't depend", "each alone"),
+        (lambda f: -f.row_logps(), {}, "A step lowers what is to be forgotten", "step raises .* of `forget`"),
+        (lambda f: f.row_logps(), {"side": "learn"}, "A step lowers", "step lowers .* of `forget`"),
+        (
+            lambda f: -torch.log(1 - f.token_logps.exp()),  # unlikelihood: log 0 where p = 1
+            {"per": "token"},
+            "Values and gradients are finite",
+            "returned \\[inf, .* known by heart",
+        ),
+        (
+            lambda f: f.logits.softmax(-1).amin(-1).sqrt(),  # its slope is infinite where a probability is 0
+            {"per": "token", "logits": True},
+            "Values and gradients are finite",
+            "gradient isn't finite for answers that are known by heart",
+        ),
+        (
+            lambda f: f.row_sums(f.token_logps.detach().mul_(2) * 0 + f.token_logps),
+            {},
+            "The scores that it is given are unchanged",
+            r"changed those of `forget` in place",
+        ),
+        (
+            lambda f: f.row_logps() + 0 * torch.rand(f.rows),
+            {},
+            "The random state that the whole program shares",
+            r"a generator of your own",
+        ),
     ],
 )
 def test_faults_of_terms_are_seen(function, facts, contract, problem):
@@ -131,6 +158,25 @@ def test_faults_of_attacks_are_seen():
     calls = iter(range(100))
     (problem,) = problems(attack(lambda r, seed: replace(r, id=f"q{next(calls)}"))).values()
     assert "Two calls with one seed differ" in problem
+
+    def some(share):
+        def change(request, seed):
+            draw = random.Random(share(seed))
+            rows = (rewrite(r, ["So: {q}"], "mine") if draw.random() < 0.5 else r for r in request.rows)
+            return replace(request, rows=tuple(rows))
+
+        return change
+
+    assert problems(attack(some(lambda seed: seed))) == {}
+    (problem,) = problems(attack(some(lambda seed: 7))).values()
+    assert re.search(r"Seeds 0 to 7 rewrite the same \d of 12 questions", problem)
+
+    def sowing(request, seed):
+        random.seed(seed)
+        return request
+
+    (problem,) = problems(attack(sowing)).values()
+    assert problem == "Draw from a generator of your own, as random.Random(seed)."
 
     def refuse(request, seed):
         raise InputError("Only for poems.")
@@ -310,6 +356,15 @@ def test_faults_of_curve_metrics_are_seen():
     (problem,) = problems(CURVE_METRICS.get("mine")).values()
     assert problem == "Its range is 0.0 to 1.0, and it returned 9.0 for curves as (0.9, 0.6, 0.3, 0.0)."
 
+    def mine(curve):
+        """A metric."""
+        curve.sort()
+        return curve[0]
+
+    curve_metric(better="high", meaning="It.", paper="")(mine)
+    (problem,) = problems(CURVE_METRICS.get("mine")).values()
+    assert problem.startswith("It changed [0.9, 0.6, 0.3, 0.0] in place")
+
 
 def repairing(change):
     def mine(request, retain):
@@ -380,7 +435,7 @@ def bad(forget: Scored) -> Tensor:
         (
             MINE.split("\n\n\n@term")[0] + "\n\n\n@term" + MINE.split("\n\n\n@term")[1],
             0,
-            "1 items, 8 contracts, 0 broken.",
+            "1 items, 12 contracts, 0 broken.",
         ),
         (VIEW, 0, "ok   view both: The same pair gives the same row"),
         ("x = 1\n", 2, ""),

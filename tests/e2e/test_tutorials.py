@@ -154,7 +154,7 @@ def test_the_providers_page_runs_as_it_stands(model, monkeypatch, capsys):
 
 def test_the_page_about_items_of_ones_own_runs_as_it_stands(model, monkeypatch, capsys, own_items):
     shown = run_page("extending.md", model, monkeypatch, capsys)
-    assert "3 items, 21 contracts, 0 broken." in shown["forgetwell check mine.py"]
+    assert "3 items, 28 contracts, 0 broken." in shown["forgetwell check mine.py"]
     assert "margin = 10.0" in shown["forgetwell show hinge --use mine.py"]
     asked = [r["prompt"] for r in read_jsonl(Path("kindly.jsonl"))]
     assert 0 < sum(prompt.startswith("Kindly: ") for prompt in asked) < len(asked)

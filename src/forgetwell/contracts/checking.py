@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+import torch
 
 from forgetwell.contracts.answers import METRIC_CONTRACTS
 from forgetwell.contracts.descending import STEP_RULE_CONTRACTS
@@ -16,6 +20,7 @@ from forgetwell.contracts.weighing import SCHEDULE_CONTRACTS
 from forgetwell.registry import Item
 
 Contract = Callable[[Item], str]
+_ALONE = "The random state that the whole program shares (random, numpy, torch) stays as it was"
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,37 @@ def check_item(item: Item) -> tuple[Check, ...]:
     An error of the item's own is a contract that isn't kept, and says which error.
     """
     contracts = (is_documented, *_CONTRACTS.get(item.family, (has_defaults,)))
-    return tuple(Check(item.family, item.name, _words(c), _tried(c, item)) for c in contracts)
+    found = tuple(Check(item.family, item.name, _words(c), _tried(c, item)) for c in contracts)
+    return (*found, Check(item.family, item.name, _ALONE, _drawn(item, contracts)))
+
+
+def _drawn(item: Item, contracts: Sequence[Contract]) -> str:
+    """Say whether the contracts, tried again, draw from the program's random state or set it.
+
+    Again, since some libraries draw when they are imported.
+    """
+    kept = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    _sow()
+    expected = _draws()
+    _sow()
+    for contract in contracts:
+        _tried(contract, item)
+    same = _draws() == expected
+    random.setstate(kept[0])
+    np.random.set_state(kept[1])
+    torch.set_rng_state(kept[2])
+    return "" if same else "Draw from a generator of your own, as random.Random(seed)."
+
+
+def _sow() -> None:
+    """Set the program's random state to one that no item sets."""
+    random.seed("forgetwell")
+    np.random.seed(0x666F7267)
+    torch.set_rng_state(torch.Generator().manual_seed(0x666F7267).get_state())
+
+
+def _draws() -> tuple[float, float, float]:
+    return random.random(), float(np.random.random()), torch.rand(1).item()
 
 
 def is_documented(item: Item) -> str:

@@ -21,6 +21,9 @@ from forgetwell.training.views import VIEWS
 _LENGTHS = (4, 1, 6)
 _VOCABULARY, _WIDTH = 11, 8
 _CLOSE = 1e-4
+_SURE = 120.0  # logit above all others at which probabilities are 1 and 0 in float32
+# The view whose answers a side works on, and the sign of a gradient that leads a step there.
+_PUSHED = {"forget": ("forget", 1), "retain": ("retain", -1), "scope": ("scope", -1), "learn": ("forget", -1)}
 
 
 def reads_views_that_exist(item: Item) -> str:
@@ -69,6 +72,52 @@ def has_gradients(item: Item) -> str:
     return "" if any(g.abs().sum() > 0 for g in found) else "The gradient is 0 everywhere on ordinary scores."
 
 
+def pushes_its_way(item: Item) -> str:
+    """A step lowers what is to be forgotten, and raises what is to be kept or learned, as its side says."""
+    wanted = _PUSHED.get(item.facts["side"])
+    if wanted is None or wanted[0] not in item.inputs or item.facts["logits"] or item.facts["hidden"]:
+        return ""  # of logits and states either direction may be meant
+    views = _views(item)
+    name, sign = wanted
+    leaf = views[item.inputs.index(name)].token_logps.requires_grad_(True)
+    (gradient,) = torch.autograd.grad(_values(item, views).sum(), [leaf], allow_unused=True)
+    if gradient is None or not sign * gradient.sum() < 0:
+        return ""
+    does = "raises" if sign > 0 else "lowers"
+    return (
+        f"It is registered with side={item.facts['side']!r}, and a step {does} the log-probabilities of "
+        f"`{name}`: what it returns is minimized. Turn its sign, or name its side."
+    )
+
+
+def is_finite_at_the_ends(item: Item) -> str:
+    """Values and gradients are finite where the model knows an answer by heart, or rules it out."""
+    for told, logit in (("known by heart", _SURE), ("ruled out", -_SURE)):
+        leaves, views = zip(
+            *(_extreme(item, name, k, logit) for k, name in enumerate(item.inputs)), strict=True
+        )
+        values = _values(item, views)
+        if not torch.isfinite(values).all():
+            return f"It returned {_shown(values)} for answers that are {told}, and training would end there."
+        if values.requires_grad:
+            policy = [leaf for leaf in leaves if leaf.requires_grad]
+            found = torch.autograd.grad(values.sum(), policy, allow_unused=True)
+            if not all(torch.isfinite(g).all() for g in found if g is not None):
+                return f"Its gradient isn't finite for answers that are {told}; training would end there."
+    return ""
+
+
+def leaves_its_scores(item: Item) -> str:
+    """The scores that it is given are unchanged: other terms and later steps read them too."""
+    views = _views(item)
+    before = [_copied(view) for view in views]
+    _values(item, views)
+    for name, old, new in zip(item.inputs, before, map(_copied, views), strict=True):
+        if not all(torch.equal(a, b) for a, b in zip(old, new, strict=True)):
+            return f"It changed those of `{name}` in place; write x * 2, not x.mul_(2)."
+    return ""
+
+
 def keeps_rows_apart(item: Item) -> str:
     """A row's values don't depend on the other rows of the batch."""
     together = _values(item, _views(item))
@@ -94,6 +143,9 @@ TERM_CONTRACTS: Sequence[Callable[[Item], str]] = (
     has_what_its_decorator_names,
     returns_one_value_each,
     has_gradients,
+    pushes_its_way,
+    is_finite_at_the_ends,
+    leaves_its_scores,
     keeps_rows_apart,
     counts_marked_tokens,
 )
@@ -119,6 +171,21 @@ def _scored(item: Item, place: int, rows: Sequence[int]) -> Scored:
         logits=scored.logits if item.facts["logits"] else None,
         hidden=hidden if item.facts["hidden"] else None,
     )
+
+
+def _extreme(item: Item, name: str, place: int, logit: float) -> tuple[Tensor, Scored]:
+    """Return logits that are sure of every label, or of others, and the scores made of them."""
+    ordinary = _scored(item, place, range(len(_LENGTHS)))
+    flat = torch.zeros(len(ordinary.labels), _VOCABULARY)
+    logits = flat.scatter(1, ordinary.labels[:, None], logit).requires_grad_(not name.endswith("_ref"))
+    scored = scored_from_logits(logits, ordinary.labels, ordinary.row, ordinary.rows)
+    kept = scored.logits if item.facts["logits"] else None
+    return logits, replace(scored, logits=kept, hidden=ordinary.hidden)
+
+
+def _copied(view: Scored) -> list[Tensor]:
+    parts = (view.token_logps, view.logits, view.hidden, view.labels, view.row)
+    return [part.clone() for part in parts if part is not None]
 
 
 def _row(place: int, row: int) -> tuple[Tensor, Tensor, Tensor]:

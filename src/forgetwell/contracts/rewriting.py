@@ -9,6 +9,8 @@ from forgetwell.registry import Item
 from forgetwell.requests.attacks import attack_request
 from forgetwell.types import Request, Row
 
+_SEEDS = range(8)
+
 
 def leaves_rows_in_place(item: Item) -> str:
     """Every row comes back, in its place and under its id."""
@@ -32,6 +34,22 @@ def follows_its_seed(item: Item) -> str:
     return "" if once == again else "Two calls with one seed differ: draw from random.Random(seed) alone."
 
 
+def draws_by_its_seed(item: Item) -> str:
+    """Where it rewrites some of the rows, other seeds rewrite others."""
+    if "seed" not in item.hyperparameters:
+        return ""
+    tried = [list(_attacked(item, seed)) for seed in _SEEDS]
+    for place, (before, after) in enumerate(tried[0]):
+        known = {row.id: row for row in before.rows}
+        changed = sum(known.get(row.id, row) != row for row in after.rows)
+        if 0 < changed < len(before.rows) and all(t[place][1].rows == after.rows for t in tried):
+            return (
+                f"Seeds {_SEEDS[0]} to {_SEEDS[-1]} rewrite the same {changed} of {len(before.rows)} "
+                f"{before.id}: draw from random.Random(seed), or take the parameter `seed` out."
+            )
+    return ""
+
+
 def records_what_was_there(item: Item) -> str:
     """A changed row says in its edit who changed it, and what it was."""
     for before, after in _attacked(item):
@@ -48,13 +66,14 @@ ATTACK_CONTRACTS: Sequence[Callable[[Item], str]] = (
     leaves_rows_in_place,
     leaves_what_it_was_given,
     follows_its_seed,
+    draws_by_its_seed,
     records_what_was_there,
 )
 
 
-def _attacked(item: Item) -> Iterator[tuple[Request, Request]]:
+def _attacked(item: Item, seed: int = 3) -> Iterator[tuple[Request, Request]]:
     """Give each request before and after."""
-    return accepted(lambda request: attack_request(request, item.name, seed=3), (_questions(), _texts()))
+    return accepted(lambda request: attack_request(request, item.name, seed=seed), (_questions(), _texts()))
 
 
 def _questions() -> Request:

@@ -63,6 +63,16 @@ def curve_values_repeat(item: Item) -> str:
     return "" if any(v is not None for v in once) else "It returned None for each of them."
 
 
+def curves_are_left(item: Item) -> str:
+    """The curves that it is given are unchanged."""
+    for curve in _CURVES:
+        given = [list(curve) for _ in item.inputs]
+        item.function(*given, **item.bind({}))
+        if any(values != list(curve) for values in given):
+            return f"It changed {list(curve)} in place; write sorted(curve), not curve.sort()."
+    return ""
+
+
 SET_METRIC_CONTRACTS: Sequence[Callable[[Item], str]] = (
     says_what_it_means,
     says_what_it_reads,
@@ -73,6 +83,7 @@ CURVE_METRIC_CONTRACTS: Sequence[Callable[[Item], str]] = (
     says_what_it_means,
     curve_values_in_range,
     curve_values_repeat,
+    curves_are_left,
 )
 
 
