@@ -6,14 +6,16 @@ folder or model can name code.
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import hashlib
 import importlib.metadata
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+from forgetwell.beside import check_free, code_digest, module_names
 from forgetwell.errors import ForgetwellError, InputError, MissingError
 from forgetwell.files import digest
 
@@ -25,7 +27,8 @@ _INSTALLED: set[str] = set()  # entry points that were loaded
 def use(path: str | Path) -> None:
     """Run a Python file, so that what it registers can be named everywhere; again only if it has changed.
 
-    It runs with all rights of this program: name only files that you would run yourself.
+    It may import files beside it, as a program does; they count as part of it. It runs with all rights of
+    this program: name only files that you would run yourself.
 
     Raises:
         MissingError: There is no such file.
@@ -37,7 +40,7 @@ def use(path: str | Path) -> None:
     if file.suffix != ".py":
         raise InputError(f"{path} is no Python file (.py), which items of your own are written in.")
     content = file.read_bytes()
-    held = hashlib.sha256(content).hexdigest()
+    held = code_digest(file)
     if _USED.get(file) == held:
         return
     name = f"forgetwell_own_{file.stem}_{digest(str(file))[:8]}"
@@ -46,11 +49,36 @@ def use(path: str | Path) -> None:
     sys.modules[name] = module  # annotations are read from there
     try:
         # Not by an import: that takes bytecode kept for a file of this size and second, whatever it holds.
-        exec(compile(content, str(file), "exec"), module.__dict__)
+        with _importing_beside(file):
+            exec(compile(content, str(file), "exec"), module.__dict__)
     except Exception as error:
         del sys.modules[name]
         raise InputError(f"{path}{_line(error, file)} can't be used: {_said(error)}") from error
     _USED[file] = held
+
+
+@contextlib.contextmanager
+def _importing_beside(file: Path) -> Iterator[None]:
+    """Let a file import what lies beside it, as it is now, for the time inside.
+
+    Raises:
+        InputError: A module of that name is there, which is another one.
+    """
+    names = module_names(file)
+    own = [place for path in (*_USED, file) for place in module_names(path).values()]
+    for name in names.keys() & sys.modules.keys():
+        check_free(name, getattr(sys.modules[name], "__file__", None), own)
+    for loaded in [m for m in sys.modules if m.partition(".")[0] in names]:
+        del sys.modules[loaded]  # of before a change, or of a file in another folder
+    kept = sys.dont_write_bytecode
+    sys.path.insert(0, str(file.parent))
+    sys.dont_write_bytecode = True  # it would be taken for a file of that size and second, whatever it holds
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = kept
+        sys.path.remove(str(file.parent))
 
 
 def used() -> tuple[Path, ...]:

@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from forgetwell.beside import code_digest
 from forgetwell.calls import Call, Value
 from forgetwell.errors import InputError, unknown_name
-from forgetwell.files import file_sha256, sha256
+from forgetwell.files import sha256
 from forgetwell.own import use_installed
 
 
@@ -45,9 +46,9 @@ class Item:
         facts: What its decorator says of it.
         inputs: Its positional parameters, what it works on.
         hyperparameters: Its keyword-only parameters.
-        code: SHA-256 of an item of one's own, of its whole file, whose other functions it may call; of what
-            is typed into a notebook or stands in the program that runs, of the function alone. "" for items
-            that ship with forgetwell, whose version says as much.
+        code: SHA-256 of an item of one's own, of its whole file, whose other functions it may call, with the
+            files beside it that it imports; of what is typed into a notebook or stands in the program that
+            runs, of the function alone. "" for items that ship with forgetwell, whose version says as much.
     """
 
     family: str
@@ -165,7 +166,7 @@ def _code(function: Callable[..., Any]) -> str:
     try:
         file = inspect.getsourcefile(function)
         if function.__module__ != "__main__" and file and Path(file).is_file():
-            return file_sha256(Path(file))
+            return code_digest(Path(file))
         source = inspect.getsource(function)
     except (OSError, TypeError):  # typed where nothing keeps the source
         source = marshal.dumps(function.__code__).hex()

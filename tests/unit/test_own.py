@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sys
 from dataclasses import replace
 from importlib.metadata import EntryPoint
@@ -13,6 +14,7 @@ from tests.tiny import tiny_lm
 from tests.toy import BENCH, bar, rows
 
 from forgetwell import own
+from forgetwell.beside import code_digest, code_files
 from forgetwell.cli.config import take_used
 from forgetwell.errors import InputError, MissingError
 from forgetwell.experiments import grid
@@ -124,6 +126,83 @@ def test_a_file_that_fails_says_where(mine, text, message):
         own.use(mine)
     assert own.used() == ()
     assert not {name for name in sys.modules if name.startswith("forgetwell_own_")} - before
+
+
+class TestBeside:
+    """A file may import those beside it, and they count as part of it."""
+
+    IMPORTING = TERM.replace(
+        "from forgetwell", "from shares_of_mine import least\n\nfrom forgetwell", 1
+    ).replace("min=0", "min=least.AT")
+
+    @pytest.fixture(autouse=True)
+    def modules(self, monkeypatch):
+        yield
+        for name in [n for n in sys.modules if n.partition(".")[0] == "shares_of_mine"]:
+            del sys.modules[name]
+
+    @pytest.fixture
+    def beside(self, mine):
+        package = mine.parent / "shares_of_mine"
+        package.mkdir()
+        (package / "__init__.py").write_text("")
+        (package / "least.py").write_text("AT = 0.0\n")
+        mine.write_text(self.IMPORTING)
+        return package / "least.py"
+
+    def test_it_is_imported_and_imported_again_if_it_changed(self, mine, beside):
+        own.use(mine)
+        first = TERMS.get("hinge")
+        assert first.function.__globals__["least"].AT == 0.0
+        assert first.code != hashlib.sha256(mine.read_bytes()).hexdigest()
+        own.use(mine)
+        assert TERMS.get("hinge") is first
+        beside.write_text("AT = 1.0\n")  # as large, and in the same second
+        own.use(mine)
+        assert TERMS.get("hinge").function.__globals__["least"].AT == 1.0
+        assert TERMS.get("hinge").code != first.code
+        assert str(mine.parent) not in sys.path
+
+    def test_the_digest_holds_what_is_imported_wherever_it_lies(self, tmp_path, mine, beside):
+        digest = code_digest(mine)
+        assert code_files(mine) == (mine, beside.parent / "__init__.py", beside)
+        (tmp_path / "unrelated.py").write_text("x = 1")
+        assert code_digest(mine) == digest
+        shutil.copytree(mine.parent, tmp_path / "moved")
+        assert code_digest(tmp_path / "moved" / "mine.py") == digest
+        (tmp_path / "deeper.py").write_text("y = 1")
+        beside.write_text("AT = 0.0\n\ndef later():\n    from deeper import y\n")
+        assert code_files(mine)[1:] == (tmp_path / "deeper.py", beside.parent / "__init__.py", beside)
+
+    def test_files_of_two_folders_have_their_own(self, tmp_path, mine, beside):
+        own.use(mine)
+        other = tmp_path / "other"
+        shutil.copytree(beside.parent, other / "shares_of_mine")
+        (other / "shares_of_mine" / "least.py").write_text("AT = 2.0\n")
+        (other / "theirs.py").write_text(self.IMPORTING.replace("hinge", "bend"))
+        own.use(other / "theirs.py")
+        found = [TERMS.get(name).function.__globals__["least"].AT for name in ("hinge", "bend")]
+        assert found == [0.0, 2.0]
+
+    def test_a_name_that_another_module_has_is_refused(self, mine):
+        (mine.parent / "json.py").write_text("x = 1")
+        mine.write_text(f"import json\n{TERM}")
+        with pytest.raises(InputError, match=r"imports json from beside it, and there is another .*json"):
+            own.use(mine)
+
+    def test_of_an_installed_file_its_package_alone_counts(self, tmp_path):
+        package = tmp_path / "site-packages" / "mine_installed"
+        package.mkdir(parents=True)
+        for name, text in {
+            "__init__": "",
+            "terms": "import other_installed\nfrom . import shared\nfrom mine_installed.more import x",
+            "shared": "",
+            "more": "x = 1",
+        }.items():
+            (package / f"{name}.py").write_text(text)
+        (package.parent / "other_installed.py").write_text("")
+        names = [path.stem for path in code_files(package / "terms.py")]
+        assert names == ["terms", "__init__", "more", "shared"]
 
 
 def test_only_python_files_are_run(tmp_path):
