@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from forgetwell.data.facts import fact_words
 from forgetwell.errors import InputError, unknown_name
 from forgetwell.models.lm import HFModel, wrap
-from forgetwell.models.loading import quiet_adapters
+from forgetwell.models.loading import MAKING, quiet_adapters
 from forgetwell.objectives.algebra import Objective, parse_objective
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.draws import Draws
@@ -138,14 +138,17 @@ def check_facts(objective: Objective, forget: Sequence[Row]) -> tuple[Row, ...]:
 def with_lora(lm: HFModel, lora: Lora, *, seed: int) -> HFModel:
     """Return the model with fresh adapters; only they are trainable. They start at zero.
 
+    The program's own random state stays as it was.
+
     Raises:
         InputError: The model has no layers of the names given.
     """
     import torch
 
-    torch.manual_seed(seed)
     _check_targets(lm, lora.targets)
-    with quiet_adapters():
+    devices = [lm.device] if lm.device.type == "cuda" else []
+    with MAKING, torch.random.fork_rng(devices), quiet_adapters():
+        torch.manual_seed(seed)
         from peft import LoraConfig, get_peft_model
 
         settings = LoraConfig(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ _DIGESTED = (
     "*.jinja",
 )
 _TOKENIZERS = ("tokenizer.json", "vocab.json", "*.model")  # one of them is in every folder with a tokenizer
+# Making a model sets what all of a program's threads share: torch's defaults in transformers, random state.
+MAKING = threading.RLock()
 _HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
 
 
@@ -102,15 +105,8 @@ def load_pretrained(name: str, *, four_bit: FourBit | None = None) -> Loaded:
     source = find_model(name)
     try:
         folder = source.folder or _snapshot(source.name)
-        if (folder / "adapter_config.json").exists():
-            if four_bit:
-                raise InputError(f"{folder} is an adapter; 4 bits need a plain model. Save it with --merge.")
-            return _load_adapter(folder, source.name)
-        with quiet_adapters():
-            loaded = _load(folder, source.name, _quantized(four_bit) if four_bit else {})
-        if four_bit:
-            _stay_differentiable(loaded.model)
-        return loaded
+        with MAKING:
+            return _load_kind(folder, source.name, four_bit)
     except ForgetwellError:
         raise
     except Exception as error:  # a damaged folder raises many kinds in several libraries
@@ -118,6 +114,19 @@ def load_pretrained(name: str, *, four_bit: FourBit | None = None) -> Loaded:
         if source.folder is None:
             what = f"There is no folder {source.name}, and as a hub id it can't be loaded"
         raise InputError(f"{what}: {_reason(error)} Only safetensors are read.") from error
+
+
+def _load_kind(folder: Path, name: str, four_bit: FourBit | None) -> Loaded:
+    """Load an adapter with its base, or a plain model."""
+    if (folder / "adapter_config.json").exists():
+        if four_bit:
+            raise InputError(f"{folder} is an adapter; 4 bits need a plain model. Save it with --merge.")
+        return _load_adapter(folder, name)
+    with quiet_adapters():
+        loaded = _load(folder, name, _quantized(four_bit) if four_bit else {})
+    if four_bit:
+        _stay_differentiable(loaded.model)
+    return loaded
 
 
 def _reason(error: Exception) -> str:

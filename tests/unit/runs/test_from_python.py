@@ -1,15 +1,18 @@
 """The functions of the package do what the commands of the same names do."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import torch
 from tests.tiny import tiny_lm
 from tests.toy import rows
 
 import forgetwell
-from forgetwell import Request, TrainConfig
+from forgetwell import Lora, Request, TrainConfig
 from forgetwell.cli import main
 from forgetwell.files import file_sha256
+from forgetwell.methods.finetune import with_lora
 
 CONFIG = TrainConfig(lr=1e-3, epochs=2, batch=2)
 FLAGS = ("--lr", "1e-3", "--epochs", "2", "--batch", "2")
@@ -50,3 +53,25 @@ def test_learn_is_the_command(files, monkeypatch, without):
     command(monkeypatch, "learn", "--model", "tiny", "--data", "all.jsonl", "--out", "there", *FLAGS, *flags)
     forgetwell.learn("tiny", "all.jsonl", out="here", without=without, config=CONFIG)
     assert file_sha256(files / "here" / WEIGHTS) == file_sha256(files / "there" / WEIGHTS)
+
+
+def test_threads_make_what_a_program_makes_alone(files):
+    def made(name, lora):
+        out = files / name
+        forgetwell.unlearn(
+            "tiny", "request.jsonl", "retain.jsonl", objective="npo + gdr", out=out, config=CONFIG, lora=lora
+        )
+        return file_sha256(next((out / "model").glob("*model.safetensors")))
+
+    kinds = (None, Lora(rank=2), None, Lora(rank=2))
+    alone = [made(f"alone{k}", lora) for k, lora in enumerate(kinds)]
+    with ThreadPoolExecutor(len(kinds)) as pool:
+        together = list(pool.map(made, ("a", "b", "c", "d"), kinds))
+    assert together == alone
+
+
+def test_adapters_leave_the_programs_random_state(files):
+    lm = forgetwell.load("tiny")
+    before = torch.get_rng_state()
+    with_lora(lm, Lora(rank=2), seed=0)
+    assert torch.equal(torch.get_rng_state(), before)
