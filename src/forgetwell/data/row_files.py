@@ -101,14 +101,14 @@ def check_output(path: Path, *, overwrite: bool) -> None:
     check_new(path, overwrite=overwrite)
 
 
-def write_rows(path: Path, rows: Iterable[Row]) -> None:
+def write_rows(path: str | Path, rows: Iterable[Row]) -> None:
     """Write rows as JSONL, whole or not at all, without fields that have their default value.
 
     Raises:
         InputError: The name doesn't end with .jsonl or .jsonl.gz.
     """
-    check_output(path, overwrite=True)
-    write_jsonl(path, lean_rows(rows))
+    check_output(Path(path), overwrite=True)
+    write_jsonl(Path(path), lean_rows(rows))
 
 
 def lean_rows(rows: Iterable[Row]) -> list[dict[str, Any]]:

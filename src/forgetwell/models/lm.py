@@ -236,7 +236,7 @@ class HFModel:
 
 
 def load(
-    model: str,
+    model: str | Path,
     *,
     dtype: str = "auto",
     max_length: int = 1024,
@@ -261,7 +261,7 @@ def load(
 
     where = device or pick_device()
     compute = pick_dtype(dtype, where).compute
-    loaded = load_pretrained(model, four_bit=FourBit(where, compute) if four_bit else None)
+    loaded = load_pretrained(str(model), four_bit=FourBit(where, compute) if four_bit else None)
     network = loaded.model if four_bit else loaded.model.to(where)
     window = getattr(network.config, "max_position_embeddings", None) or max_length
     codec = Codec(loaded.tokenizer, min(max_length, window))

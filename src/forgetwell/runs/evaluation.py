@@ -101,7 +101,7 @@ def _harness() -> Callable[..., tuple[Result, ...]]:
 
 
 def evaluate(
-    model: str,
+    model: str | Path,
     suite: Suite | str,
     out: str | Path,
     *,
@@ -146,7 +146,7 @@ def evaluate(
             settings.
     """
     asked = served(build_suite(suite) if isinstance(suite, str) else suite, system)
-    processes, out, runs = started_processes(), Path(out), measures.runs
+    model, processes, out, runs = str(model), started_processes(), Path(out), measures.runs
     harness_results = _harness() if measures.tasks else None
     plan_metrics(measures.metrics, asked, runs)  # what can't be measured is said before a model loads
     settings = evaluation_settings(model, asked, seed=seed, measures=measures)

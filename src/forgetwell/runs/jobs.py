@@ -39,7 +39,7 @@ CHECKPOINT = "checkpoint.pt"
 
 
 def unlearn(
-    model: str,
+    model: str | Path,
     request: Request | str | Path,
     retain: Sequence[Row] | str | Path,
     *,
@@ -86,7 +86,7 @@ def unlearn(
     """
     job = Job(
         "unlearn",
-        model,
+        str(model),
         request if isinstance(request, Request) else read_request(request),
         given_rows(retain),
         objective,
@@ -120,8 +120,18 @@ def run_job(
 ) -> Summary:
     """Run a job into the folder `out`: request.jsonl, train.jsonl, model/ (if `save`), then manifest.json.
 
-    Under ``accelerate launch`` all processes train, and the first writes. The training log goes to the
-    trackers of `report_to` as well.
+    Under ``accelerate launch`` all processes train, and the first writes.
+
+    Args:
+        job: What is trained on what, and how.
+        out: The run folder.
+        progress: Called with (finished steps, all steps).
+        overwrite: Replace a run that is there.
+        resume: Go on after an interruption.
+        lm: The job's starting model, where it is loaded already; it is changed in place. By default it is
+            loaded by its name.
+        save: Save the model; without, the run holds what was measured.
+        report_to: Trackers that get the training log as well, as ("tensorboard",).
 
     Raises:
         ExistsError: `out` holds something.

@@ -18,7 +18,7 @@ from forgetwell.types import Request, Row
 
 
 def learn(
-    model: str,
+    model: str | Path,
     data: Sequence[Row] | str | Path,
     *,
     out: str | Path,
@@ -51,7 +51,7 @@ def learn(
     rows = given_rows(data)
     if without is not None:
         rows = rows_without(rows, without if isinstance(without, Request) else read_request(without))
-    job = Job("learn", model, Request("", ()), rows, "gdr", config or TrainConfig(), lora=lora)
+    job = Job("learn", str(model), Request("", ()), rows, "gdr", config or TrainConfig(), lora=lora)
     kept = keeping(job, given_rows(keep))
     return run_job(kept, Path(out), overwrite=overwrite, resume=resume, report_to=report_to)
 

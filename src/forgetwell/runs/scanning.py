@@ -35,8 +35,8 @@ def default_rows(lm: LM) -> tuple[Row, ...]:
 
 
 def scan(
-    before: str,
-    after: str,
+    before: str | Path,
+    after: str | Path,
     rows: Sequence[Row] | str | Path | None = None,
     *,
     out: str | Path | None = None,
@@ -66,8 +66,8 @@ def scan(
     folder = None if out is None else Path(out)
     settings: dict[str, Any] = {
         "kind": "scan",
-        "model": after,
-        "before": before,
+        "model": str(after),
+        "before": str(before),
         "black_box": black_box,
         "rows": "world" if given is None else digest(tuple(given)),
     }

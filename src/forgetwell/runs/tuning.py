@@ -84,7 +84,7 @@ class Trial:
 def tune(
     job: Job,
     search: Search,
-    out: Path,
+    out: str | Path,
     *,
     progress: Progress = quiet,
     overwrite: bool = False,
@@ -113,6 +113,7 @@ def tune(
         raise InputError("Tuning runs in one process; start it without a launcher.")
     if not job.probe:
         raise InputError("Tuning reads the probe; give rows to keep that it asks.")
+    out = Path(out)
     _start(out, {"kind": "tune", "job": job.settings, "search": asdict(search)}, overwrite=overwrite)
     left = list(enumerate(_settings(job, search)))
     plan = _rounds(job, search)

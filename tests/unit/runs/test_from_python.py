@@ -11,8 +11,10 @@ from tests.toy import rows
 import forgetwell
 from forgetwell import Lora, Request, TrainConfig
 from forgetwell.cli import main
+from forgetwell.errors import InputError
 from forgetwell.files import file_sha256
 from forgetwell.methods.finetune import with_lora
+from forgetwell.runs.folder import read_manifest
 
 CONFIG = TrainConfig(lr=1e-3, epochs=2, batch=2)
 FLAGS = ("--lr", "1e-3", "--epochs", "2", "--batch", "2")
@@ -75,3 +77,26 @@ def test_adapters_leave_the_programs_random_state(files):
     before = torch.get_rng_state()
     with_lora(lm, Lora(rank=2), seed=0)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_models_and_files_are_paths_as_well_as_names(files):
+    """What a run leaves is a path, and the next function's model."""
+    after, learned = files / "after", files / "learned"
+    config = TrainConfig(max_steps=1, batch=2)
+    forgetwell.unlearn(
+        files / "tiny", files / "request.jsonl", rows("r", 4), objective="npo", out=after, config=config
+    )
+    forgetwell.learn(after, files / "all.jsonl", out=learned, config=config)
+    assert read_manifest(learned)["model"] == str(after)
+    assert forgetwell.load(learned).name == str(learned)
+    forgetwell.evaluate(learned, "world(limit=1)", files / "evaluation")
+    assert read_manifest(files / "evaluation")["model"] == str(learned)
+    with pytest.raises(InputError, match="a scan needs at least 6"):
+        forgetwell.scan(files / "tiny", after, rows("r", 4))
+    forgetwell.write_rows("rows.jsonl", rows("r", 4))
+    assert forgetwell.read_rows("rows.jsonl") == rows("r", 4)
+    job = forgetwell.Job(
+        "unlearn", "tiny", Request("r", rows("f", 2)), rows("r", 2), "npo", config, probe=rows("r", 2)
+    )
+    with pytest.raises(InputError, match="nothing to tune"):  # it knows nothing
+        forgetwell.tune(job, forgetwell.Search(trials=2), "search")

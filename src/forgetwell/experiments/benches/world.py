@@ -23,7 +23,8 @@ def world(*, phrasings: int = 2, epochs: int = 6, keep: bool = False) -> Bench:
         epochs: Passes over them.
         keep: Hold the model at its own answers to the general questions, instead of training it on ours.
 
-    Source: data/assets/world/DATASHEET.md.
+    Source: ours, data/assets/world/DATASHEET.md; the protocol of arXiv 2506.00359, section 5, with people of
+    ours.
     """
     people = load_world()
     facts = tuple(r for r in learning_rows(people) if _phrasing(r) < phrasings)
