@@ -18,10 +18,12 @@ from scipy.stats import spearmanr
 
 from forgetwell.calls import parse_call
 from forgetwell.errors import InputError
-from forgetwell.experiments.bench import Bench, bind_bench
+from forgetwell.experiments.bench import Bench
 from forgetwell.experiments.claims import Run, run_folder
-from forgetwell.experiments.plan import Plan, cells, read_plan
+from forgetwell.experiments.grid import check_finished, make_benches
+from forgetwell.experiments.plan import Plan, cells, read_plan, with_model
 from forgetwell.experiments.probing import read_curve
+from forgetwell.experiments.reuse import find_finished
 from forgetwell.experiments.tables import macro_utility
 from forgetwell.files import write_json, write_text
 from forgetwell.metrics.statistics import Floats, Interval, quantile_interval
@@ -89,18 +91,20 @@ def read_harms(plan: Plan, out: Path) -> tuple[Harmed, ...]:
     """Return the finished runs of attacked requests, with what their requests looked like.
 
     Raises:
-        InputError: None of the plan's runs with an attack is finished.
+        InputError: None of the plan's runs with an attack is finished, or a finished run is of other settings
+            than the plan's.
+        MissingError: The data of no comparison is here; what is left out otherwise is printed.
     """
-    benches: dict[str, tuple[Bench, Evidence]] = {}
+    made = make_benches(plan, plan, print)
+    check_finished(plan, made, out, find_finished(()))
+    known = {name: Evidence(bench.background) for name, bench in made.items()}
     found = []
     for comparison, run in cells(plan):
         folder = run_folder(out / comparison.name, run)
-        if not run.attack or not is_complete(folder):
+        if comparison.bench not in made or not run.attack or not is_complete(folder):
             continue
-        if comparison.bench not in benches:
-            bench = bind_bench(comparison.bench)()
-            benches[comparison.bench] = bench, Evidence(bench.background)
-        found.append(_harmed(comparison.name, run, *benches[comparison.bench], _gap_increase(folder)))
+        bench, evidence = made[comparison.bench], known[comparison.bench]
+        found.append(_harmed(comparison.name, run, bench, evidence, _gap_increase(folder)))
     if not found:
         raise InputError(f"{out} holds no finished run of an attacked request. First: forgetwell bench PLAN.")
     return tuple(found)
@@ -190,15 +194,17 @@ app = App(name="python -m forgetwell.experiments.harm", help=__doc__)
 
 
 @app.default
-def main(plan: str, *, runs: Path | None = None, seed: int = 0) -> None:
+def main(plan: str, *, model: str = "", runs: Path | None = None, seed: int = 0) -> None:
     """Write harm.json and harm.md beside a plan's runs.
 
     Args:
         plan: The plan that was run: a TOML file or the name of one that ships.
+        model: Starting model in place of the plan's, if it was run with one.
         runs: Folder of its runs; by default runs/ and the plan's name.
         seed: Of the bootstrap.
     """
     found = read_plan(plan)
+    found = with_model(found, model) if model else found
     out = runs or Path("runs") / found.name
     harms = read_harms(found, out)
     follow = agreements(harms, seed=seed)

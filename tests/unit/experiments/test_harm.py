@@ -6,9 +6,9 @@ from forgetwell.errors import InputError
 from forgetwell.experiments import harm
 from forgetwell.experiments.bench import sampled_utility
 from forgetwell.experiments.benches.world import world
-from forgetwell.experiments.claims import run_folder
+from forgetwell.experiments.claims import run_folder, run_settings
 from forgetwell.experiments.harm import Harmed, agreement_table, agreements, harm_table, read_harms
-from forgetwell.experiments.plan import cells, read_plan
+from forgetwell.experiments.plan import cells, read_plan, with_model
 from forgetwell.files import read_json, write_json, write_jsonl
 from forgetwell.runs.folder import CURVE, MANIFEST
 
@@ -35,7 +35,9 @@ def plan(tmp_path):
     return read_plan(str(tmp_path / "toy.toml"))
 
 
-def finished(folder, start, end):
+def finished(out, comparison, run, start, end):
+    """Write a finished run as the plan makes it."""
+    folder, known = run_folder(out / comparison.name, run), out / "known world smollm2"
     splits = sampled_utility(world(), per_set=2, seed=0)
 
     def checkpoint(step, gap):
@@ -45,16 +47,14 @@ def finished(folder, start, end):
         return {"step": step, "forget": {}, "utility": values}
 
     write_jsonl(folder / CURVE, [checkpoint(0, start), checkpoint(9, end)])
-    write_json(folder / MANIFEST, {})
+    write_json(folder / MANIFEST, run_settings(world(), comparison.setup, run, known))
 
 
 def test_attacked_runs_are_read_with_what_their_requests_looked_like(tmp_path, plan):
     with pytest.raises(InputError, match="no finished run"):
         read_harms(plan, tmp_path)
     for comparison, run in cells(plan):
-        finished(
-            run_folder(tmp_path / comparison.name, run), 0.05, 0.05 + (0.4 if "0.9" in run.attack else 0.1)
-        )
+        finished(tmp_path, comparison, run, 0.05, 0.05 + (0.4 if "0.9" in run.attack else 0.1))
     harms = read_harms(plan, tmp_path)
     assert {h.condition for h in harms} == {"attacked", "defended"}
     assert len(harms) == 8
@@ -67,6 +67,17 @@ def test_attacked_runs_are_read_with_what_their_requests_looked_like(tmp_path, p
     assert (found.family, found.runs) == ("stealthy", 4)
     assert found.risk.value > 0.7
     assert "| rate=0.9 | defended | 2 |" in harm_table(harms)
+
+
+def test_runs_of_other_settings_are_refused(tmp_path, plan):
+    comparison, run = cells(plan)[1]
+    finished(tmp_path, comparison, run, 0.05, 0.2)
+    assert len(read_harms(plan, tmp_path)) == 1
+    (tmp_path / "toy.toml").write_text(PLAN.replace("[grid]", "[train]\nlr = 1e-3\n[grid]"))
+    with pytest.raises(InputError, match=r"attacked-0 holds a finished run .*config.lr 2e-05, now 0.001"):
+        read_harms(read_plan(str(tmp_path / "toy.toml")), tmp_path)
+    with pytest.raises(InputError, match=r"model .*smollm2, now .*other"):
+        read_harms(with_model(plan, "other"), tmp_path)
 
 
 def harmed(risk, share, gap, condition="attacked", attack="casing"):
@@ -93,7 +104,7 @@ def test_a_score_that_never_moves_ranks_nothing():
 
 def test_the_command_writes_both_tables(tmp_path, plan, capsys):
     for comparison, run in cells(plan):
-        finished(run_folder(tmp_path / "runs" / comparison.name, run), 0.0, 0.2)
+        finished(tmp_path / "runs", comparison, run, 0.0, 0.2)
     with pytest.raises(SystemExit) as stop:
         harm.app([str(tmp_path / "toy.toml"), "--runs", str(tmp_path / "runs")])
     assert not stop.value.code
