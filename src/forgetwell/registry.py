@@ -12,8 +12,9 @@ import importlib
 import inspect
 import marshal
 import pkgutil
+import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from forgetwell.calls import Call, Value
 from forgetwell.errors import InputError, unknown_name
 from forgetwell.files import sha256
 from forgetwell.own import use_installed
+
+_LISTS = (tuple, list, Sequence)  # as which a list is annotated; it is given as a tuple
+_UNIONS = (typing.Union, types.UnionType)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +207,9 @@ def _in_words(wanted: Any) -> str:  # noqa: ANN401 - a type expression
     origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
     if origin is typing.Literal:
         return f"one of {', '.join(map(repr, arguments))}"
-    if origin is tuple:
+    if (origin or wanted) in _LISTS:
         return "a list"
-    if arguments:  # a union
+    if origin in _UNIONS:
         return " or ".join(map(_in_words, arguments))
     return "None" if wanted is type(None) else getattr(wanted, "__name__", str(wanted))
 
@@ -216,9 +220,9 @@ def _fits(value: Value, wanted: Any) -> bool:  # noqa: ANN401 - a type expressio
         return True
     if origin is typing.Literal:
         return value in arguments
-    if origin is tuple:
-        return isinstance(value, tuple) and all(_fits(v, arguments[0]) for v in value)
-    if arguments:  # a union
+    if (origin or wanted) in _LISTS:
+        return isinstance(value, tuple) and all(_fits(v, (*arguments, Any)[0]) for v in value)
+    if origin in _UNIONS:
         return any(_fits(value, a) for a in arguments)
     if wanted is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
@@ -226,4 +230,4 @@ def _fits(value: Value, wanted: Any) -> bool:  # noqa: ANN401 - a type expressio
         return isinstance(value, int) and not isinstance(value, bool)
     if wanted is type(None):
         return value is None
-    return isinstance(value, wanted)
+    return isinstance(value, origin or wanted)

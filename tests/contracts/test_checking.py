@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from forgetwell.cli import main
-from forgetwell.cli.listing import all_families
+from forgetwell.cli.listing import all_families, card
 from forgetwell.contracts.checking import check_item
 from forgetwell.contracts.stub import StubLM
 from forgetwell.errors import InputError
@@ -22,6 +22,7 @@ from forgetwell.requests.attacks import ATTACKS, request_attack
 from forgetwell.requests.repairs import REPAIRS, Repaired, repair
 from forgetwell.requests.screening import SCREENS, screen
 from forgetwell.requests.template_sets import rewrite
+from forgetwell.suites.plan import metric_item
 from forgetwell.types import Finding, Generation, Row
 
 ITEMS = [family.get(name) for family in all_families().values() for name in family.names()]
@@ -364,6 +365,17 @@ def test_faults_of_curve_metrics_are_seen():
     curve_metric(better="high", meaning="It.", paper="")(mine)
     (problem,) = problems(CURVE_METRICS.get("mine")).values()
     assert problem.startswith("It changed [0.9, 0.6, 0.3, 0.0] in place")
+
+
+def test_a_curve_metric_of_any_parameters_is_shown_and_no_evaluation_has_curves():
+    def mine(curve):
+        """A metric."""
+        return curve[0]
+
+    curve_metric(better="high", meaning="It.", paper="")(mine)
+    assert "reads: curve\n" in card(CURVE_METRICS.get("mine"))
+    with pytest.raises(InputError, match="mine is a metric of training curves, and an evaluation has none"):
+        metric_item("mine")
 
 
 def repairing(change):

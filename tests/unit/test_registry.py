@@ -1,5 +1,6 @@
 """Values and names that items are given in calls."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import pytest
@@ -31,6 +32,25 @@ def test_types_are_said_in_words():
         ("mine(count='x')", "int or None"),
         ("mine(which='c')", "one of 'a', 'b' or float"),
         ("mine(several=1)", "a list"),
+    ]:
+        with pytest.raises(InputError, match=rf": expected {expected}, got"):
+            family.resolve(parse_call(call))
+
+
+def test_lists_are_lists_however_they_are_annotated():
+    def mine(*, a: list[int] = [], b: Sequence[str] = (), c: list = [], d: dict[str, int] = {}) -> None:  # noqa: B006
+        """An item."""
+
+    family = Family("thing", "forgetwell.suites.catalog", _scanned=True)
+    family.add(mine)
+    _, bound = family.resolve(parse_call("mine(a=[1, 2], b=[x], c=[1, y])"))
+    assert (bound["a"], bound["b"], bound["c"]) == ((1, 2), ("x",), (1, "y"))
+    for call, expected in [
+        ("mine(a=1)", "a list"),
+        ("mine(a=[x])", "a list"),
+        ("mine(b=word)", "a list"),
+        ("mine(c=1)", "a list"),
+        ("mine(d=x)", "dict"),
     ]:
         with pytest.raises(InputError, match=rf": expected {expected}, got"):
             family.resolve(parse_call(call))

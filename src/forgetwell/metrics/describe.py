@@ -56,7 +56,7 @@ def describe(item: Item) -> Description:
     direction = _DIRECTION[facts["better"]]
     if whole and facts["better"] == "none":
         direction = "neither: the best value lies between"
-    parts = map(_read, facts["reads"].values()) if whole else (_PARTS[name] for name in item.inputs)
+    parts = map(_read, facts["reads"].values()) if whole else (_PARTS.get(name, name) for name in item.inputs)
     reads = "; ".join(parts)
     return Description(item.name, facts["meaning"], span(facts["range"]), direction, reads, facts["paper"])
 

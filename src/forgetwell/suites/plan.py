@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from forgetwell.calls import parse_call
-from forgetwell.errors import unknown_name
-from forgetwell.metrics.registry import ROW_METRICS, canonical, measure
+from forgetwell.errors import InputError, unknown_name
+from forgetwell.metrics.registry import CURVE_METRICS, ROW_METRICS, canonical, measure
 from forgetwell.metrics.sets import SET_METRICS, SetCall, Whose, is_set_metric, set_call
 from forgetwell.registry import Item
 from forgetwell.suites.aggregate import Measured, role_results, split_results
@@ -74,8 +74,14 @@ def metric_item(metric: str) -> Item:
 
     Raises:
         UnknownName: There is none.
+        InputError: It is a metric of training curves.
     """
     name = parse_call(metric).name
+    if name in CURVE_METRICS.names():
+        raise InputError(
+            f"{name} is a metric of training curves, and an evaluation has none: call it as a function, with "
+            "the probes in a run's train.jsonl."
+        )
     for family in (ROW_METRICS, SET_METRICS):
         if name in family.names():
             return family.get(name)
