@@ -89,6 +89,7 @@ _ELSEWHERE = {"seed": "seeds, beside bench", "stop_at": "floor, beside bench"}
 _TEXTS = ("attack", "objective", "method", "then")
 _LISTS = {"repairs": REPAIRS, "screens": SCREENS}
 _CONDITION = (*_TEXTS, *_LISTS, "counterfactuals")
+_CONDITION_NAME = re.compile(r"\w[\w.-]*")
 _VARIABLE = re.compile(r"\{(\w+)\}")
 
 
@@ -97,7 +98,7 @@ class Comparison:
     """One point of a plan's grid.
 
     Attributes:
-        name: The point, as ``loss=npo``; the bench's name where the grid has none.
+        name: The point, as ``loss=npo``, with - for the / of paths; the bench's name where the grid has none.
         bench: On which data.
         model: The model that learns it.
         setup: How every run trains and is measured.
@@ -159,6 +160,7 @@ def _plan(name: str, table: Table) -> Plan:
         raise InputError("a plan needs conditions, as [conditions.plain] with objective = 'npo + gdr'.")
     grid = table.get("grid", {})
     comparisons = tuple(_comparison(table, conditions, point) for point in _points(grid))
+    _check_once("The grid", [c.name for c in comparisons])
     _check_named(grid, {key: value for key, value in table.items() if key not in ("about", "grid")})
     return Plan(name, table.get("about", ""), float(table.get("hours", 0)), comparisons)
 
@@ -211,7 +213,8 @@ def _comparison(
         raise InputError(f"seeds is {seeds!r}; expected a list of whole numbers, as [0, 1, 2].")
     _check_once("seeds", seeds)
     runs = tuple(_run(name, c, seed, point) for seed in seeds for name, c in conditions.items())
-    name = " ".join(f"{k}={v}" for k, v in point.items()) or bench_label(bench)
+    # A folder is called so: one, whatever paths are among the values.
+    name = re.sub(r"[/\\]", "-", " ".join(f"{k}={v}" for k, v in point.items())) or bench_label(bench)
     model, setup = _filled(table.get("model", "smollm2"), point), _setup(table, point)
     for run in runs:
         if run.method and setup.lora:
@@ -272,6 +275,10 @@ def metric_of_answers(given: Any) -> str:  # noqa: ANN401 - from a TOML file
 
 
 def _run(name: str, given: Any, seed: int, point: Table) -> Run:  # noqa: ANN401 - from a TOML file
+    if not _CONDITION_NAME.fullmatch(name):
+        raise InputError(
+            f"[conditions.{name!r}]: folders are called after conditions; write letters, digits, _, - and ."
+        )
     for key in given if isinstance(given, dict) else ():
         if key not in _CONDITION:
             raise unknown_name(f"key of [conditions.{name}]", key, _CONDITION)

@@ -75,6 +75,8 @@ def test_a_plan_is_the_product_of_grid_conditions_and_seeds(tmp_path):
             "eta = [0, 5]\nlr = [1e-5, 1e-4]",
             r"grid.lr is named nowhere, .* write {lr} in quotes",
         ),
+        ("[conditions.plain]", "[conditions.'a/b']", r"\[conditions.'a/b'\]: folders are called after"),
+        ("[conditions.plain]", "[conditions.'..']", "write letters, digits"),
         ("lr = 3e-5", 'lr = "{loss}"', "train.lr is 'npo'; expected a number"),
         (
             'objective = "{loss} + gdr"',
@@ -123,6 +125,19 @@ def test_a_grid_is_a_table(tmp_path):
     text = 'bench = "world"\ngrid = 3\n[conditions.plain]\nobjective = "npo + gdr"\n'
     with pytest.raises(InputError, match="grid is 3; expected a table"):
         read_plan(written(tmp_path, text))
+
+
+def test_paths_among_the_values_make_no_folders(tmp_path):
+    text = PLAN.replace('bench = "world"', "bench = \"files(request='{data}', retain=['r'], utility=['u'])\"")
+    grid = 'data = ["a/../f.jsonl", "hub:owner/name"]\nloss = ["npo"]\neta = [1]'
+    text = text.replace('loss = ["npo", "ga"]\neta = [0, 5]', grid)
+    found = read_plan(written(tmp_path, text)).comparisons
+    assert [c.name for c in found] == [
+        "data=a-..-f.jsonl loss=npo eta=1", "data=hub:owner-name loss=npo eta=1"
+    ]  # fmt: skip
+    assert "request='a/../f.jsonl'" in found[0].bench
+    with pytest.raises(InputError, match=r"The grid has data=hub:owner-name loss=npo eta=1 twice"):
+        read_plan(written(tmp_path, text.replace("a/../f.jsonl", "hub:owner-name")))
 
 
 def test_training_and_adapters_take_values_of_the_grid_with_their_type(tmp_path):
