@@ -30,6 +30,7 @@ from forgetwell.runs.job import Job
 from forgetwell.runs.jobs import run_job
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.loop import Hooks
+from forgetwell.training.views import VIEWS
 from forgetwell.types import Request
 
 TERM = '''
@@ -203,6 +204,27 @@ class TestBeside:
         (package.parent / "other_installed.py").write_text("")
         names = [path.stem for path in code_files(package / "terms.py")]
         assert names == ["terms", "__init__", "more", "shared"]
+
+
+def test_runs_remember_views_of_another_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(VIEWS, "_items", dict(VIEWS._items))
+    texts = {
+        "views.py": "from forgetwell.extend import view\n\n@view\ndef loud(pair, codec):\n"
+        '    """Loud."""\n    return pair.forget\n',
+        "terms.py": TERM.replace(
+            "forget: Scored, forget_ref: Scored", "loud: Scored, loud_ref: Scored"
+        ).replace("(forget.row_logps() - forget_ref", "(loud.row_logps() - loud_ref"),
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+        own.use(tmp_path / name)
+    code = {
+        "term hinge": code_digest(tmp_path / "terms.py"),
+        "view loud": code_digest(tmp_path / "views.py"),
+    }
+    assert job().settings["own_code"] == code
+    run = Run("plain", 0, "", "hinge + gdr")
+    assert run_settings(BENCH, Setup(), run, tmp_path)["own_code"] == code
 
 
 def test_only_python_files_are_run(tmp_path):

@@ -34,6 +34,7 @@ from forgetwell.suites.probe import RECALL
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.loop import Hooks, Summary
 from forgetwell.training.rules import STEP_RULES
+from forgetwell.training.views import items_of
 from forgetwell.types import Request
 
 # Utility is asked from where forgetting begins: it is read between two probes, and recall may fall from there
@@ -188,7 +189,7 @@ def _named(setup: Setup, run: Run) -> Iterator[Item]:
     """Give the items that a run names."""
     for text in (run.objective, run.then):
         if text:
-            yield from parse_objective(text).items
+            yield from items_of(parse_objective(text))
     calls = (
         (ATTACKS, (run.attack, setup.trigger)),
         (METHODS, (run.method,)),

@@ -16,6 +16,7 @@ from forgetwell.registry import own_code
 from forgetwell.requests.counterfactual import counterfactual_prompts
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.rules import STEP_RULES
+from forgetwell.training.views import items_of
 from forgetwell.types import Request, Row
 
 
@@ -74,7 +75,7 @@ class Job:
     def settings(self) -> dict[str, Any]:
         """Everything but the rows' text."""
         objective = parse_objective(self.objective)
-        own = own_code((*objective.items, STEP_RULES.get(parse_call(self.config.step_rule).name)))
+        own = own_code((*items_of(objective), STEP_RULES.get(parse_call(self.config.step_rule).name)))
         return {
             "kind": self.kind,
             "model": self.model,

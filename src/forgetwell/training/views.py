@@ -11,9 +11,10 @@ from forgetwell.data.encoding import Codec
 from forgetwell.data.facts import fact_words
 from forgetwell.data.turns import joined_turns
 from forgetwell.errors import InputError
+from forgetwell.objectives.algebra import Objective
 from forgetwell.objectives.registry import Unwanted
 from forgetwell.objectives.scope import Order
-from forgetwell.registry import Family
+from forgetwell.registry import Family, Item
 from forgetwell.types import Row
 
 VIEWS = Family("view", "forgetwell.training")
@@ -208,6 +209,12 @@ def _join(pieces: Sequence[Piece], target: Row, separator: str) -> Row:
     before = [p.text for p in pieces if p.order == "forget_first"]
     after = [p.text for p in pieces if p.order == "retain_first"]
     return replace(target, prompt=separator.join([*before, target.prompt, *after]))
+
+
+def items_of(objective: Objective) -> tuple[Item, ...]:
+    """Return what an objective is made of: its terms, their schedules, and the views that they read."""
+    names = dict.fromkeys(n for t in objective.terms for n in (*t.views, *t.references))
+    return (*objective.items, *(VIEWS.get(name) for name in names))
 
 
 def _there(row: Row | None, which: str) -> Row:
