@@ -243,4 +243,4 @@ def _left(bench: Bench, places: Sequence[Place]) -> Interval:
         level = places[0].forget
         return Interval(level, level, level, len(places) * len(bench.asked))
     values = [place.left[row.id] for place, row in asked]
-    return cluster_bootstrap(Sample(values, [row.subject or row.id for _, row in asked]))
+    return cluster_bootstrap([Sample(values, [row.subject or row.id for _, row in asked])])
