@@ -1,8 +1,9 @@
-"""Rows as tokens: the chat template around the text, never the text as template.
+r"""Rows as tokens: the chat template around the text, never the text as template.
 
 The template is rendered around placeholders and cut into pieces. Template pieces are tokenized with
 added tokens on, the row's own text with added tokens off: a chat-template token inside a row stays
-ordinary text and can't open a turn.
+ordinary text and can't open a turn. A blank before a text and line breaks after it are read with it, as in
+the whole: " Who" is other tokens than " " and "Who", and "?\n" may be one.
 """
 
 from __future__ import annotations
@@ -22,6 +23,26 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 _MARK = re.compile("\ue000(\\d+)\ue001")
+_BEFORE = "\ue000"  # stands before a piece that doesn't begin the whole
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """A chat template around the contents of turns and the answer.
+
+    Attributes:
+        pieces: Tokens before, between and after the contents, up to the answer.
+        leads: The blank before each content, or nothing; it is read together with it.
+        trails: The line breaks after each content, or nothing; they are, too.
+        lead: The blank before the answer, or nothing.
+        tail: Tokens after the answer.
+    """
+
+    pieces: tuple[tuple[int, ...], ...]
+    leads: tuple[str, ...]
+    trails: tuple[str, ...]
+    lead: str
+    tail: tuple[int, ...]
 
 
 @dataclass
@@ -37,7 +58,7 @@ class Codec:
 
     tokenizer: Any
     max_length: int = 1024
-    _frames: dict[tuple[str, ...], tuple[tuple[int, ...], ...]] = field(default_factory=dict)
+    _frames: dict[tuple[str, ...], _Frame] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -80,20 +101,24 @@ class Codec:
             InputError: The chat template can't hold the row's turns.
         """
         if row.text:
-            return self._start() + self.tokens(row.prompt)
+            return self._start() + self.tokens(self._opening(row.prompt))
         contents = [t.content for t in row.history] + [row.prompt]
         roles = (*(t.role for t in row.history), "user")
         try:
             frame = self._frame(roles)
         except InputError as error:
             raise InputError(f"Row {row.id!r}: {error}") from error
-        ids: tuple[int, ...] = frame[0]
-        for content, piece in zip(contents, frame[1:-1], strict=True):
-            ids += self.tokens(content) + piece
+        ids: tuple[int, ...] = frame.pieces[0]
+        parts = zip(frame.leads, contents, frame.trails, frame.pieces[1:], strict=True)
+        for lead, content, trail, piece in parts:
+            ids += self.tokens(lead + content + trail) + piece
         return ids
 
     def tokens(self, text: str) -> tuple[int, ...]:
-        """Return the tokens of `text` as plain data: no added token is put in or recognized."""
+        """Return the tokens of `text` inside a longer one, as plain data: no added token is recognized.
+
+        Nor does it get the blank that some tokenizers (SentencePiece's) put before a whole text.
+        """
         return tuple(self._plain.encode(text, add_special_tokens=False).ids) if text else ()
 
     def spans(self, text: str) -> tuple[tuple[int, int], ...]:
@@ -122,7 +147,8 @@ class Codec:
         """The tokenizer for text of rows: a copy in which added tokens are not recognized.
 
         Models add tokens of roles and of reasoning (<think>) that aren't marked as special, so a copy marks
-        them all; but not runs of blanks, which open no turn and which models have learned as one token.
+        them all; but not runs of blanks, which open no turn and which models have learned as one token. It
+        puts no blank before a text.
         """
         from tokenizers import Tokenizer
 
@@ -135,6 +161,8 @@ class Codec:
         parts = json.loads(backend.to_str())
         for token in parts["added_tokens"]:
             token["special"] |= bool(token["content"].replace("▁", " ").strip())
+        for part in ("normalizer", "pre_tokenizer"):
+            parts[part] = _without_prefix(parts[part])
         copy: Tokenizer = Tokenizer.from_str(json.dumps(parts))
         copy.encode_special_tokens = True
         copy.no_truncation()
@@ -142,17 +170,20 @@ class Codec:
         return copy
 
     def _answer(self, row: Row) -> tuple[int, ...]:
+        if not row.answer:
+            return ()
+        ids, end = self.tokens(self._led(row)), None if row.text else self._end()
+        return ids if end is None else (*ids, end)
+
+    def _led(self, row: Row) -> str:
+        """Return the answer with the blank that is read together with it, if there is one."""
         if row.text:
-            return self.tokens(row.answer)
-        lead = "" if self.tokenizer.chat_template else " "
-        ids = self.tokens(lead + row.answer) if row.answer else ()
-        end = self._end()
-        return ids if end is None or not ids else (*ids, end)
+            return row.answer if row.prompt else self._opening(row.answer)
+        return self._frame(("user",)).lead + row.answer
 
     def _marks(self, row: Row, scored: int) -> tuple[float, ...]:
         """Return 1 for each scored token that holds a character of the focus, else 0."""
-        lead = "" if row.text or self.tokenizer.chat_template else " "
-        text = lead + row.answer
+        text = self._led(row)
         inside = {at for part in row.focus for span in _places(part, text) for at in range(*span)}
         spans = self.spans(text)
         marks = [float(any(at in inside for at in range(*span))) for span in spans]
@@ -161,47 +192,72 @@ class Codec:
 
     def _end(self) -> int | None:
         """Return the token that ends the assistant's turn."""
-        tail = self._frame(("user",))[-1]
-        special = set(self.tokenizer.all_special_ids)
-        return next((i for i in tail if i in special), self.tokenizer.eos_token_id)
+        # Not all that are special have a role that the tokenizer names, as Phi-3's <|end|>.
+        added = {i for i, token in self.tokenizer.added_tokens_decoder.items() if token.special}
+        special = added | set(self.tokenizer.all_special_ids)
+        return next((i for i in self._frame(("user",)).tail if i in special), self.tokenizer.eos_token_id)
 
     def _start(self) -> tuple[int, ...]:
         ids = self.tokenizer("a")["input_ids"]
         bos = self.tokenizer.bos_token_id
         return (bos,) if bos is not None and ids and ids[0] == bos else ()
 
-    def _frame(self, roles: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
-        """Return the template's token pieces: before, between and after the contents and the answer."""
+    @cached_property
+    def _prefixes(self) -> bool:
+        """Say whether the tokenizer puts a blank before a whole text."""
+        return tuple(self.tokenizer("a", add_special_tokens=False)["input_ids"]) != self.tokens("a")
+
+    def _opening(self, text: str) -> str:
+        """Return a text that begins the whole as the tokenizer reads it there."""
+        return " " + text if self._prefixes and text and not text[0].isspace() else text
+
+    def _frame(self, roles: tuple[str, ...]) -> _Frame:
+        """Return what the template puts around contents of these roles and the answer."""
         if roles not in self._frames:
             marks = [f"\ue000{i}\ue001" for i in range(len(roles) + 1)]
             messages = [{"role": r, "content": m} for r, m in zip(roles, marks, strict=False)]
-            self._frames[roles] = self._pieces(messages, marks[-1])
+            self._frames[roles] = self._framed(messages, marks[-1])
         return self._frames[roles]
 
-    def _pieces(self, messages: list[dict[str, str]], answer: str) -> tuple[tuple[int, ...], ...]:
-        if self.tokenizer.chat_template:
-            prompt = self._rendered(messages, add_generation_prompt=True)
-            turn = [*messages, {"role": "assistant", "content": answer}]
-            tail = self._rendered(turn).split(answer)[-1]
-        else:
-            names = {"user": "Question: ", "assistant": "Answer: ", "system": ""}
-            lines = [names[m["role"]] + m["content"] for m in messages]
-            prompt, tail = "\n".join(lines) + "\nAnswer:", ""
+    def _framed(self, messages: list[dict[str, str]], answer: str) -> _Frame:
+        prompt, lead, tail = self._around(messages, answer)
         found = _MARK.split(prompt)
         if [int(i) for i in found[1::2]] != list(range(len(messages))):
             raise InputError(
                 "This model's chat template leaves out or repeats messages, so rows can't be placed in it. "
                 "Use a model with a plain user/assistant template."
             )
-        pieces = [*found[0::2], tail]
+        head, *later = found[0::2]
+        trails = [piece[: len(piece) - len(piece.lstrip("\n"))] for piece in later]
+        pieces = [head, *(piece.lstrip("\n") for piece in later)]
+        leads = [" " if piece.endswith(" ") else "" for piece in pieces[:-1]]
+        if not head:
+            leads[0] = self._opening("a")[:-1]
+        cut = [*(piece.removesuffix(" ") for piece in pieces[:-1]), pieces[-1]]
         start = () if self.tokenizer.chat_template else self._start()
-        return (start + self._special(pieces[0]), *(self._special(p) for p in pieces[1:]))
+        first = start + self._special(cut[0], begins=True)
+        inside = tuple(map(self._special, cut[1:]))
+        return _Frame((first, *inside), tuple(leads), tuple(trails), lead, self._special(tail))
+
+    def _around(self, messages: list[dict[str, str]], answer: str) -> tuple[str, str, str]:
+        """Return the prompt, the blank between it and the answer, if there is one, and what comes after."""
+        if self.tokenizer.chat_template:
+            prompt = self._rendered(messages, add_generation_prompt=True)
+            turn = self._rendered([*messages, {"role": "assistant", "content": answer}])
+            return prompt, " " if prompt + " " + answer in turn else "", turn.split(answer)[-1]
+        names = {"user": "Question: ", "assistant": "Answer: ", "system": ""}
+        lines = [names[m["role"]] + m["content"] for m in messages]
+        return "\n".join(lines) + "\nAnswer:", " ", ""
 
     def _rendered(self, messages: list[dict[str, str]], **settings: bool) -> str:
         from jinja2 import TemplateError
 
         try:
-            return str(self.tokenizer.apply_chat_template(messages, tokenize=False, **settings))
+            # Models that think before an answer (Qwen3) are asked for the answer; other templates ignore it.
+            text = self.tokenizer.apply_chat_template(
+                messages, tokenize=False, enable_thinking=False, **settings
+            )
+            return str(text)
         except TemplateError as error:
             turns = ", ".join(m["role"] for m in messages)
             raise InputError(
@@ -209,8 +265,32 @@ class Codec:
                 "earlier turns out of the rows, or use a model whose template takes them."
             ) from None
 
-    def _special(self, text: str) -> tuple[int, ...]:
-        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else ()
+    def _special(self, text: str, *, begins: bool = False) -> tuple[int, ...]:
+        """Return the tokens of a piece of template; one that doesn't begin the whole gets no blank before."""
+        if not text or begins or not self._prefixes:
+            return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else ()
+        read = self.tokenizer(_BEFORE + text, add_special_tokens=False, return_offsets_mapping=True)
+        pairs = zip(read["input_ids"], read["offset_mapping"], strict=True)
+        return tuple(i for i, (start, _) in pairs if start >= len(_BEFORE))
+
+
+def _without_prefix(part: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return a normalizer or pre-tokenizer that puts no blank before a text, as tokenizers writes them.
+
+    In a sequence the first alone sees the text whole; later ones may put blanks before each word.
+    """
+    match part:
+        case {"type": "Prepend"}:
+            return None
+        case {"type": "Metaspace"}:
+            return dict(part, prepend_scheme="never")
+        case {"type": "ByteLevel"}:
+            return dict(part, add_prefix_space=False)
+        case {"normalizers": [first, *rest]}:
+            return dict(part, normalizers=[p for p in (_without_prefix(first), *rest) if p])
+        case {"pretokenizers": [first, *rest]}:
+            return dict(part, pretokenizers=[_without_prefix(first), *rest])
+    return part
 
 
 def _places(part: str, text: str) -> list[tuple[int, int]]:
