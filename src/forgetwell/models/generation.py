@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from inspect import signature
+from inspect import Parameter, signature
 from typing import Any
 
 import torch
@@ -40,6 +40,29 @@ def sampled(temperature: float, seeds: Sequence[int]) -> Choose:
 
 
 @dataclass(frozen=True)
+class Shape:
+    """How logits are made of what the LM head gives: ``z = s h``, and with a cap ``c tanh(s h / c)``.
+
+    Attributes:
+        scale: s, not 1 in models of Cohere and Granite.
+        cap: c, in Gemma 2; None = no cap.
+    """
+
+    scale: float = 1.0
+    cap: float | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Say whether logits are what the head gives."""
+        return self.scale == 1 and self.cap is None
+
+    def of(self, given: Tensor) -> Tensor:
+        """Return logits (…, V)."""
+        scaled = given if self.scale == 1 else given * self.scale
+        return scaled if self.cap is None else torch.tanh(scaled / self.cap) * self.cap
+
+
+@dataclass(frozen=True)
 class Decoder:
     """A causal language model taken apart into body and head."""
 
@@ -64,21 +87,26 @@ class Decoder:
             low = torch.finfo(torch.float32).min
             additive = torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, low)[:, None]
             additive = additive if cache is not None else with_windows(additive, mask)
-        output = self.plain.get_decoder()(
-            input_ids=ids,
-            attention_mask=additive,
-            position_ids=positions,
-            use_cache=cache is not None,
-            **{self._cache_name: cache},
-        )
+        cached = {self._cache_name: cache, "use_cache": cache is not None}
+        places = {"position_ids": positions} if self._takes_positions else {}
+        output = self.plain.get_decoder()(input_ids=ids, attention_mask=additive, **places, **cached)
         states: Tensor = output.last_hidden_state
         return states
 
     @cached_property
+    def _accepted(self) -> Mapping[str, Parameter]:
+        return signature(self.plain.get_decoder().forward).parameters
+
+    @property
     def _cache_name(self) -> str:
-        """What the body calls its cache: transformers renamed it (5.24)."""
-        accepted = signature(self.plain.get_decoder().forward).parameters
-        return "cache" if "cache" in accepted else "past_key_values"
+        """What the body calls its cache: transformers renamed it (5.24), and state spaces have their own."""
+        names = ("cache", "cache_params")
+        return next((name for name in names if name in self._accepted), "past_key_values")
+
+    @property
+    def _takes_positions(self) -> bool:
+        """Say whether the body is told positions; BLOOM and MPT count them, Mamba has none."""
+        return any(p.name == "position_ids" or p.kind is p.VAR_KEYWORD for p in self._accepted.values())
 
     @property
     def output(self) -> nn.Module:
@@ -86,10 +114,16 @@ class Decoder:
         head: nn.Module = self.plain.get_output_embeddings()
         return head
 
+    @cached_property
+    def shape(self) -> Shape:
+        """What is done to the LM head's output."""
+        text = self.plain.config.get_text_config()
+        scale = (getattr(text, "logit_scale", None) or 1.0) / (getattr(text, "logits_scaling", None) or 1.0)
+        return Shape(scale, getattr(text, "final_logit_softcapping", None))
+
     def head(self, states: Tensor) -> Tensor:
         """Return logits (…, V)."""
-        logits: Tensor = self.output(states)
-        return logits
+        return self.shape.of(self.output(states))
 
 
 def generate_packed(

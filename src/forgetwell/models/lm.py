@@ -27,6 +27,8 @@ from forgetwell.types import Encoded, Generation, Row, TokenScores
 SCORING_TOKENS = 2048
 WINDOWED_TOKENS = 1024  # of a trie, where attention is windowed
 GENERATION_TOKENS = 2048
+# What configurations call the tokens that a layer looks back over; the third is GPT-Neo's.
+_SPANS = ("sliding_window", "attention_chunk_size", "window_size", "local_attention")
 
 
 class LM(Protocol):
@@ -77,14 +79,14 @@ class ScoringModule(nn.Module):
     def forward(self, batch: Packed, logits: bool = True) -> Tensor:
         """Return logits (N, V) before each scored token, or without `logits` their labels' log p (N,)."""
         states = self.hidden(batch)
-        values: Tensor = self.decoder.output(states) if logits else self.label_logps(states, batch.labels)
-        return values
+        return self.decoder.head(states) if logits else self.label_logps(states, batch.labels)
 
     def label_logps(self, states: Tensor, labels: Tensor) -> Tensor:
         """Return log p (N,) of labels after hidden states (N, D); a linear head's logits aren't held."""
-        head = self.decoder.output
-        if type(head) is not nn.Linear:
-            return -cross_entropy(head(states).float(), labels, reduction="none")
+        decoder = self.decoder
+        head = decoder.output
+        if type(head) is not nn.Linear or not decoder.shape.plain:
+            return -cross_entropy(decoder.head(states).float(), labels, reduction="none")
         kind = states.device.type
         compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else states.dtype
         with torch.autocast(kind, enabled=False):
@@ -283,8 +285,8 @@ def wrap(
     packs = _agrees(network, packs=True) and not _looks_back_less(network, codec.max_length)
     if not packs and not _agrees(network, packs=False):
         raise InputError(
-            f"{name} makes its logits in a way that isn't supported (not by a body and an LM head alone: "
-            "capped or scaled logits, perhaps). Use a model of another kind."
+            f"{name} makes its logits in a way that isn't supported: not by a body and an LM head, or not "
+            "token after token. Use a model of another kind."
         )
     if packs:
         use_windows(Decoder(network).plain)
@@ -300,8 +302,8 @@ def _looks_back_less(network: Any, longest: int) -> bool:  # noqa: ANN401 - any 
     kinds = getattr(text, "layer_types", None)
     if kinds is not None and set(kinds) == {"full_attention"}:
         return False
-    spans = (getattr(text, name, None) for name in ("sliding_window", "attention_chunk_size"))
-    return any(span is not None and 0 < span < longest for span in spans)
+    spans = (getattr(text, name, None) for name in _SPANS)
+    return any(isinstance(span, int) and 0 < span < longest for span in spans)
 
 
 @torch.no_grad()

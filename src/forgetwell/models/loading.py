@@ -202,7 +202,6 @@ def _load(folder: Path, name: str, quantized: Mapping[str, Any] = MappingProxyTy
         str(folder),
         dtype=torch.float32,
         use_safetensors=True,
-        attn_implementation="sdpa",
         local_files_only=True,
         trust_remote_code=False,
         output_loading_info=True,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from forgetwell.models.generation import Shape
 from forgetwell.models.hidden import reading_layers
 from forgetwell.models.lm import SCORING_TOKENS, HFModel, batches
 from forgetwell.models.scored import Scored, marks_of, scored_from_logits
@@ -23,6 +25,7 @@ class Reference:
         hidden: Last hidden state (n, D) before each scored token, by row, where logits are needed.
         head: A frozen copy of the LM head's weight (V, D), or None.
         bias: Its bias, or None.
+        shape: How logits are made of the head's output.
         device: Where `Scored` is made.
         layers: Output (n, D) of each layer that a term reads before each scored token, by layer and row.
     """
@@ -31,6 +34,7 @@ class Reference:
     hidden: dict[Encoded, Tensor]
     head: Tensor | None
     bias: Tensor | None
+    shape: Shape
     device: torch.device
     layers: dict[int, dict[Encoded, Tensor]] = field(default_factory=dict)
 
@@ -48,7 +52,7 @@ class Reference:
         index, labels = index.to(self.device), labels.to(self.device)
         if logits and self.head is not None:
             states = torch.cat([self.hidden[r] for r in rows]).to(self.device)
-            values = torch.nn.functional.linear(states, self.head, self.bias)
+            values = self.shape.of(torch.nn.functional.linear(states, self.head, self.bias))
             return scored_from_logits(values, labels, index, len(rows))
         token_logps = torch.cat([self.logps[r] for r in rows]).to(self.device)
         return Scored(len(rows), index, labels, None, token_logps)
@@ -80,8 +84,9 @@ def make_reference(
             for layer, output in outputs.items():
                 read = output.flatten(0, 1)[batch.source].float().cpu()
                 by_layer[layer].update(zip(chosen, torch.split(read, lengths), strict=True))
-    head = lm.module.decoder.plain.get_output_embeddings()
+    decoder = lm.module.decoder
+    head: Any = decoder.output
     weight = head.weight.detach().clone() if logits else None
     bias = getattr(head, "bias", None)
     frozen_bias = bias.detach().clone() if logits and bias is not None else None
-    return Reference(kept, hidden, weight, frozen_bias, lm.device, by_layer)
+    return Reference(kept, hidden, weight, frozen_bias, decoder.shape, lm.device, by_layer)

@@ -1,0 +1,78 @@
+"""Models of other families than Llama: numbers are those of transformers' own forwards of single rows."""
+
+import pytest
+import torch
+import transformers
+from tests.tiny import tiny_tokenizer
+from torch.nn.functional import log_softmax
+
+from forgetwell.data.encoding import Codec
+from forgetwell.models.lm import load, wrap
+from forgetwell.training.reference import make_reference
+from forgetwell.types import Row
+
+COMMON = {
+    "vocab_size": 260, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 512,
+    "bos_token_id": None, "pad_token_id": None, "eos_token_id": 257,
+}  # fmt: skip
+# No sdpa: BLOOM, MPT, GPT-Neo, Gemma 2, Mamba. No positions: BLOOM, MPT, Mamba. Other logits than the head's:
+# Gemma 2 (capped; here so low that it matters), Cohere, Granite (scaled).
+FAMILIES = {
+    "Bloom": {"n_layer": 2, "n_head": 4},
+    "Mpt": {"d_model": 64, "n_layers": 2, "n_heads": 4, "max_seq_len": 512},
+    "GPTNeo": {
+        "attention_types": [[["global", "local"], 1]], "window_size": 16, "num_layers": 2, "num_heads": 4,
+    },
+    "Mamba": {"state_size": 8},
+    "Gemma2": {"head_dim": 16, "final_logit_softcapping": 2.0, "attn_logit_softcapping": 2.0},
+    "Cohere": {"logit_scale": 0.0625},
+    "Granite": {"logits_scaling": 8.0, "embedding_multiplier": 12.0, "residual_multiplier": 0.2},
+}  # fmt: skip
+ROWS = [Row(str(i), f"What is {i} and {i % 3}?", f"It is {i * 7}") for i in range(5)]
+
+
+def network(name):
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{name}Config")(**{**COMMON, **FAMILIES[name]})
+    made = getattr(transformers, f"{name}ForCausalLM")(config).eval()
+    for weight in made.parameters():
+        weight.data.mul_(6 if weight.dim() > 1 else 1)  # so that what is seen changes what is said
+    return made
+
+
+def alone(plain, row):
+    """Return logits before each scored token, of a forward of the row by itself."""
+    return plain(torch.tensor([row.ids])).logits[0, row.start - 1 : -1]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_loaded_models_score_answer_and_learn_as_the_network_does(tmp_path, name):
+    plain = network(name)
+    plain.save_pretrained(tmp_path / "model")
+    tiny_tokenizer().save_pretrained(tmp_path / "model")
+    lm = load(str(tmp_path / "model"), dtype="float32", max_length=128)
+    encoded = [lm.codec.encode(row) for row in ROWS]
+    logps = [log_softmax(alone(plain, e), -1) for e in encoded]
+    wanted = [own[range(len(own)), e.ids[e.start :]] for own, e in zip(logps, encoded, strict=True)]
+    for scores, own in zip(lm.score(ROWS), wanted, strict=True):
+        assert scores.logps == pytest.approx(own.tolist(), abs=1e-3)
+    texts = []
+    for row in ROWS:
+        ids = torch.tensor([lm.codec.encode_prompt(row)])
+        said = plain.generate(ids, max_new_tokens=6, do_sample=False, eos_token_id=257, pad_token_id=0)
+        texts.append(lm.codec.decode(said[0, ids.shape[1] :].tolist()).strip())
+    assert [g.text for g in lm.generate(ROWS, max_new_tokens=6)] == texts
+    torch.cat(wanted).sum().backward()
+    lm.module(lm.batch(encoded), False).sum().backward()
+    for ours, theirs in zip(lm.module.network.parameters(), plain.parameters(), strict=True):
+        assert float((ours.grad - theirs.grad).norm()) <= 1e-3 * float(theirs.grad.norm()) + 1e-4
+
+
+@pytest.mark.parametrize("name", ["Gemma2", "Cohere", "Granite"])
+def test_logits_of_the_starting_model_are_scaled_and_capped_too(name):
+    lm = wrap(network(name), Codec(tiny_tokenizer(), 128), name, name)
+    encoded = [lm.codec.encode(row) for row in ROWS]
+    found = make_reference(lm, encoded, logits=True).scored(encoded, logits=True).logits
+    wanted = torch.cat([alone(lm.module.network, e) for e in encoded])
+    assert torch.allclose(found, wanted, atol=1e-4)
