@@ -179,14 +179,18 @@ class HFModel:
         max_new_tokens: int,
         progress: Callable[[int], None] = silent,
     ) -> list[Generation]:
-        """Answer each row's prompt greedily, at most `max_new_tokens` tokens."""
+        """Answer each row's prompt greedily, at most `max_new_tokens` tokens, fewer where its window ends.
+
+        Raises:
+            InputError: A prompt leaves no room for an answer.
+        """
         prompts = [self.codec.encode_prompt(row) for row in rows]
         answer = generate_packed if self.module.packs else generate_padded
         done: dict[int, Generation] = {}
         with self.precision():  # around all batches: weights are cast once
-            for part in batches(prompts, GENERATION_TOKENS):
+            for part, room in self._parts(rows, prompts, max_new_tokens):
                 chosen = [prompts[i] for i in part]
-                outputs = answer(self.module.network, chosen, max_new_tokens, self.codec.stop_ids)
+                outputs = answer(self.module.network, chosen, room, self.codec.stop_ids)
                 for i, ids in zip(part, outputs, strict=True):
                     finished = bool(ids) and ids[-1] in self.codec.stop_ids
                     done[i] = Generation(self.codec.decode(ids).strip(), len(ids), finished)
@@ -215,17 +219,38 @@ class HFModel:
             )
         prompts = [self.codec.encode_prompt(row) for row in rows]
         texts: dict[int, str] = {}
-        for part in batches(prompts, GENERATION_TOKENS):
+        for part, room in self._parts(rows, prompts, max_new_tokens):
             with self.precision():
                 outputs = generate_packed(
                     self.module.network,
                     [prompts[i] for i in part],
-                    max_new_tokens,
+                    room,
                     self.codec.stop_ids,
                     sampled(temperature, [seeds[i] for i in part]),
                 )
             texts.update((i, self.codec.decode(ids).strip()) for i, ids in zip(part, outputs, strict=True))
         return [texts[i] for i in range(len(rows))]
+
+    def _parts(
+        self, rows: Sequence[Row], prompts: Sequence[tuple[int, ...]], max_new_tokens: int
+    ) -> Iterator[tuple[list[int], int]]:
+        """Give batches of prompts by index, and how many tokens each of their answers may have.
+
+        Positions beyond the model's window were never learned; in GPT-2 or OPT there are none.
+        """
+        window = window_of(self.module.network)
+        rooms: dict[int, list[int]] = {}
+        for i, prompt in enumerate(prompts):
+            room = max_new_tokens if window is None else min(max_new_tokens, window - len(prompt))
+            if room < 1:
+                raise InputError(
+                    f"Row {rows[i].id!r} has {len(prompt)} prompt tokens; {self.name} reads {window} at "
+                    "most, its answer included. Shorten the row."
+                )
+            rooms.setdefault(room, []).append(i)
+        for room, own in rooms.items():
+            for part in batches([prompts[i] for i in own], GENERATION_TOKENS):
+                yield [own[k] for k in part], room
 
     def save(self, folder: Path, card: ModelCard | None = None) -> None:
         """Write weights, configuration, tokenizer and model card as an ordinary Hugging Face folder.
@@ -265,8 +290,7 @@ def load(
     compute = pick_dtype(dtype, where).compute
     loaded = load_pretrained(str(model), four_bit=FourBit(where, compute) if four_bit else None)
     network = loaded.model if four_bit else loaded.model.to(where)
-    window = getattr(network.config, "max_position_embeddings", None) or max_length
-    codec = Codec(loaded.tokenizer, min(max_length, window))
+    codec = Codec(loaded.tokenizer, min(max_length, window_of(network) or max_length))
     return wrap(network, codec, loaded.name, loaded.digest, compute)
 
 
@@ -291,6 +315,13 @@ def wrap(
     if packs:
         use_windows(Decoder(network).plain)
     return HFModel(ScoringModule(network.eval(), packs), codec, name, digest, compute)
+
+
+def window_of(network: Any) -> int | None:  # noqa: ANN401 - any causal LM
+    """Return the most tokens that a model reads, if it says so."""
+    text = Decoder(network).plain.config.get_text_config()
+    window: int | None = getattr(text, "max_position_embeddings", None)
+    return window
 
 
 def _looks_back_less(network: Any, longest: int) -> bool:  # noqa: ANN401 - any causal LM

@@ -7,6 +7,7 @@ from tests.tiny import tiny_tokenizer
 from torch.nn.functional import log_softmax
 
 from forgetwell.data.encoding import Codec
+from forgetwell.errors import InputError
 from forgetwell.models.lm import load, wrap
 from forgetwell.training.reference import make_reference
 from forgetwell.types import Row
@@ -76,3 +77,19 @@ def test_logits_of_the_starting_model_are_scaled_and_capped_too(name):
     found = make_reference(lm, encoded, logits=True).scored(encoded, logits=True).logits
     wanted = torch.cat([alone(lm.module.network, e) for e in encoded])
     assert torch.allclose(found, wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["OPT", "GPTNeo"])
+def test_answers_end_where_a_models_learned_positions_do(name):
+    family = {"ffn_dim": 96, "word_embed_proj_dim": 64} if name == "OPT" else FAMILIES[name]
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{name}Config")(**{**COMMON, **family, "max_position_embeddings": 64})
+    made = getattr(transformers, f"{name}ForCausalLM")(config).eval()
+    lm = wrap(made, Codec(tiny_tokenizer(chat=False), 64), name, name)
+    lm.codec.tokenizer.eos_token = None  # nothing but the window ends an answer
+    rows = [Row("short", "Who?", "a"), Row("long", "Who" * 11 + "?", "a")]
+    lengths = [len(lm.codec.encode_prompt(row)) for row in rows]
+    assert lengths == [22, 52]  # "Question: " "\nAnswer:" are 18 bytes
+    assert [g.tokens for g in lm.generate(rows, max_new_tokens=20)] == [20, 12]
+    with pytest.raises(InputError, match=r"'full' has 64 prompt tokens; \w+ reads 64 at most"):
+        lm.generate([Row("full", "W" * 46, "a")], max_new_tokens=20)
