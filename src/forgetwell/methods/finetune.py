@@ -141,7 +141,7 @@ def with_lora(lm: HFModel, lora: Lora, *, seed: int) -> HFModel:
     The program's own random state stays as it was.
 
     Raises:
-        InputError: The model has no layers of the names given.
+        InputError: The model has no layers of the names given, or they can't have adapters.
     """
     import torch
 
@@ -158,14 +158,22 @@ def with_lora(lm: HFModel, lora: Lora, *, seed: int) -> HFModel:
             target_modules=list(lora.targets) or "all-linear",
             task_type="CAUSAL_LM",
         )
-        network = get_peft_model(lm.module.network, settings)
+        try:
+            network = get_peft_model(lm.module.network, settings)
+        except ValueError as error:
+            raise InputError(
+                f"Adapters can't be put on {lm.name}: {str(error).rstrip('.')}. Name the layers that get "
+                "some (lora_target), or train the whole model."
+            ) from error
     return wrap(network, lm.codec, lm.name, lm.digest, lm.compute)
 
 
 def _check_targets(lm: HFModel, targets: Sequence[str]) -> None:
     from torch import nn
+    from transformers.pytorch_utils import Conv1D  # GPT-2's linear layers
 
-    linear = {n.rpartition(".")[2] for n, m in lm.module.named_modules() if isinstance(m, nn.Linear)}
+    kinds = (nn.Linear, Conv1D)
+    linear = {n.rpartition(".")[2] for n, m in lm.module.named_modules() if isinstance(m, kinds)}
     for target in targets:
         if target not in linear:
             raise unknown_name("linear layer", target, linear)

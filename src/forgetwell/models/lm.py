@@ -306,6 +306,7 @@ def wrap(
     Raises:
         InputError: Body and LM head alone don't give the model's logits, so that every number would be wrong.
     """
+    network.eval()  # without dropout, of which no two forwards are alike
     packs = _agrees(network, packs=True) and not _looks_back_less(network, codec.max_length)
     if not packs and not _agrees(network, packs=False):
         raise InputError(
@@ -314,7 +315,7 @@ def wrap(
         )
     if packs:
         use_windows(Decoder(network).plain)
-    return HFModel(ScoringModule(network.eval(), packs), codec, name, digest, compute)
+    return HFModel(ScoringModule(network, packs), codec, name, digest, compute)
 
 
 def window_of(network: Any) -> int | None:  # noqa: ANN401 - any causal LM

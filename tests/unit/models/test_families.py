@@ -8,6 +8,7 @@ from torch.nn.functional import log_softmax
 
 from forgetwell.data.encoding import Codec
 from forgetwell.errors import InputError
+from forgetwell.methods.finetune import Lora, with_lora
 from forgetwell.models.lm import load, wrap
 from forgetwell.training.reference import make_reference
 from forgetwell.types import Row
@@ -93,3 +94,24 @@ def test_answers_end_where_a_models_learned_positions_do(name):
     assert [g.tokens for g in lm.generate(rows, max_new_tokens=20)] == [20, 12]
     with pytest.raises(InputError, match=r"'full' has 64 prompt tokens; \w+ reads 64 at most"):
         lm.generate([Row("full", "W" * 46, "a")], max_new_tokens=20)
+
+
+def test_linear_layers_of_gpt2_have_adapters_by_name():
+    torch.manual_seed(0)
+    plain = transformers.GPT2LMHeadModel(
+        transformers.GPT2Config(n_embd=32, n_layer=2, n_head=2, vocab_size=260)
+    )
+    lm = wrap(plain, Codec(tiny_tokenizer(), 128), "gpt2", "gpt2")
+    moved = [
+        n
+        for n, p in with_lora(lm, Lora(2, targets=("c_attn",)), seed=0).module.named_parameters()
+        if p.requires_grad
+    ]
+    assert len(moved) == 4
+    assert all("c_attn" in name for name in moved)
+
+
+def test_layers_that_can_not_have_adapters_are_a_plain_error():
+    lm = wrap(network("Mamba"), Codec(tiny_tokenizer(), 128), "mamba", "mamba")
+    with pytest.raises(InputError, match=r"Adapters can't be put on mamba: .* \(lora_target\)"):
+        with_lora(lm, Lora(2), seed=0)
