@@ -213,8 +213,24 @@ def _load(folder: Path, name: str, quantized: Mapping[str, Any] = MappingProxyTy
             f"{folder} lacks {len(missing)} of the model's tensors ({missing[0]}, …); they would be random. "
             "Get a complete copy."
         )
+    if getattr(model, "is_quantized", False) and not quantized:
+        raise InputError(
+            f"The weights in {folder} are quantized and can't be read as float32. Give the model that they "
+            "were made from; --four-bit keeps it in 4 bits under adapters."
+        )
     tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    _check_fits(model, tokenizer, folder)
     return Loaded(model, tokenizer, name, folder_digest(folder))
+
+
+def _check_fits(model: Any, tokenizer: Any, folder: Path) -> None:  # noqa: ANN401
+    """Refuse a tokenizer of another model; tokens added to it (as for images) may lack embeddings."""
+    tokens, rows = tokenizer.vocab_size, len(model.get_input_embeddings().weight)
+    if tokens > rows:
+        raise InputError(
+            f"{folder} has a tokenizer of {tokens} tokens and a model that knows {rows}; they don't belong "
+            "together. Put the tokenizer files of the model that it was made from there."
+        )
 
 
 def _load_adapter(folder: Path, name: str) -> Loaded:

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from tests.tiny import tiny_lm, tiny_model
+from tests.tiny import tiny_lm, tiny_model, tiny_tokenizer
 
 from forgetwell.errors import ForgetwellError, InputError, MissingError
 from forgetwell.models import loading
@@ -136,4 +136,20 @@ def test_a_model_without_its_tokenizer_is_refused_with_what_is_missing(folder):
     for file in folder.glob("*token*"):
         file.unlink()
     with pytest.raises(InputError, match=r"without its tokenizer; put tokenizer\.json"):
+        load_pretrained(str(folder))
+
+
+def test_a_tokenizer_of_another_model_is_refused(tmp_path):
+    tiny_model(vocabulary=250).save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="a tokenizer of 256 tokens and a model that knows 250"):
+        load_pretrained(str(tmp_path))
+
+
+def test_quantized_weights_are_refused_where_float32_is_meant(folder):
+    pytest.importorskip("bitsandbytes")
+    file = folder / "config.json"
+    settings = {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
+    file.write_text(json.dumps({**json.loads(file.read_text()), "quantization_config": settings}))
+    with pytest.raises(InputError, match="are quantized and can't be read as float32"):
         load_pretrained(str(folder))
