@@ -154,7 +154,8 @@ def evaluate(
     start = load(measures.before, dtype=dtype, max_length=MAX_LENGTH) if measures.before else None
     records = Cache(None)
     if processes.first:
-        _start(out, settings, overwrite=overwrite, resume=resume)
+        read = (model, measures.start, measures.reference, measures.before)
+        _start(out, settings, read, overwrite=overwrite, resume=resume)
         records = open_cache(_records_file(lm, out, cache), identity(lm), texts=not redact)
     evaluation = evaluate_suite(
         lm,
@@ -204,10 +205,12 @@ def _records_file(lm: HFModel, out: Path, cache: str | Path | None) -> Path:
     return Path(cache) / f"{identity(lm).removeprefix('sha256:')[:16]}.jsonl"
 
 
-def _start(out: Path, settings: Mapping[str, Any], *, overwrite: bool, resume: bool) -> None:
+def _start(
+    out: Path, settings: Mapping[str, Any], reads: Sequence[str], *, overwrite: bool, resume: bool
+) -> None:
     if resume and not overwrite and is_run(out) and not started_with(out, settings):
         raise InputError(
             f"{out} was begun with another model, suite or seed. Give those again, choose another --out, or "
             "add --overwrite."
         )
-    start_run(out, settings, overwrite=overwrite, resume=resume)
+    start_run(out, settings, overwrite=overwrite, resume=resume, reads=reads)

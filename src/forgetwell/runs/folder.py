@@ -8,7 +8,7 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,13 +42,25 @@ def is_run(path: Path) -> bool:
 
 
 def start_run(
-    path: Path, settings: Mapping[str, Any], *, overwrite: bool = False, resume: bool = False
+    path: Path,
+    settings: Mapping[str, Any],
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    reads: Iterable[str | Path] = (),
 ) -> Path:
     """Make a run folder, or go on in one.
 
+    Args:
+        path: The folder.
+        settings: What decides the run.
+        overwrite: Remove a run that is there.
+        resume: Go on in a run that is there.
+        reads: Models (also names that are no folder) and earlier runs that this one reads.
+
     Raises:
         ExistsError: The folder holds something and neither `overwrite` nor `resume` was asked for, or what
-            it holds is no run of ours, or it is a link, which isn't overwritten.
+            it holds is no run of ours, or it is a link, which isn't overwritten, or it holds what is read.
         WriteFailed: The run that is there can't be removed.
     """
     if is_taken(path):
@@ -57,14 +69,20 @@ def start_run(
         if not (overwrite or resume):
             raise ExistsError(f"{path} holds a run. Choose another --out, or add --resume or --overwrite.")
         if overwrite:
-            _remove(path)
+            _remove(path, reads)
     path.mkdir(parents=True, exist_ok=True)
     if not (path / STARTED).exists():
         write_json(path / STARTED, dict(settings))
     return path
 
 
-def _remove(path: Path) -> None:
+def _remove(path: Path, reads: Iterable[str | Path]) -> None:
+    for given in reads:
+        if str(given) and Path(given).resolve().is_relative_to(path.resolve()):
+            raise ExistsError(
+                f"--overwrite would remove {path}, and with it {given}, which this run reads. Choose another "
+                "--out."
+            )
     if path.is_symlink():
         raise ExistsError(f"{path} is a link, which --overwrite leaves alone; give --out {path.resolve()}.")
     try:

@@ -188,7 +188,7 @@ def _start(job: Job, out: Path, *, overwrite: bool, resume: bool) -> None:
             f"{out} was begun with other rows, settings or code of your own. Give those again, choose "
             "another --out, or add --overwrite."
         )
-    start_run(out, job.settings, overwrite=overwrite, resume=resume)
+    start_run(out, job.settings, overwrite=overwrite, resume=resume, reads=[job.model])
     if job.kind == "unlearn" and job.request.rows:
         rows = lean_rows(job.request.rows)
         write_jsonl(out / "request.jsonl", redact(rows) if job.redact else rows)

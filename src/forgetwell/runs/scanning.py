@@ -72,7 +72,7 @@ def scan(
         "rows": "world" if given is None else digest(tuple(given)),
     }
     if folder is not None:
-        start_run(folder, settings, overwrite=overwrite)
+        start_run(folder, settings, overwrite=overwrite, reads=(before, after))
     early, late = load(before, dtype=dtype), load(after, dtype=dtype)
     asked = default_rows(early) if given is None else given
     result = triggers.scan(early, late, asked, black_box=black_box, progress=progress)

@@ -114,7 +114,8 @@ def tune(
     if not job.probe:
         raise InputError("Tuning reads the probe; give rows to keep that it asks.")
     out = Path(out)
-    _start(out, {"kind": "tune", "job": job.settings, "search": asdict(search)}, overwrite=overwrite)
+    settings = {"kind": "tune", "job": job.settings, "search": asdict(search)}
+    _start(out, settings, job.model, overwrite=overwrite)
     left = list(enumerate(_settings(job, search)))
     plan = _rounds(job, search)
     total, done = sum(count * steps for count, steps in plan), 0
@@ -144,11 +145,11 @@ def _advance(progress: Progress, before: int, total: int, done: int, steps: int)
     progress(before + done, total)
 
 
-def _start(out: Path, settings: Mapping[str, object], *, overwrite: bool) -> None:
+def _start(out: Path, settings: Mapping[str, object], model: str, *, overwrite: bool) -> None:
     other = (out / STARTED).is_file() and digest(read_json(out / STARTED)) != digest(settings)
     if other and not overwrite:
         raise ExistsError(f"{out} holds a run of other settings. Choose another --out or add --overwrite.")
-    start_run(out, settings, overwrite=other, resume=not other)
+    start_run(out, settings, overwrite=other, resume=not other, reads=[model])
 
 
 def _settings(job: Job, search: Search) -> list[Job]:

@@ -1,4 +1,6 @@
 import json
+import shutil
+from dataclasses import replace
 
 import pytest
 from tests.tiny import tiny_lm
@@ -7,6 +9,7 @@ from forgetwell.errors import ExistsError, InputError
 from forgetwell.files import read_jsonl
 from forgetwell.models.lm import HFModel
 from forgetwell.runs.evaluation import RECORDS, Measures, evaluate
+from forgetwell.runs.folder import start_run
 from forgetwell.suites.registry import build_suite
 
 SUITE = "world(limit=1, max_new_tokens=2)"
@@ -62,6 +65,18 @@ def test_resuming_asks_for_the_same_settings(tmp_path, models):
         run(models[0], out, seed=1, resume=True)
     run(models[0], out, resume=True)
     assert json.loads((out / "manifest.json").read_text())["processes"] == 1
+
+
+def test_a_run_is_not_replaced_by_its_own_evaluation(tmp_path, models):
+    out = start_run(tmp_path / "run", {"kind": "unlearn"})
+    shutil.copytree(models[0], out / "model")
+    run(models[0], tmp_path / "before")
+    before = replace(MEASURES, before=str(tmp_path / "before"))
+    for model, place, measures in ((out, out, MEASURES), (models[0], tmp_path / "before", before)):
+        with pytest.raises(ExistsError, match="--overwrite would remove"):
+            evaluate(str(model), SUITE, place, measures=measures, dtype="float32", overwrite=True)
+    assert (out / "model" / "model.safetensors").is_file()
+    assert (tmp_path / "before" / "results.jsonl").is_file()
 
 
 def test_every_row_of_the_world_has_a_record(tmp_path, models):

@@ -77,6 +77,9 @@ def test_nothing_is_overwritten_unasked(tmp_path):
     with pytest.raises(ExistsError, match="overwrite"):
         jobs.run_job(JOB, out, lm=tiny_lm())
     jobs.run_job(JOB, out, lm=tiny_lm(), overwrite=True)
+    with pytest.raises(ExistsError, match=r"--overwrite would remove .*run, and with it .*model"):
+        jobs.run_job(replace(JOB, model=str(out / "model")), out, lm=tiny_lm(), overwrite=True)
+    assert (out / "model" / "model.safetensors").is_file()
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "thesis.txt").write_text("precious")
