@@ -14,9 +14,9 @@ from forgetwell.models.hardware import type_name
 from forgetwell.models.lm import HFModel, load
 from forgetwell.models.processes import started_processes
 from forgetwell.registry import own_code
+from forgetwell.runs import redaction
 from forgetwell.runs.folder import MANIFEST, is_run, start_run, started_with, versions, write_manifest
 from forgetwell.runs.records import load_row_values, save_evaluation
-from forgetwell.runs.redaction import purge
 from forgetwell.suites.cache import Cache, open_cache
 from forgetwell.suites.evaluate import Evaluation, evaluate_suite
 from forgetwell.suites.plan import metric_item, plan_metrics
@@ -188,9 +188,9 @@ def _load_for(suite: Suite, model: str, dtype: str) -> HFModel:
 
 
 def _finish(out: Path, evaluation: Evaluation, facts: Mapping[str, Any], redact: bool) -> None:
-    save_evaluation(out, evaluation)
+    save_evaluation(out, evaluation, change=redaction.redact if redact else iter)
     if redact:
-        purge(out)
+        redaction.purge(out)  # what an interrupted run without it has left
     write_manifest(out, facts)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -37,8 +37,15 @@ def read_log(path: Path) -> list[Json]:
     return _read(path / LOG)
 
 
-def save_evaluation(path: Path, evaluation: Evaluation) -> None:
+def save_evaluation(
+    path: Path, evaluation: Evaluation, *, change: Callable[[Iterable[Json]], Iterable[Json]] = iter
+) -> None:
     """Write evaluation.json, answers.jsonl and results.jsonl into a run, the results last.
+
+    Args:
+        path: The run folder.
+        evaluation: What was measured.
+        change: What becomes of the answers before a file holds them, as `redact`.
 
     Raises:
         WriteFailed: The disk refused; each file is as it was before, or new and whole.
@@ -46,7 +53,7 @@ def save_evaluation(path: Path, evaluation: Evaluation) -> None:
     facts = {name: getattr(evaluation, name) for name in ("model", "suite", "max_new_tokens")}
     facts |= {"roles": dict(evaluation.roles), "left_out": list(evaluation.left_out)}
     write_json(path / EVALUATION, facts)
-    write_jsonl(path / ANSWERS, _answers(evaluation))
+    write_jsonl(path / ANSWERS, change(_answers(evaluation)))
     write_jsonl(path / RESULTS, evaluation.results)
 
 

@@ -8,6 +8,7 @@ from tests.tiny import tiny_lm
 from forgetwell.errors import ExistsError, InputError
 from forgetwell.files import read_jsonl
 from forgetwell.models.lm import HFModel
+from forgetwell.runs import redaction
 from forgetwell.runs.evaluation import RECORDS, Measures, evaluate
 from forgetwell.runs.folder import start_run
 from forgetwell.suites.registry import build_suite
@@ -54,6 +55,19 @@ def test_a_redacted_run_keeps_no_word_of_question_or_answer(tmp_path, models):
     assert not [r for r in records if r.row.prompt in kept or r.row.answer in kept]
     assert not [r for r in records if r.generated and len(r.generated.text) > 2 and r.generated.text in kept]
     assert all("logps" in line["record"] for line in read_jsonl(out / RECORDS)[1:])
+
+
+def test_a_redacted_run_that_is_killed_has_written_no_answer(tmp_path, models, monkeypatch):
+    def killed(*given, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(redaction, "purge", killed)  # the first that comes after the answers
+    with pytest.raises(KeyboardInterrupt):
+        run(models[0], tmp_path / "run", redact=True)
+    kept = (tmp_path / "run" / "answers.jsonl").read_text()
+    rows = [row for split in build_suite(SUITE).splits for row in split.rows]
+    assert rows
+    assert not [row for row in rows if row.prompt in kept or row.answer in kept]
 
 
 def test_resuming_asks_for_the_same_settings(tmp_path, models):
