@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from forgetwell.models.lm import HFModel, load
 from forgetwell.models.processes import started_processes
 from forgetwell.registry import own_code
 from forgetwell.runs import redaction
-from forgetwell.runs.folder import MANIFEST, is_run, start_run, started_with, versions, write_manifest
+from forgetwell.runs.folder import MANIFEST, alone, is_run, start_run, started_with, versions, write_manifest
 from forgetwell.runs.records import load_row_values, save_evaluation
 from forgetwell.suites.cache import Cache, open_cache
 from forgetwell.suites.evaluate import Evaluation, evaluate_suite
@@ -140,6 +141,7 @@ def evaluate(
 
     Raises:
         ExistsError: `out` holds something.
+        Busy: Another process is working there.
         UnknownName: There is no such suite or metric.
         MissingError: A metric needs a run that was not given.
         InputError: A metric needs rows that the suite hasn't, or what is to be resumed was begun with other
@@ -153,28 +155,30 @@ def evaluate(
     lm = _load_for(asked, model, dtype)
     start = load(measures.before, dtype=dtype, max_length=MAX_LENGTH) if measures.before else None
     records = Cache(None)
-    if processes.first:
-        read = (model, measures.start, measures.reference, measures.before)
-        _start(out, settings, read, overwrite=overwrite, resume=resume)
-        records = open_cache(_records_file(lm, out, cache), identity(lm), texts=not redact)
-    evaluation = evaluate_suite(
-        lm,
-        asked,
-        metrics=measures.metrics,
-        runs=runs,
-        start=start,
-        seed=seed,
-        cache=records,
-        processes=processes,
-        progress=progress,
-    )
-    if harness_results is not None and processes.first:
-        found = harness_results(lm, measures.tasks, limit=measures.task_limit or None, seed=seed)
-        evaluation = replace(evaluation, results=(*evaluation.results, *found))
-    if processes.first:
-        labels = {k: v for k, v in (("name", name), ("condition", condition)) if v}
-        made = {"digest": lm.digest, "compute": type_name(lm.compute), "processes": processes.count}
-        _finish(out, evaluation, {**settings, **labels, **made}, redact)
+    with ExitStack() as ending:
+        if processes.first:
+            ending.enter_context(alone(out))
+            read = (model, measures.start, measures.reference, measures.before)
+            _start(out, settings, read, overwrite=overwrite, resume=resume)
+            records = open_cache(_records_file(lm, out, cache), identity(lm), texts=not redact)
+        evaluation = evaluate_suite(
+            lm,
+            asked,
+            metrics=measures.metrics,
+            runs=runs,
+            start=start,
+            seed=seed,
+            cache=records,
+            processes=processes,
+            progress=progress,
+        )
+        if harness_results is not None and processes.first:
+            found = harness_results(lm, measures.tasks, limit=measures.task_limit or None, seed=seed)
+            evaluation = replace(evaluation, results=(*evaluation.results, *found))
+        if processes.first:
+            labels = {k: v for k, v in (("name", name), ("condition", condition)) if v}
+            made = {"digest": lm.digest, "compute": type_name(lm.compute), "processes": processes.count}
+            _finish(out, evaluation, {**settings, **labels, **made}, redact)
     return evaluation
 
 

@@ -22,6 +22,7 @@ MANIFEST = "manifest.json"
 STARTED = "started.json"
 LOG = "train.jsonl"
 CURVE = "curve.jsonl"  # a plan's run: values of rows by their ids, checkpoint by checkpoint
+LOCK = ".lock"  # in a run that a process is at
 LOCKS = ".locks"  # beside runs that several processes may make
 KINDS = ("learn", "unlearn", "evaluate", "tune", "scan")
 
@@ -63,9 +64,9 @@ def start_run(
             it holds is no run of ours, or it is a link, which isn't overwritten, or it holds what is read.
         WriteFailed: The run that is there can't be removed.
     """
-    if is_taken(path):
+    if path.exists() and (not path.is_dir() or any(child.name != LOCK for child in path.iterdir())):
         if not is_run(path):
-            raise ExistsError(f"{path} exists and is no run of forgetwell; choose another --out.")
+            raise _foreign(path)
         if not (overwrite or resume):
             raise ExistsError(f"{path} holds a run. Choose another --out, or add --resume or --overwrite.")
         if overwrite:
@@ -85,12 +86,52 @@ def _remove(path: Path, reads: Iterable[str | Path]) -> None:
             )
     if path.is_symlink():
         raise ExistsError(f"{path} is a link, which --overwrite leaves alone; give --out {path.resolve()}.")
+    last = {MANIFEST: 0, STARTED: 2}  # whatever a kill leaves is a run, and not a finished one
     try:
-        shutil.rmtree(path)
+        for child in sorted(path.iterdir(), key=lambda child: last.get(child.name, 1)):
+            if child.is_dir() and not child.is_symlink():
+                shutil.rmtree(child)
+            elif child.name != LOCK:
+                child.unlink()
     except OSError as error:
         raise WriteFailed(
             f"Could not remove {path}: {error.strerror or error}. Choose another --out."
         ) from error
+
+
+def _foreign(path: Path) -> ExistsError:
+    return ExistsError(f"{path} exists and is no run of forgetwell; choose another --out.")
+
+
+@contextlib.contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Keep other processes out of a run's folder, which is made, for the time inside.
+
+    The system takes the lock back from a process that dies.
+
+    Raises:
+        Busy: Another process is working there.
+        ExistsError: It is a file.
+        WriteFailed: It can't be made or written to.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path / LOCK)
+        lock.acquire(timeout=0)
+    except FileExistsError:
+        raise _foreign(path) from None
+    except Timeout:
+        raise Busy(f"Another process is working on {path}. Wait for it, or choose another --out.") from None
+    except OSError as error:
+        raise WriteFailed(
+            f"Could not write {path}: {error.strerror or error}. Choose another --out."
+        ) from error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            (path / LOCK).unlink()
+        lock.release()
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,15 @@ from forgetwell.models.processes import started_processes
 from forgetwell.models.saving import ModelCard
 from forgetwell.objectives.algebra import parse_objective
 from forgetwell.runs.fitting import fitting_rows
-from forgetwell.runs.folder import append_log, is_run, start_run, started_with, trim_log, write_manifest
+from forgetwell.runs.folder import (
+    alone,
+    append_log,
+    is_run,
+    start_run,
+    started_with,
+    trim_log,
+    write_manifest,
+)
 from forgetwell.runs.job import Job
 from forgetwell.runs.redaction import redact
 from forgetwell.runs.tracking import Log, check_trackers, tracked
@@ -135,6 +144,7 @@ def run_job(
 
     Raises:
         ExistsError: `out` holds something.
+        Busy: Another process is working there.
         InputError: Rows, objective or settings can't be used, or a run to go on with was begun with others;
             nothing was written.
     """
@@ -142,8 +152,9 @@ def run_job(
     processes = started_processes()  # before a model loads: on GPUs each process has its own
     lm = lm or starting_model(job)
     request, retain = fitting_rows(job, lm, progress)
-    processes.by_first(lambda: _start(job, out, overwrite=overwrite, resume=resume))
-    with tracked(report_to if processes.first else (), out, job.settings) as report:
+    with ExitStack() as ending:
+        processes.by_first(lambda: _start(job, out, ending, overwrite=overwrite, resume=resume))
+        report = ending.enter_context(tracked(report_to if processes.first else (), out, job.settings))
         outcome = finetune(
             lm,
             request,
@@ -155,11 +166,11 @@ def run_job(
             lora=job.lora,
             resume=resume,
         )
-    made = {"base_digest": lm.digest, "compute": type_name(lm.compute)}
-    facts = {**job.settings, **made, **_ending(job, outcome.summary)}
-    if processes.count > 1:
-        facts["processes"] = {"count": processes.count, "kind": asked_kind()}
-    processes.by_first(lambda: _finish(job, out, outcome.lm if save else None, facts))
+        made = {"base_digest": lm.digest, "compute": type_name(lm.compute)}
+        facts = {**job.settings, **made, **_ending(job, outcome.summary)}
+        if processes.count > 1:
+            facts["processes"] = {"count": processes.count, "kind": asked_kind()}
+        processes.by_first(lambda: _finish(job, out, outcome.lm if save else None, facts))
     return outcome.summary
 
 
@@ -182,7 +193,8 @@ def check_job(job: Job, report_to: Sequence[str] = ()) -> tuple[str, ...]:
     return _probe_metrics(job)
 
 
-def _start(job: Job, out: Path, *, overwrite: bool, resume: bool) -> None:
+def _start(job: Job, out: Path, ending: ExitStack, *, overwrite: bool, resume: bool) -> None:
+    ending.enter_context(alone(out))
     if resume and not overwrite and is_run(out) and not started_with(out, job.settings):
         raise InputError(
             f"{out} was begun with other rows, settings or code of your own. Give those again, choose "

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 from tests.tiny import tiny_lm
 
-from forgetwell.errors import ExistsError, InputError
+from forgetwell.errors import Busy, ExistsError, InputError
 from forgetwell.files import read_jsonl
 from forgetwell.models.lm import HFModel
 from forgetwell.runs import redaction
 from forgetwell.runs.evaluation import RECORDS, Measures, evaluate
-from forgetwell.runs.folder import start_run
+from forgetwell.runs.folder import alone, start_run
 from forgetwell.suites.registry import build_suite
 
 SUITE = "world(limit=1, max_new_tokens=2)"
@@ -91,6 +91,13 @@ def test_a_run_is_not_replaced_by_its_own_evaluation(tmp_path, models):
             evaluate(str(model), SUITE, place, measures=measures, dtype="float32", overwrite=True)
     assert (out / "model" / "model.safetensors").is_file()
     assert (tmp_path / "before" / "results.jsonl").is_file()
+
+
+def test_two_processes_dont_write_one_evaluation(tmp_path, models):
+    out = tmp_path / "run"
+    with alone(out), pytest.raises(Busy, match="Another process"):
+        run(models[0], out, resume=True)
+    run(models[0], out, resume=True)
 
 
 def test_every_row_of_the_world_has_a_record(tmp_path, models):

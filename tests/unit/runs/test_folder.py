@@ -1,7 +1,10 @@
+import shutil
+
 import pytest
 
 from forgetwell.errors import ExistsError
-from forgetwell.runs.folder import start_run
+from forgetwell.files import WriteFailed
+from forgetwell.runs.folder import alone, start_run, write_manifest
 
 
 def test_a_link_to_a_run_is_not_overwritten(tmp_path):
@@ -27,3 +30,31 @@ def test_a_run_is_not_overwritten_by_one_that_reads_it(inside, tmp_path):
     assert (run / "model").is_dir()
     start_run(run, {"kind": "evaluate"}, overwrite=True, reads=["smollm2", "", str(tmp_path / "run 2")])
     assert not (run / "model").exists()
+
+
+def test_a_killed_overwrite_leaves_an_unfinished_run(tmp_path, monkeypatch):
+    run = start_run(tmp_path / "run", {"kind": "learn"})
+    write_manifest(run, {"kind": "learn"})
+    (run / "model").mkdir()
+
+    def killed(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        start_run(run, {"kind": "learn"}, overwrite=True)
+    assert sorted(path.name for path in run.iterdir()) == ["model", "started.json"]
+    monkeypatch.undo()
+    start_run(run, {"kind": "learn"}, overwrite=True)
+    assert [path.name for path in run.iterdir()] == ["started.json"]
+
+
+def test_a_run_is_one_processs_and_a_file_is_none(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ExistsError, match="file exists and is no run"), alone(tmp_path / "file"):
+        pass
+    with pytest.raises(WriteFailed, match="Not a directory"), alone(tmp_path / "file" / "run"):
+        pass
+    with pytest.raises(WriteFailed, match="name too long"), alone(tmp_path / ("x" * 300)):
+        pass
+    assert (tmp_path / "file").read_text() == "mine"

@@ -6,12 +6,12 @@ import pytest
 import torch
 from tests.tiny import tiny_lm
 
-from forgetwell.errors import ExistsError, InputError, UnknownName
+from forgetwell.errors import Busy, ExistsError, InputError, UnknownName
 from forgetwell.files import WriteFailed, read_jsonl, write_json
 from forgetwell.methods.finetune import Lora
 from forgetwell.models.lm import load
 from forgetwell.runs import jobs
-from forgetwell.runs.folder import read_manifest
+from forgetwell.runs.folder import alone, read_manifest
 from forgetwell.runs.job import Job
 from forgetwell.runs.learning import rows_without
 from forgetwell.training.config import TrainConfig
@@ -69,6 +69,16 @@ def test_a_rule_without_a_probe_is_refused_before_anything_is_written(job, tmp_p
     with pytest.raises(InputError, match="needs a probe"):
         jobs.run_job(job, tmp_path / "run", lm=tiny_lm())
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("asked", [{}, {"resume": True}, {"overwrite": True}], ids=str)
+def test_two_processes_dont_write_one_run(asked, tmp_path):
+    out = tmp_path / "run"
+    with alone(out), pytest.raises(Busy, match=r"Another process is working on .*run"):
+        jobs.run_job(JOB, out, lm=tiny_lm(), **asked)
+    jobs.run_job(JOB, out, lm=tiny_lm(), **asked)
+    assert len(read_jsonl(out / "train.jsonl")) == 4
+    assert not (out / ".lock").exists()
 
 
 def test_nothing_is_overwritten_unasked(tmp_path):
