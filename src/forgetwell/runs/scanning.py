@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from forgetwell.files import digest, write_json, write_jsonl
 from forgetwell.models.hardware import type_name
 from forgetwell.models.lm import LM, load
 from forgetwell.runs.evidence import SCAN
-from forgetwell.runs.folder import start_run, write_manifest
+from forgetwell.runs.folder import alone, is_done, start_run, started_with, write_manifest
 from forgetwell.scans import triggers
 from forgetwell.scans.types import ScanResult
 from forgetwell.suites.probe import mean, recalls
@@ -47,6 +48,8 @@ def scan(
 ) -> ScanResult:
     """Scan a model for triggers; with `out`, keep what was found as a run: scan.json, examples.jsonl.
 
+    A scan that was interrupted begins anew in its folder.
+
     Args:
         before: The model before unlearning: smollm2, a folder or a hub id.
         after: The model after it.
@@ -60,6 +63,7 @@ def scan(
 
     Raises:
         ExistsError: `out` holds something.
+        Busy: Another process is working there.
         InputError: The models can't be compared, or `before` knows too few rows.
     """
     given = read_rows(rows) if isinstance(rows, str | Path) else rows
@@ -71,16 +75,23 @@ def scan(
         "black_box": black_box,
         "rows": "world" if given is None else digest(tuple(given)),
     }
-    if folder is not None:
-        start_run(folder, settings, overwrite=overwrite, reads=(before, after))
     early, late = load(before, dtype=dtype), load(after, dtype=dtype)
-    asked = default_rows(early) if given is None else given
-    result = triggers.scan(early, late, asked, black_box=black_box, progress=progress)
-    if folder is not None:
-        facts = result.facts()
-        # Text lies apart from numbers, in lines, where `purge` finds it.
-        examples = [{"rank": k, **e} for k, t in enumerate(facts["triggers"], 1) for e in t.pop("examples")]
-        write_jsonl(folder / EXAMPLES, examples)
-        write_json(folder / SCAN, facts)
-        write_manifest(folder, {**settings, "digest": late.digest, "compute": type_name(late.compute)})
+    with ExitStack() as ending:
+        if folder is not None:
+            ending.enter_context(alone(folder))
+            broken_off = started_with(folder, settings) and not is_done(folder, settings)
+            start_run(folder, settings, overwrite=overwrite, resume=broken_off, reads=(before, after))
+        asked = default_rows(early) if given is None else given
+        result = triggers.scan(early, late, asked, black_box=black_box, progress=progress)
+        if folder is not None:
+            _write(folder, result, {**settings, "digest": late.digest, "compute": type_name(late.compute)})
     return result
+
+
+def _write(folder: Path, result: ScanResult, manifest: Mapping[str, Any]) -> None:
+    facts = result.facts()
+    # Text lies apart from numbers, in lines, where `purge` finds it.
+    examples = [{"rank": k, **e} for k, t in enumerate(facts["triggers"], 1) for e in t.pop("examples")]
+    write_jsonl(folder / EXAMPLES, examples)
+    write_json(folder / SCAN, facts)
+    write_manifest(folder, manifest)

@@ -10,6 +10,7 @@ import pytest
 from tests.tiny import tiny_lm
 
 from forgetwell.cli import main
+from forgetwell.errors import MissingError
 from forgetwell.files import file_sha256, write_json, write_jsonl
 from forgetwell.runs import scanning
 from forgetwell.scans import triggers
@@ -99,6 +100,25 @@ def test_a_scan_is_kept_once_as_a_run(say, scans, tmp_path):
     code, _, error = say("scan", "--before", "a", "--after", "b", "--out", "s")
     assert code == 2
     assert "--overwrite" in error
+
+
+def test_a_scan_that_was_interrupted_begins_anew(say, scans, tmp_path, monkeypatch):
+    def missing(name, **_):
+        raise MissingError(f"No model {name!r}")
+
+    command = ("scan", "--before", "a", "--after", "b", "--out", tmp_path / "scan")
+    with monkeypatch.context() as patch:
+        patch.setattr(scanning, "load", missing)
+        assert say(*command)[0] == 2
+    assert not (tmp_path / "scan").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(triggers, "scan", lambda *a, **k: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            say(*command)
+    assert not (tmp_path / "scan" / "manifest.json").exists()
+    scans.append(result(QUIET))
+    assert say(*command)[0] == 0
+    assert (tmp_path / "scan" / "manifest.json").exists()
 
 
 def test_rows_that_are_not_there(say, scans):
