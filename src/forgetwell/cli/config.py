@@ -16,21 +16,19 @@ USE = "--use"
 def expand(arguments: Sequence[str]) -> list[str]:
     """Return the arguments with ``--config FILE`` replaced by the file's flags; flags typed beside it win.
 
-    A key is a flag's name (``max_steps`` or ``max-steps``); true and false switch a flag on and off, a list
-    gives it several times.
+    ``--config=FILE`` is the same. A key is a flag's name (``max_steps`` or ``max-steps``); true and false
+    switch a flag on and off, a list gives it several times.
 
     Raises:
         MissingError: There is no such file.
-        InputError: It isn't flat TOML, or no file is named.
+        InputError: It isn't flat TOML, or not one file is named.
     """
-    typed = list(arguments)
-    if FLAG not in typed:
-        return typed
-    place = typed.index(FLAG)
-    if place + 1 == len(typed):
-        raise InputError(f"{FLAG} needs a file: {FLAG} run.toml.")
-    table = _read(Path(typed[place + 1]))
-    rest = typed[:place] + typed[place + 2 :]
+    rest, files = _take(FLAG, arguments, f"{FLAG} needs a file: {FLAG} run.toml.")
+    if not files:
+        return rest
+    if len(files) > 1:
+        raise InputError(f"{FLAG} was given {len(files)} times; put all flags into one file.")
+    table = _read(Path(files[0]))
     given = {word.partition("=")[0].replace("--no-", "--", 1) for word in rest if word.startswith("--")}
     added = (_words(key, value) for key, value in table.items() if _flag(key) not in given)
     return [*rest, *(word for words in added for word in words)]
@@ -42,17 +40,23 @@ def take_used(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     Raises:
         InputError: No file is named.
     """
+    needs = f"{USE} needs a Python file with items of your own: {USE} mine.py."
+    return _take(USE, arguments, needs)
+
+
+def _take(flag: str, arguments: Sequence[str], needs: str) -> tuple[list[str], list[str]]:
+    """Return the arguments without a flag that may be given several times, and its values."""
     rest: list[str] = []
     files: list[str] = []
     words = iter(arguments)
     for word in words:
         name, joined, value = word.partition("=")
-        if name != USE:
+        if name != flag:
             rest.append(word)
             continue
         file = value if joined else next(words, "")
-        if not file or file.startswith("-"):
-            raise InputError(f"{USE} needs a Python file with items of your own: {USE} mine.py.")
+        if not file or (not joined and file.startswith("-")):
+            raise InputError(needs)
         files.append(file)
     return rest, files
 

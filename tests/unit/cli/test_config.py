@@ -13,6 +13,14 @@ def test_a_file_gives_flags_and_typed_ones_win(tmp_path):
     ]  # fmt: skip
 
 
+def test_a_file_is_named_once_with_or_without_an_equals_sign(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text("max_steps = 3\n")
+    assert expand(["unlearn", f"--config={path}"]) == ["unlearn", "--max-steps=3"]
+    with pytest.raises(InputError, match="--config was given 2 times"):
+        expand(["unlearn", f"--config={path}", "--config", str(path)])
+
+
 def test_without_a_file_nothing_changes():
     assert expand(["list", "--json"]) == ["list", "--json"]
 
