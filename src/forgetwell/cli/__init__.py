@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
+import io
+import json
 import os
 import sys
 
@@ -10,11 +13,21 @@ def main() -> None:
     """Run the command line; user errors print one plain message and exit with 2."""
     from forgetwell.models.processes import end_processes
 
+    codecs.register_error("escaped", _escaped)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="escaped")
     try:
         _run()
     except SystemExit as ending:
         end_processes(ending.code if isinstance(ending.code, int) else int(ending.code is not None))
         raise
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """Write what a terminal's encoding lacks as JSON does, so that JSON stays what it was."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 
 
 def _run() -> None:
@@ -45,6 +58,10 @@ def _run() -> None:
     except BrokenPipeError:  # who reads the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as error:  # a disk or a path, wherever it was noticed
+        path = f" {error.filename}" if error.filename else ""
+        print(f"forgetwell: Can't read or write{path}: {error.strerror or error}.", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         if is_first_process():
             print("\nStopped. A run with checkpoints goes on with --resume.", file=sys.stderr)

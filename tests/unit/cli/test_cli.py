@@ -1,3 +1,4 @@
+import io
 import json
 import re
 import subprocess
@@ -152,6 +153,29 @@ def test_an_interruption_says_how_to_go_on(monkeypatch, capsys, tmp_path):
     code, output = run(monkeypatch, capsys, *UNLEARN, "--objective", "npo + gdr")
     assert code == 130
     assert "goes on with --resume" in output.err
+
+
+@pytest.mark.parametrize("command", [("gate", "x" * 300), ("screen", "x" * 300, "--background", "a.jsonl")])
+def test_what_the_system_refuses_is_one_plain_line(monkeypatch, capsys, command):
+    code, output = run(monkeypatch, capsys, *command)
+    assert code == 2
+    assert output.err.count("\n") == 1
+    assert output.err.startswith(f"forgetwell: Can't read or write {'x' * 300}: File name too long.")
+
+
+@pytest.mark.parametrize(("command", "name"), [(("show", "npo"), "npo"), (("list", "--json"), "term")])
+def test_an_output_that_knows_ascii_alone_gets_escapes(monkeypatch, command, name):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    monkeypatch.setattr(sys, "argv", ["forgetwell", *command])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    sys.stdout.flush()
+    said = written.getvalue().decode("ascii")
+    assert stop.value.code == 0
+    assert "\\u" in said
+    if "--json" in command:
+        assert name in json.loads(said)
 
 
 @pytest.mark.parametrize(
