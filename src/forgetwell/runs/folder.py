@@ -71,10 +71,19 @@ def start_run(
             raise ExistsError(f"{path} holds a run. Choose another --out, or add --resume or --overwrite.")
         if overwrite:
             _remove(path, reads)
+        _tidy(path)
     path.mkdir(parents=True, exist_ok=True)
     if not (path / STARTED).exists():
         write_json(path / STARTED, dict(settings))
     return path
+
+
+def _tidy(path: Path) -> None:
+    """Remove half files and half models, which only a kill leaves."""
+    for half in path.glob(".*.part"):
+        half.unlink(missing_ok=True)
+    for half in path.glob(".model.*/"):
+        shutil.rmtree(half, ignore_errors=True)
 
 
 def _remove(path: Path, reads: Iterable[str | Path]) -> None:
@@ -174,9 +183,18 @@ def started_with(path: Path, settings: Mapping[str, Any]) -> bool:
 
 
 def append_log(path: Path, record: Mapping[str, Any]) -> None:
-    """Add one record to the training log."""
-    with (path / LOG).open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(record) + "\n")
+    """Add one record to the training log.
+
+    Raises:
+        WriteFailed: The disk refused.
+    """
+    try:
+        with (path / LOG).open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(record) + "\n")
+    except OSError as error:
+        raise WriteFailed(
+            f"Could not write {path / LOG}: {error.strerror or error}. Free some space and resume."
+        ) from error
 
 
 def trim_log(path: Path, step: int) -> None:

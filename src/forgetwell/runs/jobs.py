@@ -26,13 +26,16 @@ from forgetwell.runs.fitting import fitting_rows
 from forgetwell.runs.folder import (
     alone,
     append_log,
+    is_done,
     is_run,
+    read_manifest,
     start_run,
     started_with,
     trim_log,
     write_manifest,
 )
 from forgetwell.runs.job import Job
+from forgetwell.runs.records import read_log
 from forgetwell.runs.redaction import redact
 from forgetwell.runs.tracking import Log, check_trackers, tracked
 from forgetwell.suites.probe import PROBED, request_probe
@@ -136,7 +139,7 @@ def run_job(
         out: The run folder.
         progress: Called with (finished steps, all steps).
         overwrite: Replace a run that is there.
-        resume: Go on after an interruption.
+        resume: Go on after an interruption; a finished run is left as it is.
         lm: The job's starting model, where it is loaded already; it is changed in place. By default it is
             loaded by its name.
         save: Save the model; without, the run holds what was measured.
@@ -151,6 +154,9 @@ def run_job(
     metrics = check_job(job, report_to)
     processes = started_processes()  # before a model loads: on GPUs each process has its own
     lm = lm or starting_model(job)
+    before = processes.by_first(lambda: _ended(job, out, lm)) if resume and not overwrite else None
+    if before is not None:
+        return before
     request, retain = fitting_rows(job, lm, progress)
     with ExitStack() as ending:
         processes.by_first(lambda: _start(job, out, ending, overwrite=overwrite, resume=resume))
@@ -191,6 +197,33 @@ def check_job(job: Job, report_to: Sequence[str] = ()) -> tuple[str, ...]:
     check_facts(objective, job.request.rows)
     check_kept((*job.keep, *job.others), job.request.rows)
     return _probe_metrics(job)
+
+
+def _ended(job: Job, out: Path, lm: HFModel) -> Summary | None:
+    """Return how a job ended whose finished run is there; None where there is none.
+
+    Raises:
+        InputError: It started from another model.
+    """
+    if not is_done(out, job.settings):
+        return None
+    made, log = read_manifest(out), read_log(out)
+    if made["base_digest"] != lm.digest:
+        raise InputError(
+            f"{out} holds this run, but the model {job.model} has changed since. Choose another --out, or "
+            "add --overwrite."
+        )
+    (out / CHECKPOINT).unlink(missing_ok=True)  # left by a run that was killed after its manifest
+    steps, probes = made["steps"], [record["probe"] for record in log if "probe" in record]
+    return Summary(
+        steps,
+        made["stopped"],
+        made["seconds"],
+        made.get("kept_step", steps),
+        probes[-1] if probes else {},
+        made.get("met", True),
+        made.get("missed", False),
+    )
 
 
 def _start(job: Job, out: Path, ending: ExitStack, *, overwrite: bool, resume: bool) -> None:
@@ -245,11 +278,13 @@ def _hooks(
 
 
 def _ending(job: Job, summary: Summary) -> dict[str, Any]:
-    kept = {"kept_step": summary.kept} if job.keep_best else {}
+    kept = {"kept_step": summary.kept, "met": summary.met} if job.keep_best else {}
+    missed = {"missed": summary.missed} if job.config.stop_at else {}
     return {
         "steps": summary.steps,
         "stopped": summary.stopped,
         **kept,
+        **missed,
         "seconds": round(summary.seconds, 1),
     }
 

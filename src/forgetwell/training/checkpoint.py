@@ -33,6 +33,9 @@ def save_checkpoint(
 
     Every process must call it; the first one writes. Tensors that are divided among processes are written as
     a whole, so that a run may go on with another number of them.
+
+    Raises:
+        WriteFailed: The disk refused; an earlier checkpoint is still there.
     """
     weights = {n: full(p.detach()) for n, p in module.named_parameters() if p.requires_grad}
     moments = optimizer.state_dict()
@@ -44,7 +47,10 @@ def save_checkpoint(
     if best is not None:
         state["best"] = best.state()
     with atomic_path(path) as temporary:
-        torch.save(state, temporary)
+        try:
+            torch.save(state, temporary)
+        except RuntimeError as error:  # by which torch says that the disk refused
+            raise OSError(f"{str(error).splitlines()[0]} (is the disk full?)") from error
 
 
 def _each(change: Callable[[Tensor], Tensor], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -58,3 +58,12 @@ def test_a_run_is_one_processs_and_a_file_is_none(tmp_path):
     with pytest.raises(WriteFailed, match="name too long"), alone(tmp_path / ("x" * 300)):
         pass
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_what_a_kill_left_half_written_is_removed_when_a_run_goes_on(tmp_path):
+    run = start_run(tmp_path / "run", {"kind": "learn"})
+    (run / ".checkpoint.pt.0123456789abcdef.part").write_bytes(b"half")
+    (run / ".model.x1y2z3" / "model").mkdir(parents=True)
+    (run / "notes").mkdir()
+    start_run(run, {"kind": "learn"}, resume=True)
+    assert sorted(path.name for path in run.iterdir()) == ["notes", "started.json"]

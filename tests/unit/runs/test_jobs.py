@@ -11,7 +11,7 @@ from forgetwell.files import WriteFailed, read_jsonl, write_json
 from forgetwell.methods.finetune import Lora
 from forgetwell.models.lm import load
 from forgetwell.runs import jobs
-from forgetwell.runs.folder import alone, read_manifest
+from forgetwell.runs.folder import alone, append_log, read_manifest
 from forgetwell.runs.job import Job
 from forgetwell.runs.learning import rows_without
 from forgetwell.training.config import TrainConfig
@@ -113,6 +113,42 @@ def test_an_interrupted_run_resumes_to_the_same_weights_and_log(tmp_path):
     assert [r["step"] for r in read_jsonl(tmp_path / "cut" / "train.jsonl")] == [1, 2, 3, 4]
     files = [tmp_path / name / "model" / "model.safetensors" for name in ("whole", "cut")]
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_finished_run_is_left_as_it_is_when_it_is_resumed(tmp_path):
+    config = replace(JOB.config, probe_every=2, stop_at="forget.rouge_l_recall>=1.5")
+    rule = "utility.rouge_l_recall if forget.rouge_l_recall>=1.5"  # no recall is above 1: both are missed
+    job, out = replace(JOB, config=config, probe=RETAIN[:2], keep_best=rule), tmp_path / "run"
+    made = jobs.run_job(job, out, lm=tiny_lm())
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    (out / jobs.CHECKPOINT).write_bytes(b"left by a run that was killed after its manifest")
+    found = jobs.run_job(job, out, lm=tiny_lm(), resume=True)
+    assert (made.missed, made.met) == (True, False)
+    assert replace(found, seconds=made.seconds) == made
+    after = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    assert after == before
+    with pytest.raises(InputError, match="tiny has changed since"):
+        jobs.run_job(job, out, lm=tiny_lm(1), resume=True)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a file that is always full")
+def test_a_full_disk_in_the_middle_of_a_run_is_said_plainly(tmp_path):
+    (tmp_path / "train.jsonl").symlink_to("/dev/full")
+    with pytest.raises(
+        WriteFailed, match=r"train\.jsonl: No space left on device\. Free some space and resume"
+    ):
+        append_log(tmp_path, {"step": 1})
+
+
+def test_a_full_disk_at_a_checkpoint_is_said_plainly(tmp_path, monkeypatch):
+    def full(*_):  # what torch 2 raised on a file system of 700 kB
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 672448 vs 672340")
+
+    job = replace(JOB, config=replace(JOB.config, checkpoint_every=2))
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(WriteFailed, match=r"Could not write .*checkpoint\.pt: .*is the disk full"):
+        jobs.run_job(job, tmp_path / "run", lm=tiny_lm())
+    assert [path.name for path in (tmp_path / "run").glob(".*")] == []
 
 
 def test_a_run_is_not_gone_on_with_in_another_compute_type(tmp_path):
