@@ -125,14 +125,45 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is not a readable TOML file: {error}.") from None
 
 
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Read one of our own JSONL files; a last line cut off by a crash is left out."""
-    lines = path.read_text(encoding="utf-8").split("\n")
-    whole, tail = lines[:-1], lines[-1]
-    records = [json.loads(line) for line in whole if line.strip()]
-    if tail.strip():
-        with suppress(json.JSONDecodeError):  # the process died while writing this line
-            records.append(json.loads(tail))
+def read_object(path: Path) -> dict[str, Any]:
+    """Read one of our own JSON files that holds an object.
+
+    Raises:
+        InputError: It is not valid JSON, or holds something else.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise InputError(f"{path} holds {type(value).__name__}, expected an object. Restore the file.")
+    return value
+
+
+def read_jsonl(path: Path, *, whole: bool = False) -> list[dict[str, Any]]:
+    """Read one of our own JSONL files; a last line cut off by a crash is left out.
+
+    Args:
+        path: The file.
+        whole: The file was written at once: no crash can have cut it, and a cut line is damage.
+
+    Raises:
+        InputError: A line is damaged, or holds no object; the message names it.
+    """
+    records: list[dict[str, Any]] = []
+    lines = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            if number == len(lines) and not whole:  # the process died while writing this line
+                break
+            raise InputError(
+                f"{path} can't be read: line {number} is damaged ({error}). Restore the file or make the run "
+                "again."
+            ) from None
+        if not isinstance(record, dict):
+            raise InputError(f"{path}, line {number}: expected an object. Restore the file.")
+        records.append(record)
     return records
 
 

@@ -158,7 +158,7 @@ def evaluate(
     with ExitStack() as ending:
         if processes.first:
             ending.enter_context(alone(out))
-            read = (model, measures.start, measures.reference, measures.before)
+            read = (model, measures.before, measures.reference, measures.baseline)
             _start(out, settings, read, overwrite=overwrite, resume=resume)
             records = open_cache(_records_file(lm, out, cache), identity(lm), texts=not redact)
         evaluation = evaluate_suite(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from forgetwell.errors import InputError
-from forgetwell.files import digest, file_sha256, read_json, read_jsonl
+from forgetwell.files import digest, file_sha256, read_jsonl, read_object
 from forgetwell.runs.folder import MANIFEST, read_manifest
 from forgetwell.runs.records import (
     ANSWERS,
@@ -143,7 +143,7 @@ def _files(folder: Path) -> list[Path]:
 
 def _request(run: Path) -> dict[str, Any]:
     facts = dict(read_manifest(run)["request"])
-    rows = read_jsonl(run / REQUEST) if (run / REQUEST).is_file() else []
+    rows = read_jsonl(run / REQUEST, whole=True) if (run / REQUEST).is_file() else []
     return {**facts, "subjects": len({row["subject"] for row in rows if row.get("subject")})}
 
 
@@ -180,7 +180,7 @@ def _scan(folders: Sequence[Path], base: str, models: set[str]) -> Mapping[str, 
         return None
     if len(folders) > 1:
         raise InputError(f"{len(folders)} scans were given; give one.")
-    facts: dict[str, Any] = read_json(folders[0] / SCAN)
+    facts = read_object(folders[0] / SCAN)
     if facts.get("before") != base or (models and facts.get("after") not in models):
         raise InputError(
             f"{folders[0]} is a scan of other models than this run's; scan this run and what it started from."

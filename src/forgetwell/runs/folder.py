@@ -16,7 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from forgetwell.errors import Busy, ExistsError, InputError
-from forgetwell.files import WriteFailed, digest, is_taken, read_json, read_jsonl, write_json, write_jsonl
+from forgetwell.files import WriteFailed, digest, read_json, read_jsonl, read_object, write_json, write_jsonl
 
 MANIFEST = "manifest.json"
 STARTED = "started.json"
@@ -200,7 +200,7 @@ def append_log(path: Path, record: Mapping[str, Any]) -> None:
 def trim_log(path: Path, step: int) -> None:
     """Drop records beyond `step`, and a line that a crash cut off, before a run goes on."""
     if (path / LOG).exists():
-        write_jsonl(path / LOG, [r for r in read_jsonl(path / LOG) if r["step"] <= step])
+        write_jsonl(path / LOG, [r for r in read_jsonl(path / LOG) if r.get("step", step + 1) <= step])
 
 
 def write_manifest(path: Path, facts: Mapping[str, Any]) -> None:
@@ -214,9 +214,12 @@ def write_manifest(path: Path, facts: Mapping[str, Any]) -> None:
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """Read the manifest of a complete run."""
-    manifest: dict[str, Any] = read_json(path / MANIFEST)
-    return manifest
+    """Read the manifest of a complete run.
+
+    Raises:
+        InputError: It is damaged.
+    """
+    return read_object(path / MANIFEST)
 
 
 def versions() -> dict[str, str]:

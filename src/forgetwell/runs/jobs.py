@@ -208,7 +208,7 @@ def _ended(job: Job, out: Path, lm: HFModel) -> Summary | None:
     if not is_done(out, job.settings):
         return None
     made, log = read_manifest(out), read_log(out)
-    if made["base_digest"] != lm.digest:
+    if made.get("base_digest") != lm.digest:
         raise InputError(
             f"{out} holds this run, but the model {job.model} has changed since. Choose another --out, or "
             "add --overwrite."

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from forgetwell.calls import parse_call
 from forgetwell.errors import InputError, MissingError
-from forgetwell.files import read_json, read_jsonl, write_json, write_jsonl
+from forgetwell.files import read_jsonl, read_object, write_json, write_jsonl
 from forgetwell.metrics.registry import ROW_METRICS, measure
 from forgetwell.runs.folder import KINDS, LOG, MANIFEST, STARTED, is_run
 from forgetwell.types import Result
@@ -34,7 +33,7 @@ def is_complete(path: Path) -> bool:
 
 def read_log(path: Path) -> list[Json]:
     """Return the training log of a run, one record a step; empty where there is none."""
-    return _read(path / LOG)
+    return _read(path / LOG, whole=False)
 
 
 def save_evaluation(
@@ -59,7 +58,7 @@ def save_evaluation(
 
 def load_evaluation(path: Path) -> Json:
     """Return model, suite, max_new_tokens, roles and left_out of an evaluation; empty where there is none."""
-    return cast(Json, read_json(path / EVALUATION)) if (path / EVALUATION).is_file() else {}
+    return read_object(path / EVALUATION) if (path / EVALUATION).is_file() else {}
 
 
 def load_results(path: Path) -> tuple[Result, ...]:
@@ -146,16 +145,8 @@ def _is_row_metric(metric: str) -> bool:
         return False
 
 
-def _read(path: Path) -> list[Json]:
-    if not path.is_file():
-        return []
-    try:
-        return read_jsonl(path)
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(
-            f"{path} can't be read: {error}. A line before the last one is damaged; restore the file or "
-            "evaluate the run again."
-        ) from None
+def _read(path: Path, *, whole: bool = True) -> list[Json]:
+    return read_jsonl(path, whole=whole) if path.is_file() else []
 
 
 def _result(path: Path, number: int, facts: Json) -> Result:

@@ -7,6 +7,7 @@ import pytest
 
 from forgetwell.errors import InputError, MissingError
 from forgetwell.files import WriteFailed, read_jsonl, write_jsonl
+from forgetwell.runs.folder import read_manifest, trim_log
 from forgetwell.runs.records import (
     is_complete,
     is_run,
@@ -98,6 +99,44 @@ def test_damage_in_the_middle_is_an_error_and_a_cut_off_end_is_not(tmp_path):
     (tmp_path / "answers.jsonl").write_text('{"id": "a"}\n')
     with pytest.raises(InputError, match="line 1: expected split"):
         load_answers(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["results.jsonl", "answers.jsonl"])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"id": "a"}\n{"id": ', "line 2 is damaged"),
+        (b"\xff\xfe\x00", "line 1 is damaged"),
+        (b"[1, 2]\n", "line 1: expected an object"),
+        (b"null\n", "line 1: expected an object"),
+    ],
+)
+def test_files_that_are_written_at_once_are_read_whole_or_not_at_all(tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    read = load_results if name.startswith("results") else load_answers
+    with pytest.raises(InputError, match=rf"{name}.*{said}"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"a": ', b"\xff\xfe\x00", b"[1]", b"null"])
+def test_a_damaged_file_of_facts_is_named(tmp_path, content):
+    for name, read in (("manifest.json", read_manifest), ("evaluation.json", load_evaluation)):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=name):
+            read(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00\n", b"null\n", b'{"step": 1}\n{"st\n{"step": 2}\n'])
+def test_a_damaged_log_is_named_before_a_run_goes_on(tmp_path, content):
+    (tmp_path / "train.jsonl").write_bytes(content)
+    with pytest.raises(InputError, match=r"train\.jsonl"):
+        trim_log(tmp_path, 1)
+
+
+def test_a_log_goes_on_after_its_last_whole_line(tmp_path):
+    (tmp_path / "train.jsonl").write_text('{"step": 1}\n{}\n{"step": 2}\n{"step": 3')
+    trim_log(tmp_path, 1)
+    assert (tmp_path / "train.jsonl").read_text() == '{"step": 1}\n'
 
 
 def test_only_our_folders_are_runs(tmp_path):
