@@ -6,6 +6,7 @@ import html
 import json
 import math
 import re
+import stat
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -81,6 +82,18 @@ def _write(network: Any, tokenizer: Any, made: Path, card: ModelCard | None) -> 
     tokenizer.save_pretrained(made)
     if card is not None:
         write_text(made / "README.md", card_text(card))
+    _give_usual_modes(made)
+
+
+def _give_usual_modes(folder: Path) -> None:
+    """Give files the mode that `open` would leave: safetensors hides weights from all but their owner."""
+    usual = folder / ".mode"
+    usual.touch()
+    mode = stat.S_IMODE(usual.stat().st_mode)
+    usual.unlink()
+    for file in folder.rglob("*"):
+        if file.is_file():
+            file.chmod(mode)
 
 
 def card_text(card: ModelCard) -> str:

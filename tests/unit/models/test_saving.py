@@ -1,3 +1,6 @@
+import os
+import stat
+
 import pytest
 import yaml
 from tests.tiny import tiny_lm, tiny_model, tiny_tokenizer
@@ -18,6 +21,16 @@ def test_save_writes_a_folder_with_a_card_and_leaves_nothing_else(tmp_path):
     tiny_lm().save(tmp_path / "m", card())
     assert {"README.md", "config.json", "model.safetensors"} <= {f.name for f in (tmp_path / "m").iterdir()}
     assert [f.name for f in tmp_path.iterdir()] == ["m"]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_who_may_read_a_model_is_decided_by_the_umask(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        tiny_lm().save(tmp_path / "m", card())
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(f.stat().st_mode) for f in (tmp_path / "m").iterdir()} == {mode}
 
 
 def test_a_folder_in_use_is_refused_and_an_empty_one_taken(tmp_path):
