@@ -20,7 +20,8 @@ def decoder_layers(decoder: Decoder) -> Sequence[nn.Module]:
     Raises:
         InputError: The model doesn't have them as one list.
     """
-    body, count = decoder.plain.get_decoder(), decoder.plain.config.num_hidden_layers
+    # Models that also read images keep the text's settings apart.
+    body, count = decoder.plain.get_decoder(), decoder.plain.config.get_text_config().num_hidden_layers
     lists = (m for m in body.modules() if isinstance(m, nn.ModuleList) and len(m) == count)
     found = next(lists, None)
     if found is None:

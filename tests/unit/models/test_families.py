@@ -9,6 +9,8 @@ from torch.nn.functional import log_softmax
 from forgetwell.data.encoding import Codec
 from forgetwell.errors import InputError
 from forgetwell.methods.finetune import Lora, with_lora
+from forgetwell.models.generation import Decoder
+from forgetwell.models.hidden import decoder_layers
 from forgetwell.models.lm import load, wrap
 from forgetwell.training.reference import make_reference
 from forgetwell.types import Row
@@ -115,3 +117,11 @@ def test_layers_that_can_not_have_adapters_are_a_plain_error():
     lm = wrap(network("Mamba"), Codec(tiny_tokenizer(), 128), "mamba", "mamba")
     with pytest.raises(InputError, match=r"Adapters can't be put on mamba: .* \(lora_target\)"):
         with_lora(lm, Lora(2), seed=0)
+
+
+def test_layers_of_a_model_that_also_reads_images_are_those_of_its_text():
+    text = {**COMMON, "head_dim": 16}
+    vision = {"hidden_size": 24, "num_hidden_layers": 1, "image_size": 28, "patch_size": 14}
+    config = transformers.Gemma3Config(text_config=text, vision_config=vision, mm_tokens_per_image=1)
+    decoder = Decoder(transformers.Gemma3ForConditionalGeneration(config))
+    assert [type(layer).__name__ for layer in decoder_layers(decoder)] == ["Gemma3DecoderLayer"] * 2
