@@ -9,9 +9,8 @@ from typing import Literal
 import numpy as np
 
 from forgetwell.errors import InputError
-from forgetwell.metrics.statistics import Floats, Sample
+from forgetwell.metrics.statistics import FEWEST, Floats, Sample
 
-FEWEST = 6  # with fewer clusters no pattern of signs is rarer than 5 %
 EXACT = 12  # up to so many clusters every pattern of signs is tried, …
 DRAWS = 9_999  # … of more so many by lot
 _CHUNK = 1 << 22  # signs held at once

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from forgetwell.errors import InputError
 
 Floats = NDArray[np.float64]
+FEWEST = 6  # with fewer clusters no pattern of signs is rarer than 5 %, and intervals of them are too narrow
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,38 @@ def cluster_bootstrap(
     sets = [Paired(column, s.clusters) for column, s in zip(columns, samples, strict=True)]
     means = paired_means(sets, seed=seed, resamples=resamples)[:, 0]
     return quantile_interval(means, sum(map(len, columns)), level=level)
+
+
+def bounded_end(
+    samples: Sequence[Sample],
+    worst: float,
+    *,
+    upper: bool,
+    seed: int = 0,
+    resamples: int = 2000,
+    level: float = 0.95,
+) -> float:
+    """Return a bound on the mean of several sets' means that is no surer than few rows can be.
+
+    Each set has one imagined question more, with the worst value there is, and its K units weigh as
+    w ~ Dirichlet(1, …, 1): ``(Σ_k w_k S_k + w_0 m worst) / (Σ_k w_k n_k + w_0 m)``, S_k and n_k a unit's sum
+    and rows, m the rows of a question. Units are clusters, or questions where there are fewer than 6
+    clusters. Where every row is a unit and right or wrong, this is the bound of Clopper and Pearson; a
+    percentile interval of equal values has no width however few they are.
+
+    Args:
+        samples: One a set.
+        worst: The worst value that a row can have.
+        upper: Whether that is the highest one, and the bound an upper one.
+        seed: Of the weights.
+        resamples: Draws.
+        level: Level of the two-sided interval whose end this is.
+
+    Source: Learned-Miller and Thomas, arXiv 1905.06208, for independent rows; units of several rows are ours.
+    """
+    stream = np.random.default_rng(seed)
+    means = np.mean([_weighed(s, worst, stream, resamples) for s in samples], axis=0)
+    return float(np.quantile(means, (1 + level) / 2 if upper else (1 - level) / 2))
 
 
 def paired_difference(a: Sequence[float], b: Sequence[float], clusters: Sequence[str]) -> Sample:
@@ -113,6 +146,27 @@ def _paired_resamples(paired: Paired, stream: np.random.Generator, resamples: in
     drawn = _drawn_means(paired.values, paired.clusters, stream, resamples)
     whole: Floats = np.concatenate([paired.values.mean(0)[None], drawn])
     return whole
+
+
+def _weighed(sample: Sample, worst: float, stream: np.random.Generator, resamples: int) -> Floats:
+    """Return means (resamples,) of randomly weighed units, one imagined question among them."""
+    values = np.asarray(sample.values, dtype=np.float64)
+    questions, asked = _numbered(sample.questions or range(len(values)))
+    units, index = _numbered(sample.clusters)
+    if units < FEWEST:
+        units, index = questions, asked
+    rows = len(values) / questions
+    sums = np.append(np.bincount(index, weights=values, minlength=units), rows * worst)
+    sizes = np.append(np.bincount(index, minlength=units), rows)
+    weights = stream.standard_exponential((resamples, units + 1))
+    means: Floats = (weights @ sums) / (weights @ sizes)
+    return means
+
+
+def _numbered(names: Sequence[object]) -> tuple[int, NDArray[np.intp]]:
+    """Return how many names there are, and the number of each row's."""
+    found, index = np.unique(np.asarray(names, dtype=object).astype(str), return_inverse=True)
+    return len(found), index
 
 
 def _drawn_means(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from statistics import fmean
 from typing import Any, Literal
 
+from forgetwell.calls import parse_call
 from forgetwell.files import digest, plain
-from forgetwell.metrics.statistics import Sample, cluster_bootstrap
+from forgetwell.metrics.registry import ROW_METRICS
+from forgetwell.metrics.statistics import Interval, Sample, bounded_end, cluster_bootstrap
 from forgetwell.runs.evidence import Evaluation, Evidence, Measured, evaluation_from
 from forgetwell.runs.folder import versions
 from forgetwell.runs.ledger import Addition, Entry, root_of
@@ -86,7 +88,8 @@ def decide(
 
     A rule holds where the end of its interval that is worse for the release keeps the limit: the upper end
     for `at_most`, the lower one for `at_least`. Intervals are percentile bootstraps of the mean (of the sets'
-    means for utility), clustered by subject, rows paired by id for losses and increases. What was not
+    means for utility), clustered by subject, rows paired by id for losses and increases, and the end that
+    decides is not nearer than `bounded_end`, so that few rows pass no model by chance. What was not
     measured fails, also where one of two evaluations leaves out sets or rows of the other, or where a loss is
     limited that the model before couldn't have, unless the rule is optional and it is the rows that lack the
     metric.
@@ -132,7 +135,7 @@ def _judge(rule: Rule, before: Evaluation | None, evidence: Evidence, span: Span
     if rule.of == "loss" and before is not None and (had := _mean(rule, before)) <= limit:
         what = f"{rule.measure} {rule.metric} is {had:.3f} before"
         return _missing(rule, span, f"{what}, so that no loss beyond {limit:g} could be seen")
-    interval = cluster_bootstrap(samples, seed=seed, level=rule.confidence)
+    interval = _interval(rule, samples, seed)
     end = interval.high if rule.end == "upper" else interval.low
     passed = end <= limit if rule.end == "upper" else end >= limit
     what = (
@@ -144,6 +147,30 @@ def _judge(rule: Rule, before: Evaluation | None, evidence: Evidence, span: Span
     level = f"{end:.3f} {sign} {limit:g} at {rule.confidence:.0%}"
     said = f"{rule.measure} {rule.metric}{what}: {rule.end} end {level}"
     return Line(rule.name, span, passed, interval.value, interval.low, interval.high, interval.n, said)
+
+
+def _interval(rule: Rule, samples: Sequence[Sample], seed: int) -> Interval:
+    """Return the bootstrap interval; its deciding end not nearer than a bound that few rows allow."""
+    interval = cluster_bootstrap(samples, seed=seed, level=rule.confidence)
+    worst, upper = _worst(rule), rule.end == "upper"
+    if worst is None:
+        return interval
+    bound = bounded_end(samples, worst, upper=upper, seed=seed, level=rule.confidence)
+    if upper:
+        return replace(interval, high=max(interval.high, bound))
+    return replace(interval, low=min(interval.low, bound))
+
+
+def _worst(rule: Rule) -> float | None:
+    """Return the worst value of a row: of losses and gaps, from all to nothing; None where there is none."""
+    name = parse_call(rule.metric).name
+    low, high = ROW_METRICS.get(name).facts["range"] if name in ROW_METRICS.names() else (None, None)
+    if low is None or high is None:
+        return None
+    upper = rule.end == "upper"
+    if rule.of == "after" and not rule.measure.endswith("/gap"):
+        return float(high if upper else low)
+    return float(high - low if upper else low - high)
 
 
 def _no_role(rule: Rule, evaluation: Evaluation) -> str:
@@ -207,7 +234,7 @@ def _samples(rule: Rule, before: Evaluation | None, after: Evaluation) -> list[S
         common = [k for k in rows if k in early.get(name, {})]
         if common:
             values = [sign * (early[name][k][1] - rows[k][1]) for k in common]
-            samples.append(Sample(values, [rows[k][0] for k in common]))
+            samples.append(Sample(values, [rows[k][0] for k in common], _questions(common)))
     return samples
 
 
@@ -261,7 +288,12 @@ def _gaps(clean: _Values, trigger: _Values) -> _Values:
 
 
 def _sample(rows: _Values) -> Sample:
-    return Sample([v for _, v in rows.values()], [c for c, _ in rows.values()])
+    return Sample([v for _, v in rows.values()], [c for c, _ in rows.values()], _questions(rows))
+
+
+def _questions(keys: Iterable[str]) -> list[str]:
+    """Return the question of each row: its key without the number of a wording."""
+    return [key.partition("#")[0] for key in keys]
 
 
 def ledger_entries(decision: Decision, evidence: Evidence, record: Mapping[str, Any]) -> list[Addition]:

@@ -143,7 +143,7 @@ def release(tmp_path):
         rows = [
             {"split": "retain/clean", "id": str(k), "prompt": "?", "answer": "a", "generated": "a"}
             | {"subject": str(k), "metrics": {"rouge_l_recall": recall}}
-            for k in range(9)
+            for k in range(60)
         ]
         write_jsonl(tmp_path / name / "answers.jsonl", rows)
         write_json(tmp_path / name / "evaluation.json", {"roles": {"retain": "utility"}})

@@ -60,6 +60,33 @@ def test_the_lower_end_decides_where_a_value_must_be_high():
     assert "lower end" in line.evidence
 
 
+@pytest.mark.parametrize(("rows", "high"), [(8, 0.369), (20, 0.168), (40, 0.088)])
+def test_few_rows_without_a_loss_are_no_proof_that_nothing_is_lost(rows, high):
+    """Clopper and Pearson: of n rows without a loss, up to 1 - .025^(1/n). An interval of zeros is [0, 0]."""
+    same = [evaluation(m, retain_clean=[1.0] * rows) for m in "ab"]
+    (line,) = lines(UTILITY, *same)
+    assert (line.value, line.low) == (0, 0)
+    assert line.high == pytest.approx(high, rel=0.05)
+    assert line.passed == (high <= 0.1)
+
+
+def test_questions_count_where_subjects_are_few_and_wordings_of_one_are_no_further_questions():
+    """Three subjects, 40 questions in four wordings: as 40 rows, not as 160 and not as 3."""
+    rows = {f"q{k}#{t}": Measured(f"s{k % 3}", {"rouge_l_recall": 0.0}) for k in range(40) for t in range(4)}
+    after = Evaluation("b", {"ann/trigger": rows}, {"ann": "forget"})
+    (line,) = lines(Rule("f", "forget/trigger", at_most=0.1), None, after)
+    assert line.high == pytest.approx(1 - 0.025 ** (1 / 40), rel=0.05)
+    assert line.passed
+
+
+def test_a_metric_without_a_bound_has_its_interval_alone():
+    rows = {f"q{k}": Measured(f"s{k}", {"perplexity": 2.0}) for k in range(8)}
+    (line,) = lines(
+        Rule("p", "x/clean", at_most=2.5, metric="perplexity"), None, Evaluation("b", {"x/clean": rows}, {})
+    )
+    assert (line.low, line.high, line.passed) == (2.0, 2.0, True)
+
+
 def test_a_higher_confidence_is_stricter():
     before = evaluation("a", retain_clean=[1.0] * 10)
     after = evaluation("b", retain_clean=[0.9 + 0.02 * (k % 3) for k in range(10)])
@@ -73,8 +100,8 @@ def test_a_higher_confidence_is_stricter():
 @pytest.mark.parametrize("left_out", ["after", "before"])
 @pytest.mark.parametrize("what", ["set", "rows"])
 def test_damage_cannot_be_left_out_of_one_evaluation(left_out, what):
-    whole = {"retain_clean": [1.0] * 20, "general_clean": [1.0] * 20}
-    less = {"retain_clean": [1.0] * 20, **({} if what == "set" else {"general_clean": [1.0] * 8})}
+    whole = {"retain_clean": [1.0] * 60, "general_clean": [1.0] * 60}
+    less = {"retain_clean": [1.0] * 60, **({} if what == "set" else {"general_clean": [1.0] * 40})}
     before = evaluation("a", **(less if left_out == "before" else whole))
     after = evaluation("b", **(less if left_out == "after" else whole))
     (line,) = lines(UTILITY, before, after)
@@ -92,7 +119,7 @@ def test_a_measure_that_is_no_split_gets_those_that_there_are():
 @pytest.mark.parametrize(("had", "passed"), [(0.0, False), (0.1, False), (0.2, True)])
 def test_a_loss_that_could_not_be_seen_is_no_pass(had, passed):
     """A model that answers nothing before has nothing to lose: that is no evidence that nothing was lost."""
-    before, after = evaluation("a", retain_clean=[had] * 20), evaluation("b", retain_clean=[had] * 20)
+    before, after = evaluation("a", retain_clean=[had] * 40), evaluation("b", retain_clean=[had] * 40)
     (line,) = lines(UTILITY, before, after)
     assert line.passed == passed
     assert ("could be seen" in line.evidence) != passed
@@ -245,6 +272,10 @@ def test_a_looser_limit_never_fails_where_a_stricter_one_passed(values, limit, s
     assert loose.passed or not strict.passed
 
 
+# All lose .08: with 200 of them the bound is .08 + .92 (1 - .025^(1/200)) = .097; with fewer it is above .1.
+ROWS = 200
+
+
 # --- folders -----------------------------------------------------------------------------------------
 
 
@@ -262,7 +293,7 @@ def measured(folder, model, recall, run=None):
         {"split": split, "id": f"{split}-{k}", "prompt": "Who?", "answer": "Bob", "generated": "Bob"}
         | {"subject": f"s{k}", "metrics": {"rouge_l_recall": value}}
         for split, value in (("retain/clean", recall), ("forget/clean", 0.1))
-        for k in range(10)
+        for k in range(ROWS)
     ]
     write_jsonl(folder / "answers.jsonl", rows)
     write_json(folder / "evaluation.json", {"roles": {"retain": "utility", "forget": "forget"}})
@@ -350,7 +381,7 @@ def test_an_evaluation_whose_text_is_purged_is_compared_row_by_row_all_the_same(
     purge(tmp_path / "b")
     assert "retain" not in read_jsonl(tmp_path / "b" / "answers.jsonl")[0]["id"]
     assert gate(folders, policy=policy, out=tmp_path / "d2.json").decision.lines == before
-    assert all(line.n == 10 for line in before)
+    assert all(line.n == ROWS for line in before)
 
 
 def test_rows_in_other_templates_belong_to_their_question(tmp_path):
