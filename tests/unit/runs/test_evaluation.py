@@ -85,7 +85,7 @@ def test_a_run_is_not_replaced_by_its_own_evaluation(tmp_path, models):
     out = start_run(tmp_path / "run", {"kind": "unlearn"})
     shutil.copytree(models[0], out / "model")
     run(models[0], tmp_path / "before")
-    before = replace(MEASURES, before=str(tmp_path / "before"))
+    before = replace(MEASURES, baseline=str(tmp_path / "before"))
     for model, place, measures in ((out, out, MEASURES), (models[0], tmp_path / "before", before)):
         with pytest.raises(ExistsError, match="--overwrite would remove"):
             evaluate(str(model), SUITE, place, measures=measures, dtype="float32", overwrite=True)

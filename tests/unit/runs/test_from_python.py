@@ -91,7 +91,7 @@ def test_models_and_files_are_paths_as_well_as_names(files):
     assert forgetwell.load(learned).name == str(learned)
     forgetwell.evaluate(learned, "world(limit=1)", files / "evaluation")
     assert read_manifest(files / "evaluation")["model"] == str(learned)
-    with pytest.raises(InputError, match="a scan needs at least 6"):
+    with pytest.raises(InputError, match="a scan needs at least 12"):
         forgetwell.scan(files / "tiny", after, rows("r", 4))
     forgetwell.write_rows("rows.jsonl", rows("r", 4))
     assert forgetwell.read_rows("rows.jsonl") == rows("r", 4)
