@@ -17,7 +17,7 @@ from forgetwell.calls import parse_call
 from forgetwell.experiments.bench import Bench, sampled_utility
 from forgetwell.experiments.probing import Probing, Questions
 from forgetwell.experiments.receiving import Received, receive
-from forgetwell.experiments.sameness import ASKING, check_same, learned_settings
+from forgetwell.experiments.sameness import check_same, learned_settings
 from forgetwell.methods.finetune import Lora, finetune
 from forgetwell.methods.registry import METHODS, Training, apply_method
 from forgetwell.metrics.registry import ROW_METRICS
@@ -178,7 +178,7 @@ def run_settings(bench: Bench, setup: Setup, run: Run, model: Path) -> dict[str,
         "bench": bench.name,
         "model": str(model),
         "data": bench.digest,
-        ASKING: bench.asking,
+        "asking": bench.asking,
         **asdict(run),
         **asdict(setup),
         **({"own_code": own} if (own := own_code(_named(setup, run))) else {}),

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from forgetwell.errors import MissingError
-from forgetwell.experiments.sameness import ASKING
 from forgetwell.files import digest, read_json, write_json
 from forgetwell.runs.folder import MANIFEST, STARTED, read_manifest
 from forgetwell.runs.records import is_complete
@@ -22,13 +21,8 @@ class Finished:
     runs: Mapping[str, Path]
 
     def find(self, settings: Mapping[str, Any]) -> Path | None:
-        """Return the run of these settings, whatever its part was called in its own comparison.
-
-        An older one that doesn't say what it asked will do.
-        """
-        if not self.runs:
-            return None
-        return self.runs.get(_key(settings)) or self.runs.get(_key(_unsaid(settings)))
+        """Return the run of these settings, whatever its part was called in its own comparison."""
+        return self.runs.get(_key(settings)) if self.runs else None
 
 
 def find_finished(folders: Sequence[Path]) -> Finished:
@@ -56,14 +50,8 @@ def take_over(run: Path, folder: Path, settings: Mapping[str, Any]) -> None:
         return
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(run, folder, ignore=shutil.ignore_patterns(MANIFEST, STARTED))
-    known = settings if ASKING in read_json(run / STARTED) else _unsaid(settings)
-    write_json(folder / STARTED, known)
-    write_json(folder / MANIFEST, {**read_manifest(run), **known})
-
-
-def _unsaid(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings as runs have them that are older than `ASKING`."""
-    return {name: value for name, value in settings.items() if name != ASKING}
+    write_json(folder / STARTED, settings)
+    write_json(folder / MANIFEST, {**read_manifest(run), **settings})
 
 
 def _key(settings: Mapping[str, Any]) -> str:

@@ -19,15 +19,12 @@ Settings = Mapping[str, Any]
 _DEFAULTS: Mapping[str, Settings] = {"config": asdict(TrainConfig()), "lora": asdict(Lora())}
 _OWN = "own_code"  # is left out of the settings of runs that need none
 _DIGESTS = ("data", "digest", "templates", "others")
-# Answers' length, templates and others. Runs that are older than this setting are taken at their word.
-ASKING = "asking"
 
 
 def check_same(folder: Path, settings: Settings, learning: Settings | None = None) -> None:
     """Refuse a run of other settings, finished or just made by another process; nothing there is fine.
 
-    A setting that did not exist when the run was made had the value that stands for nothing, or its default;
-    of what such a run asked (`ASKING`) it is believed that it was the same.
+    A setting that did not exist when the run was made had the value that stands for nothing, or its default.
 
     Args:
         folder: Where the run lies.
@@ -42,8 +39,7 @@ def check_same(folder: Path, settings: Settings, learning: Settings | None = Non
     if not finished and not (folder / STARTED).is_file():
         return
     made = read_json(folder / (MANIFEST if finished else STARTED))
-    skipped = {*(() if learning is None else ("model",)), *(() if ASKING in made else (ASKING,))}
-    names = [name for name in dict.fromkeys((*settings, _OWN)) if name not in skipped]
+    names = [name for name in dict.fromkeys((*settings, _OWN)) if learning is None or name != "model"]
     differing = [*_differing(made, settings, names), *(_other_start(folder, made, settings, learning))]
     if differing:
         what = "holds a finished run" if finished else "is being made by another process"

@@ -351,14 +351,6 @@ def test_cells_are_means_with_deviations_over_seeds(tmp_path):
     assert [RunReading(**c) for c in read_jsonl(tmp_path / CELLS)] == cells
 
 
-def unsaid(out):
-    """Make runs as they were before their settings said what is asked."""
-    for path in (p for name in (MANIFEST, STARTED) for p in out.rglob(name)):
-        made = read_json(path)
-        del made["asking"]
-        write_json(path, made)
-
-
 @pytest.mark.parametrize(
     ("option", "value", "says"),
     [
@@ -374,14 +366,3 @@ def test_what_a_bench_asks_beside_its_rows_is_part_of_a_run(tmp_path, plan, monk
     refused(plan, tmp_path / "out", says)
     (other,) = planned(plan, tmp_path / "other", say=print, reuse=[tmp_path / "out"])
     assert other.state == "open"
-
-
-def test_older_runs_that_do_not_say_what_they_asked_are_believed(tmp_path, plan):
-    plan, out, other = changed(plan, runs=plan.comparisons[0].runs[:1]), tmp_path / "out", tmp_path / "other"
-    run_plan(plan, out, say=print, bar=bar)
-    unsaid(out)
-    assert [p.state for p in planned(plan, out, say=print)] == ["done"]
-    said = []
-    run_plan(plan, other, say=said.append, bar=bar, reuse=[out])
-    assert said[-1] == "1 runs, 1 of them done before."
-    assert "asking" not in read_manifest(other / "loss=npo" / "plain-0")  # it isn't known
