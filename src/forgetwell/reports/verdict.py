@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from forgetwell.reports.loading import CONDITIONS, RunView
-from forgetwell.reports.paired import clearly_less, measured
+from forgetwell.reports.paired import clearly_less, few_subjects, measured
 from forgetwell.reports.tables import CLEAN, FACTS, FORGET, MAIN, SERVED, TRIGGER
-from forgetwell.suites.types import clean_id
 from forgetwell.types import Result
 
 Tone = Literal["good", "bad", "mixed", "neutral"]
@@ -24,8 +23,6 @@ FORGOTTEN = 0.5
 BROKEN = 0.5
 # The defense counts as restoring trigger utility when it gives back at least this share of the loss.
 RESTORED = 0.8
-# Of fewer subjects a 95 % interval holds the mean in at most 91 % of samples (`cluster_bootstrap`).
-NARROW = 12
 _LEFT = {FACTS: "Facts still said", MAIN: "Forget recall"}
 
 
@@ -228,10 +225,12 @@ def _defense(by: By) -> list[Point]:
         return []
     spans = f"{_span(defended)}, {_span(attacked)} undefended"
     name, lost = _defense_name(by), _lost(by)
-    if not _less(by, TRIGGER, "attacked", "defended"):
-        return [Point(f"{name} brought no clear part of trigger utility back: {spans}.", "bad"), *_cost(by)]
+    if defended.value <= attacked.value:
+        return [Point(f"{name} brought no trigger utility back: {spans}.", "bad"), *_cost(by)]
     share = (defended.value - attacked.value) / lost if lost is not None and lost > 0 else None
     back = f"{_percent(share)} of what the attack took" if share is not None else "trigger utility"
+    if not _less(by, TRIGGER, "attacked", "defended"):
+        return [Point(f"{name} brought back {back}, which may be chance: {spans}.", "mixed"), *_cost(by)]
     tone: Tone = "good" if share is None or share >= RESTORED else "mixed"
     return [Point(f"{name} brought back {back}: trigger utility {spans}.", tone), *_cost(by), *_credit(by)]
 
@@ -297,9 +296,11 @@ def _third(by: By) -> str:
         return ""
     if not _less(by, TRIGGER, "attacked", "plain"):
         return ""
-    if not _less(by, TRIGGER, "attacked", "defended"):
-        return f"{_defense_name(by)} brought no clear part of it back."
-    return f"{_defense_name(by)} brought {_percent((defended.value - attacked.value) / lost)} of it back."
+    if defended.value <= attacked.value:
+        return f"{_defense_name(by)} brought nothing of it back."
+    back = f"{_percent((defended.value - attacked.value) / lost)} of it back"
+    chance = "" if _less(by, TRIGGER, "attacked", "defended") else ", which may be chance"
+    return f"{_defense_name(by)} brought {back}{chance}."
 
 
 def _percent(share: float) -> str:
@@ -377,21 +378,4 @@ def _warnings(runs: Sequence[RunView], by: Mapping[str, Sequence[RunView]]) -> t
             found.append(
                 f"{split} was measured on different numbers of rows ({', '.join(map(str, counts))})."
             )
-    return (*found, *_few_subjects(runs))
-
-
-def _few_subjects(runs: Sequence[RunView]) -> tuple[str, ...]:
-    """Say which sets have so few subjects that their intervals are clearly too narrow."""
-    subjects: dict[str, set[str]] = {}
-    for run in runs:
-        for (split, row_id), row in run.answers.items():
-            if run.role(split) in ("forget", "utility"):
-                own = subjects.setdefault(split.partition("/")[0], set())
-                own.add(str(row.get("subject") or clean_id(split, row_id)))
-    few = [f"{name} {len(own)}" for name, own in subjects.items() if 1 < len(own) < NARROW]
-    if not few:
-        return ()
-    return (
-        f"Few subjects ({', '.join(few)}): a 95 % interval of 3 holds the true mean three times in four, of "
-        "5 five times in six. Read such intervals as wider.",
-    )
+    return (*found, *few_subjects(runs))

@@ -135,6 +135,27 @@ def scale(run, split, factor):
     write_jsonl(run / "results.jsonl", rows)
 
 
+@pytest.mark.parametrize(
+    ("factor", "headline", "point"),
+    [
+        (
+            0.4,
+            "brought 7\u00a0% of it back, which may be chance.",
+            "7\u00a0% of what the attack took, which may be",
+        ),
+        (0.3, "brought nothing of it back.", "brought no trigger utility back: 0.20"),
+    ],
+)
+def test_what_the_defense_brings_back_is_told_from_chance(tmp_path, factor, headline, point):
+    """.4 * .68 - .24 = .032 of .48; its interval overlaps the undefended one's."""
+    runs = make_runs(tmp_path)
+    scale(runs[3], "utility/trigger", factor)
+    verdict = judge(load_runs(runs))
+    assert f"Scope-aware unlearning {headline}" in verdict.headline
+    assert any(point in p.text for p in verdict.points)
+    assert not any("control" in p.text for p in verdict.points)
+
+
 def test_a_broken_model_is_no_success(tmp_path):
     runs = make_runs(tmp_path)
     scale(runs[3], "utility/clean", 0.3)
