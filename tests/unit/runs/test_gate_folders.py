@@ -1,0 +1,194 @@
+"""The gate on run folders: releases one after the other, the ledger, the record."""
+
+import json
+
+import pytest
+
+from forgetwell.errors import ExistsError, InputError
+from forgetwell.files import file_sha256, read_jsonl, write_json, write_jsonl
+from forgetwell.runs.deciding import gate
+from forgetwell.runs.evidence import gather, read_evaluation
+from forgetwell.runs.ledger import read, verify
+from forgetwell.runs.redaction import purge
+
+ROWS = 200
+
+
+# --- folders -----------------------------------------------------------------------------------------
+
+
+def unlearned(folder, base, name):
+    facts = {"kind": "unlearn", "base_digest": base, "objective": "npo + gdr", "name": name}
+    write_json(folder / "manifest.json", {**facts, "request": {"id": name, "rows": 1, "digest": f"q-{name}"}})
+    write_jsonl(folder / "request.jsonl", [{"id": "1", "prompt": "Who?", "answer": "Ann", "subject": "Ann"}])
+    return folder
+
+
+def measured(folder, model, recall, run=None):
+    made = file_sha256(run / "manifest.json") if run else ""
+    write_json(folder / "manifest.json", {"kind": "evaluate", "digest": model, "made_by": made})
+    rows = [
+        {"split": split, "id": f"{split}-{k}", "prompt": "Who?", "answer": "Bob", "generated": "Bob"}
+        | {"subject": f"s{k}", "metrics": {"rouge_l_recall": value}}
+        for split, value in (("retain/clean", recall), ("forget/clean", 0.1))
+        for k in range(ROWS)
+    ]
+    write_jsonl(folder / "answers.jsonl", rows)
+    write_json(folder / "evaluation.json", {"roles": {"retain": "utility", "forget": "forget"}})
+    return folder
+
+
+@pytest.fixture
+def policy(tmp_path):
+    path = tmp_path / "p.toml"
+    path.write_text('[[rule]]\nname = "utility"\nmeasure = "utility/clean"\nof = "loss"\nat_most = 0.1\n')
+    return path
+
+
+def release(tmp_path, policy, number, base, model, recalls, ledger):
+    root = tmp_path / f"release{number}"
+    run = unlearned(root / "run", base, f"request{number}")
+    folders = [
+        run,
+        measured(root / "before", base, recalls[0]),
+        measured(root / "after", model, recalls[1], run),
+    ]
+    out = tmp_path / f"decision{number}.json"
+    return gate(folders, policy=policy, ledger=ledger, out=out)
+
+
+def test_damage_adds_up_over_three_requests_each_within_the_limit(tmp_path, policy):
+    ledger = tmp_path / "ledger.sqlite"
+    recalls = [1.0, 0.92, 0.84, 0.76]
+    decided = [
+        release(tmp_path, policy, k, f"m{k}", f"m{k + 1}", (recalls[k], recalls[k + 1]), ledger)
+        for k in range(3)
+    ]
+    assert [d.decision.passed for d in decided] == [True, False, False]
+    for d in decided:
+        assert all(line.passed for line in d.decision.lines if line.span == "run")
+    last = [line for line in decided[2].decision.lines if line.span == "sum"]
+    assert last[0].value == pytest.approx(0.24)
+    assert decided[2].decision.root == "m0"
+    kinds = [e.kind for e in read(ledger)]
+    assert kinds.count("release") == 1
+    assert kinds.count("decision") == 3
+    assert verify(read(ledger)).broken is None
+
+
+def test_without_a_ledger_each_request_is_judged_alone(tmp_path, policy):
+    for k, (a, b) in enumerate([(1.0, 0.92), (0.92, 0.84)]):
+        assert release(tmp_path, policy, k, f"m{k}", f"m{k + 1}", (a, b), None).decision.passed
+
+
+def test_a_cumulative_limit_of_its_own(tmp_path, policy):
+    policy.write_text(policy.read_text() + "cumulative = 0.2\n")
+    ledger = tmp_path / "ledger.sqlite"
+    passed = [
+        release(
+            tmp_path, policy, k, f"m{k}", f"m{k + 1}", (1 - 0.08 * k, 0.92 - 0.08 * k), ledger
+        ).decision.passed
+        for k in range(3)
+    ]
+    assert passed == [True, True, False]
+
+
+def test_a_later_evaluation_of_the_first_model_does_not_soften_the_sum(tmp_path, policy):
+    ledger = tmp_path / "ledger.sqlite"
+    release(tmp_path, policy, 0, "m0", "m1", (1.0, 0.92), ledger)
+    root = tmp_path / "again"
+    run = unlearned(root / "run", "m0", "again")
+    softened = [run, measured(root / "before", "m0", 0.9), measured(root / "after", "x", 0.9, run)]
+    gate(softened, policy=policy, ledger=ledger, out=tmp_path / "again.json")
+    assert not release(tmp_path, policy, 1, "m1", "m2", (0.92, 0.84), ledger).decision.passed
+
+
+def test_an_evaluation_whose_text_is_purged_is_compared_row_by_row_all_the_same(tmp_path, policy):
+    policy.write_text(
+        policy.read_text() + '[[rule]]\nname = "gap"\nmeasure = "utility/gap"\nof = "increase"\nat_most = 1\n'
+    )
+    run = unlearned(tmp_path / "run", "m0", "r")
+    folders = [run, measured(tmp_path / "a", "m0", 1.0), measured(tmp_path / "b", "m1", 0.95, run)]
+    for folder in folders[1:]:
+        rows = read_jsonl(folder / "answers.jsonl")
+        triggered = [
+            r | {"split": "retain/trigger", "id": f"{r['id']}#2"} for r in rows if "retain" in r["split"]
+        ]
+        write_jsonl(folder / "answers.jsonl", [*rows, *triggered])
+    before = gate(folders, policy=policy, out=tmp_path / "d1.json").decision.lines
+    purge(tmp_path / "b")
+    assert "retain" not in read_jsonl(tmp_path / "b" / "answers.jsonl")[0]["id"]
+    assert gate(folders, policy=policy, out=tmp_path / "d2.json").decision.lines == before
+    assert all(line.n == ROWS for line in before)
+
+
+def test_rows_in_other_templates_belong_to_their_question(tmp_path):
+    def row(split, key):
+        said = {"prompt": "q", "answer": "a", "generated": "g"}
+        return {"split": split, "id": key, "metrics": {"rouge_l_recall": 1.0}} | said
+
+    write_jsonl(
+        tmp_path / "answers.jsonl",
+        [row("x/clean", "q#3"), *(row(f"x/{c}", f"q#3#{k}") for c in ("trigger", "unseen") for k in (0, 1))],
+    )
+    write_json(tmp_path / "evaluation.json", {"roles": {"x": "utility"}})
+    splits = read_evaluation(tmp_path, "m").splits
+    (clean,) = splits["x/clean"]
+    clusters = {m.cluster for rows in splits.values() for m in rows.values()}
+    assert len(clusters) == 1
+    assert all(set(splits[f"x/{c}"]) == {f"{clean}#0", f"{clean}#1"} for c in ("trigger", "unseen"))
+
+
+def test_the_ledger_and_the_record_hold_no_text(tmp_path, policy):
+    ledger = tmp_path / "ledger.sqlite"
+    done = release(tmp_path, policy, 0, "m0", "m1", (1.0, 0.95), ledger)
+    for content in (ledger.read_bytes(), done.record.read_bytes()):
+        assert not any(word in content for word in (b"Ann", b"Who?", b"Bob"))
+
+
+def test_the_record_names_all_that_was_seen(tmp_path, policy):
+    done = release(tmp_path, policy, 0, "m0", "m1", (1.0, 0.95), tmp_path / "ledger.sqlite")
+    record = json.loads(done.record.read_text())
+    assert record["decision"] == "pass"
+    assert len(record["seen"]) == 8
+    for path, digest in record["seen"].items():
+        assert file_sha256(type(done.record)(path)) == digest
+    assert {"policy", "versions", "time", "request", "model", "from", "root", "ledger_head"} <= record.keys()
+    with pytest.raises(ExistsError):
+        release(tmp_path, policy, 0, "m0", "m1", (1.0, 0.95), None)
+
+
+def test_folders_that_do_not_belong_together_are_refused(tmp_path):
+    run = unlearned(tmp_path / "run", "m0", "r")
+    before = measured(tmp_path / "before", "m0", 1.0)
+    with pytest.raises(InputError, match="0 unlearning runs"):
+        gather([before])
+    with pytest.raises(InputError, match="second evaluation"):
+        gather([run, before, measured(tmp_path / "twice", "m0", 0.5)])
+    scan = tmp_path / "scan"
+    write_json(scan / "manifest.json", {"kind": "scan"})
+    write_json(scan / "scan.json", {"before": "other", "after": "m1", "triggers": []})
+    with pytest.raises(InputError, match="other models"):
+        gather([run, before, scan])
+    (tmp_path / "going").mkdir()
+    write_json(tmp_path / "going" / "started.json", {"kind": "unlearn"})
+    with pytest.raises(InputError, match="not finished"):
+        gather([tmp_path / "going"])
+    write_json(tmp_path / "going" / "manifest.json", {"kind": "learn"})
+    with pytest.raises(InputError, match="kind learn"):
+        gather([tmp_path / "going"])
+
+
+def test_an_evaluation_that_does_not_say_what_its_sets_are_for_is_refused(tmp_path):
+    run = unlearned(tmp_path / "run", "m0", "r")
+    before = measured(tmp_path / "before", "m0", 1.0)
+    (before / "evaluation.json").unlink()
+    with pytest.raises(InputError, match="what its sets are for"):
+        gather([run, before])
+
+
+def test_an_evaluation_of_another_model_cannot_stand_in(tmp_path):
+    run = unlearned(tmp_path / "run", "m0", "r")
+    found = gather([run, measured(tmp_path / "better", "m9", 1.0)])
+    assert found.before is None
+    assert found.after is None
