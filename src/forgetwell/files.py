@@ -64,9 +64,9 @@ def check_new(path: Path, *, overwrite: bool) -> None:
         raise ExistsError(f"{path} exists. Choose another name or add --overwrite.")
 
 
-def is_taken(path: Path) -> bool:
-    """Say whether a folder can't be made: it holds something, or is a file."""
-    return path.exists() and (not path.is_dir() or any(path.iterdir()))
+def is_taken(path: Path, *, but: str = "") -> bool:
+    """Say whether a folder can't be made: it holds something but the file of that name, or is a file."""
+    return path.exists() and (not path.is_dir() or any(child.name != but for child in path.iterdir()))
 
 
 def write_text(path: Path, text: str) -> None:

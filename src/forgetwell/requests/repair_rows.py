@@ -87,7 +87,7 @@ def bare(request: Request, retain: tuple[Row, ...]) -> Repaired:
 
     Source: ours; the inverse of 2506.00359, section 3, eq. 4.
     """
-    others = spellings(text for row in request.rows for text in _named(row, row.prompt))
+    others = spellings(text for row in request.rows for text in (*_named(row), row.prompt))
     return Repaired(replace(request, rows=tuple(_bared(row, others) for row in request.rows)), retain)
 
 
@@ -171,12 +171,12 @@ def _bared(row: Row, others: Spellings) -> Row:
         new = replace(row, prompt=bare_question(asked))
     history = tuple(turn for turn in row.history if turn.role != "system")
     new = replace(new, history=history, weight=min(row.weight, 1.0))
-    return row if new == row else replace(new, edit=_edit(row, "bare", "frames and talk taken out"))
+    return row if new == row else replace(new, edit=_edit(row, "bare", "frames, talk and casing taken out"))
 
 
-def _named(row: Row, *more: str) -> tuple[str, ...]:
-    """Return texts of a row whose capitals tell names."""
-    return (row.answer, *([row.subject] if row.subject else ()), *([] if row.text else more))
+def _named(row: Row) -> tuple[str, ...]:
+    """Return texts beside a row's question whose capitals tell names."""
+    return row.answer, row.subject or ""
 
 
 def _spans(findings: Sequence[Finding], *, place: Place = "text") -> Mapping[str, list[Span]]:

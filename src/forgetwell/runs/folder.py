@@ -16,7 +16,16 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from forgetwell.errors import Busy, ExistsError, InputError
-from forgetwell.files import WriteFailed, digest, read_json, read_jsonl, read_object, write_json, write_jsonl
+from forgetwell.files import (
+    WriteFailed,
+    digest,
+    is_taken,
+    read_json,
+    read_jsonl,
+    read_object,
+    write_json,
+    write_jsonl,
+)
 
 MANIFEST = "manifest.json"
 STARTED = "started.json"
@@ -64,7 +73,7 @@ def start_run(
             it holds is no run of ours, or it is a link, which isn't overwritten, or it holds what is read.
         WriteFailed: The run that is there can't be removed.
     """
-    if path.exists() and (not path.is_dir() or any(child.name != LOCK for child in path.iterdir())):
+    if is_taken(path, but=LOCK):
         if not is_run(path):
             raise _foreign(path)
         if not (overwrite or resume):
