@@ -26,7 +26,7 @@ from forgetwell.experiments.probing import read_curve
 from forgetwell.experiments.reuse import find_finished
 from forgetwell.experiments.tables import macro_utility
 from forgetwell.files import write_json, write_text
-from forgetwell.metrics.statistics import Floats, Interval, quantile_interval
+from forgetwell.metrics.statistics import Floats, Interval
 from forgetwell.requests.attacks import attack_request
 from forgetwell.requests.risk import risk
 from forgetwell.requests.screening import Evidence, run_screens, suspicious
@@ -149,7 +149,12 @@ def _agreement(family: str, harms: Sequence[Harmed], seed: int) -> Agreement:
     drawn = (table[rng.integers(0, len(table), len(table))] for _ in range(_RESAMPLES))
     values = np.array([_correlations(table), *(_correlations(sample) for sample in drawn)])
     both = np.column_stack([values, values[:, 0] - values[:, 1]])
-    return Agreement(family, len(harms), *(quantile_interval(column, len(harms)) for column in both.T))
+    return Agreement(family, len(harms), *(_interval(column, len(harms)) for column in both.T))
+
+
+def _interval(drawn: Floats, runs: int) -> Interval:
+    low, high = np.quantile(drawn[1:], [0.025, 0.975])
+    return Interval(float(drawn[0]), float(low), float(high), runs)
 
 
 def _correlations(table: Floats) -> tuple[float, float]:

@@ -32,7 +32,8 @@ def keep_results(plan: Path, out: Path) -> tuple[str, ...]:
         raise MissingError(f"{plan} holds no {CELLS}; give the folder in which forgetwell bench ran a plan.")
     if is_taken(out):
         raise ExistsError(f"{out} holds something; choose another folder.")
-    runs = {run: _name(run) for run in sorted(m.parent for m in plan.glob(f"*/*/{MANIFEST}"))}
+    found = sorted(m.parent for m in plan.glob(f"*/*/{MANIFEST}"))
+    runs = {run: kept_name(run.parent.name, run.name) for run in found}
     twice = sorted({n for n in runs.values() if list(runs.values()).count(n) > 1})
     if twice:
         raise InputError(f"Two runs of {plan} would be called {twice[0]}; name a variable's values apart.")
@@ -46,10 +47,10 @@ def keep_results(plan: Path, out: Path) -> tuple[str, ...]:
     return tuple(runs.values())
 
 
-def _name(run: Path) -> str:
-    """Return values, condition and seed of ``loss=tpo(unwanted=facts) p=0.3/plain-0`` in plain characters."""
-    values = (part.partition("=")[2] or part for part in run.parent.name.split(" "))
-    return re.sub(r"[^\w.]+", "-", f"{'-'.join(v.rstrip(')') for v in values)}-{run.name}")
+def kept_name(comparison: str, run: str) -> str:
+    """Return a comparison's values and a run's name in plain characters: ``tpo-unwanted-facts-plain-0``."""
+    values = (part.partition("=")[2] or part for part in comparison.split(" "))
+    return re.sub(r"[^\w.]+", "-", f"{'-'.join(v.rstrip(')') for v in values)}-{run}")
 
 
 def main(plan: Path, out: Path) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -17,10 +17,11 @@ from forgetwell.metrics.statistics import (
     Floats,
     Interval,
     Paired,
+    Resamples,
     Sample,
     cluster_bootstrap,
-    paired_means,
-    quantile_interval,
+    request_units,
+    resample,
 )
 from forgetwell.suites.probe import mean
 from forgetwell.suites.types import clean_id
@@ -28,7 +29,7 @@ from forgetwell.types import Row
 
 LEVELS = (0.4, 0.3, 0.2)
 END = "end"
-Columns = Mapping[str, Floats]
+Statistic: TypeAlias = Callable[[Floats], Floats]  # of the conditions' means (lines, C)
 # What claims call a condition, where not by its own name.
 _DEFENSES = {
     "defended": "su",
@@ -173,51 +174,58 @@ def _claims(
 
 def _means(sets: Sequence[Paired], kind: str, conditions: tuple[str, ...]) -> dict[str, Interval]:
     """Return each condition's mean over some sets, and what follows from those of this kind."""
-    values, count = paired_means(sets), sum(len(s.values) for s in sets)
-    columns = {c: values[:, k] for k, c in enumerate(conditions)}
-    found = {f"{kind}/{c}": quantile_interval(column, count) for c, column in columns.items()}
-    return found | {n: quantile_interval(v, count) for n, v in _compared(kind, columns).items()}
+    drawn = resample(sets)
+    statistics = {f"{kind}/{c}": _one(c, conditions) for c in conditions}
+    statistics |= {n: _between(*pair, conditions) for n, pair in _differences(kind, conditions).items()}
+    found = {name: drawn.mean(statistic) for name, statistic in statistics.items()}
+    if kind == "trigger":
+        shares = {n: "attack takes" for n in statistics if n.endswith(" returns")}
+        for name, of in {"attack takes": "trigger/plain", **shares}.items():
+            if share := _share(drawn, statistics.get(name), statistics.get(of)):
+                found[f"{name}, share"] = share
+    return found
 
 
-def _compared(kind: str, columns: Columns) -> dict[str, Floats]:
-    """Return what follows from columns of this kind, for the conditions that are there."""
+def _one(condition: str, conditions: tuple[str, ...]) -> Statistic:
+    k = conditions.index(condition)
+    return lambda means: means[:, k]
 
-    def minus(one: str, other: str) -> Floats | None:
-        return columns[one] - columns[other] if {one, other} <= columns.keys() else None
 
-    clean, taken = kind == "clean", minus("plain", "attacked")
-    found = {"attack takes of clean" if clean else "attack takes": taken}
-    if not clean:
-        found["attack takes, share"] = _share(taken, columns.get("plain"))
-    for condition in columns:
+def _between(one: str, other: str, conditions: tuple[str, ...]) -> Statistic:
+    a, b = conditions.index(one), conditions.index(other)
+    return lambda means: means[:, a] - means[:, b]
+
+
+def _differences(kind: str, conditions: tuple[str, ...]) -> dict[str, tuple[str, str]]:
+    """Return what follows from means of this kind: names of differences, and of what two conditions."""
+    clean = kind == "clean"
+    found = {"attack takes of clean" if clean else "attack takes": ("plain", "attacked")}
+    for condition in conditions:
         if condition in ("plain", "attacked") or condition.startswith(_HONEST):
             continue
-        name, gained = _DEFENSES.get(condition, condition), minus(condition, "attacked")
+        name = _DEFENSES.get(condition, condition)
         treated = f"{_HONEST}{'su' if condition == 'defended' else condition}"
         what = f"{name}'s clean utility," if clean else name
-        found[f"{what} without attack"] = minus(treated, "plain")
-        found[f"{what} against honest"] = minus(condition, "plain")
-        found[f"{what} against honest treated alike"] = minus(condition, treated)
-        if clean:
-            found[f"{name}'s clean utility"] = gained
-            continue
-        found[f"{name} returns"], found[f"{name} returns, share"] = gained, _share(gained, taken)
-        if condition != "control":
-            found[f"{name} beyond control"] = minus(condition, "control")
-        if condition not in ("control", "defended"):
-            found[f"{name} beyond su"] = minus(condition, "defended")
-    return {name: value for name, value in found.items() if value is not None}
+        found[f"{what} without attack"] = (treated, "plain")
+        found[f"{what} against honest"] = (condition, "plain")
+        found[f"{what} against honest treated alike"] = (condition, treated)
+        found[f"{name}'s clean utility" if clean else f"{name} returns"] = (condition, "attacked")
+        if not clean and condition != "control":
+            found[f"{name} beyond control"] = (condition, "control")
+        if not clean and condition not in ("control", "defended"):
+            found[f"{name} beyond su"] = (condition, "defended")
+    return {name: pair for name, pair in found.items() if set(pair) <= set(conditions)}
 
 
-def _share(part: Floats | None, whole: Floats | None) -> Floats | None:
+def _share(drawn: Resamples, part: Statistic | None, whole: Statistic | None) -> Interval | None:
     """Return part / whole; None where the whole isn't above 0 beyond chance, or is 0 in some resample.
 
     A share of nothing may look sure: where a repair gives the honest request back, it returns exactly what
     the attack takes, whatever that is.
     """
-    if part is None or whole is None or not whole.all():
+    if part is None or whole is None or drawn.interval(whole).low <= 0 or not whole(drawn.means).all():
         return None
-    return part / whole if quantile_interval(whole, 0).low > 0 else None
+    return drawn.interval(lambda means: part(means) / whole(means))
 
 
 def _paired(
@@ -242,5 +250,6 @@ def _left(bench: Bench, places: Sequence[Place]) -> Interval:
     if not asked:
         level = places[0].forget
         return Interval(level, level, level, len(places) * len(bench.asked))
-    values = [place.left[row.id] for place, row in asked]
-    return cluster_bootstrap([Sample(values, [row.subject or row.id for _, row in asked])])
+    values, questions = [place.left[row.id] for place, row in asked], [row.id for _, row in asked]
+    subjects = [row.subject or row.id for _, row in asked]
+    return cluster_bootstrap([Sample(values, request_units(subjects, questions))])

@@ -84,10 +84,9 @@ def _utility(cells: Sequence[RunReading], seeds: int) -> str:
 
 def _effects(comparison: str, claims: Claims, *, published: bool) -> Iterator[str]:
     """Give a line for each effect of attack and defenses, and a column for each place."""
-    found = _without_empty_shares({(c["name"], c["at"]): c for c in claims})
+    found = {(c["name"], c["at"]): c for c in claims}
     ends_first = sorted(claims, key=lambda c: c["at"] != END)  # there every condition was read
-    named = dict.fromkeys(c["name"] for c in ends_first if (c["name"], c["at"]) in found)
-    names = [name for name in named if _is_effect(name)]
+    names = [name for name in dict.fromkeys(c["name"] for c in ends_first) if _is_effect(name)]
     if not names:
         return
     places = _ordered({c["at"] for c in claims})
@@ -100,22 +99,6 @@ def _effects(comparison: str, claims: Claims, *, published: bool) -> Iterator[st
         yield f"| {name} | {' | '.join(read)} | {paper} |"
     seeds = {p: next(c["seeds"] for c in claims if c["at"] == p) for p in places}
     yield f"\nSeeds: {'; '.join(f'{_place(p)}: ' + ', '.join(map(str, seeds[p])) for p in places)}."
-
-
-def _without_empty_shares(
-    found: Mapping[tuple[str, str], Mapping[str, Any]],
-) -> dict[tuple[str, str], Mapping[str, Any]]:
-    """Return the claims without shares of what an attack did not surely take; kept runs may have them."""
-
-    def sure(at: str) -> bool:
-        taken = found.get(("attack takes", at))
-        return taken is None or taken["interval"]["low"] > 0
-
-    return {
-        (name, at): claim
-        for (name, at), claim in found.items()
-        if not name.endswith(" returns, share") or sure(at)
-    }
 
 
 def _is_effect(name: str) -> bool:

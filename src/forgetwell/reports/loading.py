@@ -19,6 +19,7 @@ from forgetwell.runs.records import (
     read_log,
     require_run,
 )
+from forgetwell.suites.types import is_to_forget
 from forgetwell.types import Result
 
 # What an evaluation takes over from the run whose model it measured.
@@ -69,7 +70,7 @@ class RunView:
 
     def unwanted(self, split: str) -> bool:
         """Say whether the answers of a set are those to be forgotten."""
-        return self.role(split) == "forget" or split.startswith("leak/")
+        return is_to_forget(split, self.role(split))
 
 
 def load_runs(paths: Sequence[Path]) -> tuple[RunView, ...]:

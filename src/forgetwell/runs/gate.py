@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from statistics import fmean
@@ -11,11 +11,12 @@ from typing import Any, Literal
 from forgetwell.calls import parse_call
 from forgetwell.files import digest, plain
 from forgetwell.metrics.registry import ROW_METRICS
-from forgetwell.metrics.statistics import Interval, Sample, bounded_end, cluster_bootstrap
+from forgetwell.metrics.statistics import Interval, Sample, bounded_end, cluster_bootstrap, request_units
 from forgetwell.runs.evidence import Evaluation, Evidence, Measured, evaluation_from
 from forgetwell.runs.folder import versions
 from forgetwell.runs.ledger import Addition, Entry, root_of
 from forgetwell.runs.policy import MEASURES, Policy, Rule
+from forgetwell.suites.types import is_to_forget
 
 Span = Literal["run", "sum"]
 _Rows = Mapping[str, Measured]
@@ -87,12 +88,12 @@ def decide(
     """Judge every rule; with a ledger's entries also against the first ancestor of the model.
 
     A rule holds where the end of its interval that is worse for the release keeps the limit: the upper end
-    for `at_most`, the lower one for `at_least`. Intervals are percentile bootstraps of the mean (of the sets'
-    means for utility), clustered by subject, rows paired by id for losses and increases, and the end that
-    decides is not nearer than `bounded_end`, so that few rows pass no model by chance. What was not
-    measured fails, also where one of two evaluations leaves out sets or rows of the other, or where a loss is
-    limited that the model before couldn't have, unless the rule is optional and it is the rows that lack the
-    metric.
+    for `at_most`, the lower one for `at_least`. Intervals are by `cluster_bootstrap` for the mean (of the
+    sets' means for utility), over subjects (of few subjects to forget: over questions), rows paired by id for
+    losses and increases. The end that decides is not nearer than `bounded_end`, so that few rows pass no
+    model by chance. What was not measured fails, also where one of two evaluations leaves out sets or rows of
+    the other, or where a loss is limited that the model before couldn't have, unless the rule is optional and
+    it is the rows that lack the metric.
 
     Args:
         policy: The limits.
@@ -226,15 +227,15 @@ def _samples(rule: Rule, before: Evaluation | None, after: Evaluation) -> list[S
     """Return one sample a set; losses are before - after, increases after - before, on common rows."""
     late = _sets(rule, after)
     if rule.of == "after":
-        return [_sample(rows) for rows in late.values() if rows]
+        return [_sample(s, rows, after) for s, rows in late.items() if rows]
     early = _sets(rule, before) if before is not None else {}
     sign = 1.0 if rule.of == "loss" else -1.0
     samples = []
     for name, rows in late.items():
         common = [k for k in rows if k in early.get(name, {})]
         if common:
-            values = [sign * (early[name][k][1] - rows[k][1]) for k in common]
-            samples.append(Sample(values, [rows[k][0] for k in common], _questions(common)))
+            lost = {k: (rows[k][0], sign * (early[name][k][1] - rows[k][1])) for k in common}
+            samples.append(_sample(name, lost, after))
     return samples
 
 
@@ -287,13 +288,12 @@ def _gaps(clean: _Values, trigger: _Values) -> _Values:
     return {key: (cell[0], clean[base][1] - cell[1]) for key, base, cell in pairs if base in clean}
 
 
-def _sample(rows: _Values) -> Sample:
-    return Sample([v for _, v in rows.values()], [c for c, _ in rows.values()], _questions(rows))
-
-
-def _questions(keys: Iterable[str]) -> list[str]:
-    """Return the question of each row: its key without the number of a wording."""
-    return [key.partition("#")[0] for key in keys]
+def _sample(split: str, rows: _Values, evaluation: Evaluation) -> Sample:
+    """Return a set's values, each with its unit and its question: its key without the number of a wording."""
+    questions, clusters = [key.partition("#")[0] for key in rows], [c for c, _ in rows.values()]
+    if is_to_forget(split, evaluation.roles.get(split.partition("/")[0])):
+        clusters = list(request_units(clusters, questions))
+    return Sample([v for _, v in rows.values()], clusters, questions)
 
 
 def ledger_entries(decision: Decision, evidence: Evidence, record: Mapping[str, Any]) -> list[Addition]:

@@ -15,6 +15,7 @@ from forgetwell.metrics.statistics import (
     Sample,
     cluster_bootstrap,
     paired_difference,
+    request_units,
 )
 from forgetwell.suites.types import Split, SplitRole, clean_id
 from forgetwell.types import Better, Result, Row
@@ -36,23 +37,29 @@ class Measured:
 
     def sample(self) -> Sample:
         """Return the values that there are, each with its row's cluster."""
-        there = [(v, r) for v, r in zip(self.values, self.split.rows, strict=True) if v is not None]
-        return Sample([v for v, _ in there], [_cluster(r, self.split) for _, r in there])
+        there = self._there
+        return Sample([v for v, _ in there], _clusters([r for _, r in there], self.split))
 
     def column(self) -> Column:
         """Return the same for a set metric."""
-        there = [(v, r) for v, r in zip(self.values, self.split.rows, strict=True) if v is not None]
+        there = self._there
         return Column(
             self.split.key,
             np.array([v for v, _ in there], dtype=np.float64),
             tuple(clean_id(self.split.key, r.id) for _, r in there),
-            tuple(_cluster(r, self.split) for _, r in there),
+            tuple(_clusters([r for _, r in there], self.split)),
             self.skipped,
         )
 
+    @property
+    def _there(self) -> list[tuple[float, Row]]:
+        return [(v, r) for v, r in zip(self.values, self.split.rows, strict=True) if v is not None]
 
-def _cluster(row: Row, split: Split) -> str:
-    return row.subject or clean_id(split.key, row.id)
+
+def _clusters(rows: Sequence[Row], split: Split) -> Sequence[str]:
+    questions = [clean_id(split.key, row.id) for row in rows]
+    subjects = [row.subject or question for row, question in zip(rows, questions, strict=True)]
+    return request_units(subjects, questions) if split.forgets else subjects
 
 
 def split_results(lm: str, metric: str, measured: Sequence[Measured], seed: int) -> list[Result]:
@@ -62,7 +69,7 @@ def split_results(lm: str, metric: str, measured: Sequence[Measured], seed: int)
         sample = m.sample()
         if sample.values:
             interval = cluster_bootstrap([sample], seed=seed)
-            better = _better(metric, forget=m.split.role == "forget" or m.split.name == "leak")
+            better = _better(metric, forget=m.split.forgets)
             results.append(_result(lm, metric, m.split.key, interval, better, m.skipped))
     return results
 
@@ -103,7 +110,7 @@ def _gap(clean: Measured, trigger: Measured) -> Sample:
     rows = zip(trigger.split.rows, trigger.values, strict=True)
     pairs = [(before.get(clean_id(trigger.split.key, row.id)), v, row) for row, v in rows]
     there = [(a, b, row) for a, b, row in pairs if a is not None and b is not None]
-    clusters = [_cluster(row, trigger.split) for _, _, row in there]
+    clusters = _clusters([row for _, _, row in there], trigger.split)
     return paired_difference([a for a, _, _ in there], [b for _, b, _ in there], clusters)
 
 

@@ -37,6 +37,11 @@ def clean_id(split: str, row_id: str) -> str:
     return row_id.rpartition("#")[0] or row_id
 
 
+def is_to_forget(split: str, role: str | None) -> bool:
+    """Say whether the answers of a split, whose set has this role, are those to forget."""
+    return role == "forget" or split.partition("/")[0] in ("forget", "leak")
+
+
 @dataclass(frozen=True, slots=True)
 class Split:
     """One set of rows under one condition.
@@ -65,6 +70,11 @@ class Split:
     def key(self) -> str:
         """Name and condition, as "retain/trigger"."""
         return f"{self.name}/{self.condition}"
+
+    @property
+    def forgets(self) -> bool:
+        """Whether its answers are those to forget."""
+        return is_to_forget(self.name, self.role)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,12 +12,13 @@ from numpy.typing import NDArray
 
 from forgetwell.errors import ForgetwellError, InputError, MissingError
 from forgetwell.metrics.sets import Column, Read, SetCall, Whose
-from forgetwell.metrics.statistics import Floats
+from forgetwell.metrics.statistics import Floats, widened
 from forgetwell.suites.aggregate import Measured
 from forgetwell.suites.types import Split
 from forgetwell.types import Result
 
 RESAMPLES = 1000
+_APART = 200  # of one set alone, for its part of the variance
 RowValues = Mapping[tuple[str, str], Mapping[str, float | None]]
 """Values of an earlier run: by (metric, split), then by id of the row."""
 
@@ -123,7 +125,7 @@ def _column(read: Read, split: Split, table: Table) -> Column:
 def _result(lm: str, call: SetCall, columns: Mapping[str, tuple[Column, ...]], seed: int) -> Result:
     arrays = {name: [c.values for c in part] for name, part in columns.items()}
     value = _compute(call, arrays)
-    low, high = _interval(call, columns, seed) if call.facts["interval"] else (None, None)
+    low, high = _interval(call, columns, seed, value) if call.facts["interval"] else (None, None)
     own = [c for name, part in columns.items() if call.reads[name].whose == "own" for c in part]
     first = {c.split: c for c in own}
     n, skipped = sum(len(c.values) for c in first.values()), sum(c.skipped for c in first.values())
@@ -139,30 +141,43 @@ def _compute(call: SetCall, arrays: Mapping[str, Sequence[Floats]]) -> float:
 
 
 def _interval(
-    call: SetCall, columns: Mapping[str, tuple[Column, ...]], seed: int
+    call: SetCall, columns: Mapping[str, tuple[Column, ...]], seed: int, value: float
 ) -> tuple[float | None, float | None]:
-    """Return the percentile interval over clusters drawn with replacement.
+    """Return the interval over clusters drawn with replacement, `widened` for few of them.
 
-    One draw a set serves all its conditions and all runs, so that differences are paired.
-
-    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 8.
+    One draw a set serves all its conditions and all runs, so that differences are paired. It ends where the
+    metric's range does.
     """
     stream = np.random.default_rng(seed)
     universe = _universe([c for part in columns.values() for c in part])
-    placed = {name: [universe[_set(c)].places(c) for c in part] for name, part in columns.items()}
-    drawn = []
-    for _ in range(RESAMPLES):
-        counts = {s: u.draw(stream) for s, u in universe.items()}
-        arrays = {
-            name: [np.repeat(c.values, counts[_set(c)][p]) for c, p in zip(part, placed[name], strict=True)]
-            for name, part in columns.items()
-        }
-        if all(len(a) for part in arrays.values() for a in part):
-            drawn.append(_compute(call, arrays))
-    if not drawn:
+    placed = {
+        name: [(c.values, _set(c), universe[_set(c)].places(c)) for c in part]
+        for name, part in columns.items()
+    }
+
+    def drawn(sets: Collection[str], times: int) -> Floats:
+        found = [value]
+        for _ in range(times):
+            counts = {s: u.draw(stream) if s in sets else u.whole for s, u in universe.items()}
+            arrays = {
+                name: [np.repeat(values, counts[s][places]) for values, s, places in part]
+                for name, part in placed.items()
+            }
+            if all(len(a) for part in arrays.values() for a in part):
+                found.append(_compute(call, arrays))
+        return np.array(found)
+
+    together = drawn(universe, RESAMPLES)
+    if len(together) == 1:
         return None, None
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return float(low), float(high)
+    apart = [drawn((s,), _APART) for s in universe] if len(universe) > 1 else [together]
+    interval = widened(together, apart, [len(u.numbers) for u in universe.values()], 0)
+    lowest, highest = call.facts["range"]
+    return max(interval.low, _or(lowest, -math.inf)), min(interval.high, _or(highest, math.inf))
+
+
+def _or(end: float | None, otherwise: float) -> float:
+    return otherwise if end is None else end
 
 
 @dataclass(frozen=True)
@@ -171,6 +186,11 @@ class _Drawn:
 
     numbers: Mapping[str, int]
     by_row: bool
+
+    @property
+    def whole(self) -> NDArray[np.int64]:
+        """Each of them once."""
+        return np.ones(len(self.numbers), dtype=np.int64)
 
     def draw(self, stream: np.random.Generator) -> NDArray[np.int64]:
         """Return how often each comes, as many drawn with replacement as there are."""

@@ -51,19 +51,6 @@ def test_what_is_read_by_another_metric_says_so_and_is_not_put_beside_published_
     assert "| attack takes, share | 1.00 [1.00, 1.00] |  |" in page
 
 
-@pytest.mark.parametrize(("low", "told"), [(0.01, True), (0.0, False), (-0.02, False)])
-def test_kept_shares_of_what_was_not_surely_taken_are_left_out(tmp_path, low, told):
-    folder = tmp_path / "results" / "toy"
-    found = (("attack takes", 0.1, low), ("repair returns, share", 1.0, 1.0), ("repair against honest", 0, 0))
-    claims = [Claim("end", name, Interval(v, end, 1.0, 100), (0,)) for name, v, end in found]
-    write_jsonl(folder / CELLS, [RunReading("loss=idk", "plain", 0, "end", 0.1, 0.8, 0.7)])
-    write_json(folder / CLAIMS, {"loss=idk": [asdict(c) for c in claims]})
-    write_results(tmp_path / "results", tmp_path / "results.md")
-    page = (tmp_path / "results.md").read_text()
-    assert ("| repair returns, share | 1.00 [1.00, 1.00] |" in page) == told
-    assert "| repair against honest | 0.00 [0.00, 1.00] |" in page
-
-
 def test_a_folder_without_runs_is_refused(tmp_path):
     with pytest.raises(InputError, match=CELLS):
         write_results(tmp_path, tmp_path / "page.md")

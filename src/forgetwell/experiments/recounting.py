@@ -1,0 +1,155 @@
+"""Claims of kept results computed again from their curves: what is published follows from what is kept.
+
+python -m forgetwell.experiments.recounting results/2026-01-31-facts
+python -m forgetwell.experiments.recounting results/2026-01-31-balance --beside results/2026-01-31-facts
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import cyclopts
+from cyclopts import Parameter
+
+from forgetwell.errors import ForgetwellError, InputError, MissingError
+from forgetwell.experiments.bench import Bench, bind_bench
+from forgetwell.experiments.claims import Run, run_folder
+from forgetwell.experiments.keeping import kept_name
+from forgetwell.experiments.reading import Claim, read_claims
+from forgetwell.experiments.tables import CELLS, CLAIMS, TABLE, RunReading, table_text
+from forgetwell.files import read_json, read_jsonl, write_json, write_text
+from forgetwell.runs.folder import CURVE, MANIFEST
+
+Kept = Sequence[tuple[Path, Mapping[str, Any]]]  # a run's curve, and its manifest
+Old = Sequence[Mapping[str, Any]]  # claims as they are kept
+
+
+def recount(kept: Path, beside: Sequence[Path] = ()) -> tuple[str, ...]:
+    """Compute the claims of a folder's curves again, write them and their table; return what differs.
+
+    Values are those of the curves; intervals are those of this code. What differs is named by comparison,
+    claim and place, and nothing is written then: the folder holds other runs than those of its claims, or
+    the code reads curves in another way.
+
+    Args:
+        kept: Kept results.
+        beside: Others, which hold the runs that a plan took over from another one.
+
+    Raises:
+        MissingError: The folder holds no claims, or no curves.
+        InputError: Its runs asked other rows than the bench of today has.
+    """
+    if not (kept / CLAIMS).is_file():
+        raise MissingError(
+            f"{kept} holds no {CLAIMS}; give a folder that forgetwell.experiments.keeping made."
+        )
+    old: Mapping[str, Old] = read_json(kept / CLAIMS)
+    runs = [run for folder in (kept, *beside) for run in _kept(folder)]
+    if not runs:
+        raise MissingError(f"{kept} holds no curves; nothing of it can be computed again.")
+    benches = {m["bench"]: _bench(m) for _, m in runs}
+    new = {name: _claims(_of(name, old, runs), benches) for name in old}
+    differ = tuple(d for name, claims in old.items() for d in _differing(name, claims, new[name]))
+    if not differ:
+        write_json(kept / CLAIMS, {name: [asdict(c) for c in claims] for name, claims in new.items()})
+        cells = [RunReading(**c) for c in read_jsonl(kept / CELLS)]
+        write_text(kept / TABLE, table_text(cells, new))
+    return differ
+
+
+def _bench(manifest: Mapping[str, Any]) -> Bench:
+    bench = bind_bench(manifest["bench"])()
+    if bench.digest != manifest["data"]:
+        raise InputError(f"The rows of {bench.name} are others than those that these runs asked.")
+    return bench
+
+
+def _kept(folder: Path) -> Kept:
+    manifests = sorted(folder.glob(f"*.{MANIFEST}"))
+    return [(m.with_name(m.name.removesuffix(MANIFEST) + CURVE), read_json(m)) for m in manifests]
+
+
+def _of(comparison: str, old: Mapping[str, Old], runs: Kept) -> Kept:
+    """Return the runs of a comparison that its claims are of, in their order, one a condition and seed.
+
+    The first results kept were of one comparison each and don't name it.
+    """
+    claims = old[comparison]
+    seeds = {seed for c in claims for seed in c["seeds"]}
+    named = (c["name"].partition("/")[2] for c in claims if c["name"].startswith("forget/"))
+    conditions = list(dict.fromkeys(named))
+    found: dict[str, tuple[Path, Mapping[str, Any]]] = {}
+    for curve, m in runs:
+        run = f"{m['condition']}-{m['seed']}"
+        names = (f"{kept_name(comparison, run)}.{CURVE}", *((f"{run}.{CURVE}",) if len(old) == 1 else ()))
+        if curve.name in names and m["condition"] in conditions and m["seed"] in seeds:
+            found.setdefault(run, (curve, m))
+    return sorted(found.values(), key=lambda run: (run[1]["seed"], conditions.index(run[1]["condition"])))
+
+
+def _claims(kept: Kept, benches: Mapping[str, Bench]) -> tuple[Claim, ...]:
+    if not kept:
+        return ()
+    _, first = kept[0]
+    with tempfile.TemporaryDirectory() as folder:
+        runs = []
+        for curve, m in kept:
+            run = Run(m["condition"], m["seed"], m["attack"], m["objective"])
+            runs.append(run)
+            run_folder(Path(folder), run).mkdir()
+            shutil.copyfile(curve, run_folder(Path(folder), run) / CURVE)
+        return read_claims(
+            benches[first["bench"]],
+            runs,
+            Path(folder),
+            per_set=first["per_set"],
+            trigger=first.get("trigger") or "",
+        )
+
+
+def _differing(comparison: str, old: Sequence[Mapping[str, Any]], new: Sequence[Claim]) -> Iterator[str]:
+    """Name claims whose value or number of questions is another one, or that are made no more.
+
+    Shares come and go with the interval of what they are shares of.
+    """
+    was = {(c["name"], c["at"]): c for c in old}
+    now = {(c.name, c.at): c for c in new}
+    for key, kept in was.items():
+        what = f"{comparison}, {' at '.join(key)}"
+        if key not in now:
+            if ", share" not in key[0]:
+                yield f"{what}: none"
+        elif not _same(kept["interval"], now[key]):
+            yield f"{what}: {kept['interval']['value']} is {now[key].interval.value}"
+
+
+def _same(old: Mapping[str, Any], claim: Claim) -> bool:
+    new = claim.interval
+    asked = old["n"] == new.n or claim.name.startswith("forget/")  # once the runs, now their questions
+    return asked and math.isclose(old["value"], new.value, abs_tol=1e-9)
+
+
+def main(*folders: Path, beside: Annotated[tuple[Path, ...], Parameter(consume_multiple=True)] = ()) -> None:
+    """Compute claims of kept results again from their curves.
+
+    Args:
+        folders: Kept results, as results/2026-11-30-attack.
+        beside: Others, which hold the runs that a plan took over from another one.
+    """
+    for folder in folders:
+        try:
+            differ = recount(folder, beside)
+        except ForgetwellError as error:
+            print(f"{folder}: {error}")
+            continue
+        print(f"{folder}: {f'{len(differ)} claims differ, as {differ[0]}' if differ else 'computed again'}")
+
+
+if __name__ == "__main__":
+    cyclopts.run(main)
