@@ -19,7 +19,7 @@ LIMIT, LOST = 0.15, (0.16, 0.05, 0.02)
 
 
 def main(trials: int = 1000, rows: int = 8, correlation: float = 0.2, seed: int = 0) -> None:
-    """Print the share of intervals that hold the mean, as they are and as plain percentiles; then the gate's."""
+    """Print how often intervals hold the mean, also plain percentiles, and then what the gate passes."""
     print("| subjects | values: intervals | percentiles | right or wrong: intervals | percentiles |")
     print("|---" * 5 + "|")
     for design in DESIGNS:

@@ -289,7 +289,7 @@ class TestWhatRunsRemember:
         with pytest.raises(InputError, match="code of your own"):
             run_job(cut, tmp_path / "out", lm=tiny_lm(), resume=True)
 
-    def test_evaluations_hold_that_of_their_metrics(self, mine):
+    def test_evaluations_and_rules_of_runs_hold_that_of_their_metrics(self, mine):
         mine.write_text(
             "from forgetwell.extend import Generation, row_metric\n\n\n"
             '@row_metric(better="high", meaning="Words.", paper="", range=(0, None))\n'
@@ -298,6 +298,10 @@ class TestWhatRunsRemember:
             "    return float(len(generated.text.split()))\n"
         )
         own.use(mine)
+        code = {"row metric words_said": ROW_METRICS.get("words_said").code}
+        stopped = job("npo + gdr", config=replace(CONFIG, stop_at="forget.words_said<=3"))
+        assert stopped.settings["own_code"] == code
+        assert job("npo + gdr", keep_best="utility.words_said").settings["own_code"] == code
         asked = Measures(metrics=("words_said", "rouge_l_recall")).settings
         assert asked["own_code"] == {"row metric words_said": ROW_METRICS.get("words_said").code}
 

@@ -6,15 +6,26 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, Token, convert
 
 if TYPE_CHECKING:
     from forgetwell.types import Progress, Request, Row
 
+
+def _converted(type_: Any, tokens: Sequence[Token]) -> Any:  # noqa: ANN401 - any parameter's type
+    """Convert a flag as cyclopts does; but 2.5 is not rounded where a whole number is needed."""
+    whole = type_ is int or (int in get_args(type_) and float not in get_args(type_))
+    for token in tokens if whole else ():
+        if token.value.partition(".")[2].strip("0"):
+            raise ValueError(f"a whole number is needed, not {token.value}.")
+    return convert(type_, tokens)
+
+
 app = App(
     name="forgetwell",
+    default_parameter=Parameter(converter=_converted),
     help="LLM unlearning that survives malicious forget requests.",
     help_epilogue=(
         "Every command also takes --config FILE.toml, a file with its flags, and --use FILE.py, a file with "

@@ -46,12 +46,18 @@ def gate(
     """
     rules, evidence = load_policy(policy), gather([Path(folder) for folder in folders])
     kept = None if ledger is None else Path(ledger)
-    history = None if kept is None else ledgers.history_of(kept)
-    decision = decide(rules, evidence, history, seed=seed)
-    record = decision.record(evidence, head=history[-1].hash if history else "")
-    path = Path(out or f"decision-{digest(record)}.json")
-    check_new(path, overwrite=overwrite)
-    write_json(path, record)
-    if kept is not None and history is not None:
-        ledgers.append(kept, ledger_entries(decision, evidence, record))
-    return Decided(decision, path)
+    while True:
+        history = None if kept is None else ledgers.history_of(kept)
+        decision, head = decide(rules, evidence, history, seed=seed), history[-1].hash if history else ""
+        record = decision.record(evidence, head=head)
+        path = Path(out or f"decision-{digest(record)}.json")
+        check_new(path, overwrite=overwrite)
+        write_json(path, record)
+        if kept is None:
+            return Decided(decision, path)
+        try:
+            ledgers.append(kept, ledger_entries(decision, evidence, record), after=head)
+        except ledgers.Moved:  # another decision was written meanwhile, which this one has to see
+            path.unlink()
+        else:
+            return Decided(decision, path)

@@ -9,13 +9,18 @@ from typing import Any
 
 from forgetwell.calls import parse_call
 from forgetwell.data.turns import with_system
+from forgetwell.errors import InputError
 from forgetwell.files import digest
 from forgetwell.methods.finetune import Lora
+from forgetwell.metrics.registry import ROW_METRICS
 from forgetwell.objectives.algebra import parse_objective
 from forgetwell.registry import own_code
 from forgetwell.requests.counterfactual import counterfactual_prompts
+from forgetwell.suites.probe import PROBED
+from forgetwell.training.best import parse_best_rule
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.rules import STEP_RULES
+from forgetwell.training.stopping import parse_stop_rule
 from forgetwell.training.views import items_of
 from forgetwell.types import Request, Row
 
@@ -75,7 +80,10 @@ class Job:
     def settings(self) -> dict[str, Any]:
         """Everything but the rows' text."""
         objective = parse_objective(self.objective)
-        own = own_code((*items_of(objective), STEP_RULES.get(parse_call(self.config.step_rule).name)))
+        measured = (ROW_METRICS.get(metric) for metric in self.probe_metrics)
+        own = own_code(
+            (*items_of(objective), STEP_RULES.get(parse_call(self.config.step_rule).name), *measured)
+        )
         return {
             "kind": self.kind,
             "model": self.model,
@@ -87,7 +95,7 @@ class Job:
             "redact": self.redact,
             "seed": self.config.seed,
             "request": {
-                "id": self.request.id,
+                "id": digest(self.request.id) if self.redact else self.request.id,  # a file's name
                 "rows": len(self.request.rows),
                 "digest": self._digests["request"],
             },
@@ -99,6 +107,30 @@ class Job:
             **({"system": list(self.system)} if self.system else {}),
             **({"own_code": own} if own else {}),
         }
+
+    @property
+    def probe_metrics(self) -> tuple[str, ...]:
+        """The row metrics that a probe measures: ROUGE-L recall, and those that rules name.
+
+        Raises:
+            InputError: A rule can't be read, or names a set that no probe has.
+            UnknownName: A rule names no row metric.
+        """
+        keys = ["forget.rouge_l_recall"]
+        if self.config.stop_at:
+            keys.append(parse_stop_rule(self.config.stop_at).key)
+        if self.keep_best:
+            best = parse_best_rule(self.keep_best)
+            keys += [best.key, *([best.condition.key] if best.condition else [])]
+        for key in keys:
+            if key.partition(".")[0] not in PROBED:
+                raise InputError(
+                    f"The probe has no {key!r}; it has {', '.join(PROBED)} with a row metric each."
+                )
+        metrics = tuple(dict.fromkeys(key.partition(".")[2] for key in keys))
+        for metric in metrics:
+            ROW_METRICS.get(metric)
+        return metrics
 
     @cached_property
     def others(self) -> tuple[Row, ...]:

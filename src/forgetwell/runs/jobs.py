@@ -16,7 +16,6 @@ from forgetwell.errors import InputError
 from forgetwell.files import digest, write_jsonl
 from forgetwell.methods.finetune import Lora, check_disjoint, check_facts, finetune, merged
 from forgetwell.methods.own_answers import check_kept
-from forgetwell.metrics.registry import ROW_METRICS
 from forgetwell.models.hardware import type_name
 from forgetwell.models.lm import HFModel, load
 from forgetwell.models.processes import started_processes
@@ -38,13 +37,13 @@ from forgetwell.runs.job import Job
 from forgetwell.runs.records import read_log
 from forgetwell.runs.redaction import redact
 from forgetwell.runs.tracking import Log, check_trackers, tracked
-from forgetwell.suites.probe import PROBED, request_probe
+from forgetwell.suites.probe import request_probe
 from forgetwell.training.best import parse_best_rule
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.loop import Hooks, Summary
 from forgetwell.training.parallel import asked_kind
 from forgetwell.training.rules import STEP_RULES
-from forgetwell.training.stopping import check_probed, parse_stop_rule
+from forgetwell.training.stopping import check_probed
 from forgetwell.types import Progress, Request, Row, quiet
 
 CHECKPOINT = "checkpoint.pt"
@@ -196,7 +195,7 @@ def check_job(job: Job, report_to: Sequence[str] = ()) -> tuple[str, ...]:
     check_disjoint(job.request.rows, job.retain)
     check_facts(objective, job.request.rows)
     check_kept((*job.keep, *job.others), job.request.rows)
-    return _probe_metrics(job)
+    return job.probe_metrics
 
 
 def _ended(job: Job, out: Path, lm: HFModel) -> Summary | None:
@@ -287,28 +286,6 @@ def _ending(job: Job, summary: Summary) -> dict[str, Any]:
         **missed,
         "seconds": round(summary.seconds, 1),
     }
-
-
-def _probe_metrics(job: Job) -> tuple[str, ...]:
-    """Return the row metrics that a probe measures: ROUGE-L recall, and those that rules name.
-
-    Raises:
-        InputError: A rule names a set that no probe has.
-        UnknownName: A rule names no row metric.
-    """
-    keys = ["forget.rouge_l_recall"]
-    if job.config.stop_at:
-        keys.append(parse_stop_rule(job.config.stop_at).key)
-    if job.keep_best:
-        best = parse_best_rule(job.keep_best)
-        keys += [best.key, *([best.condition.key] if best.condition else [])]
-    for key in keys:
-        if key.partition(".")[0] not in PROBED:
-            raise InputError(f"The probe has no {key!r}; it has {', '.join(PROBED)} with a row metric each.")
-    metrics = tuple(dict.fromkeys(key.partition(".")[2] for key in keys))
-    for metric in metrics:
-        ROW_METRICS.get(metric)
-    return metrics
 
 
 def _card(job: Job, base_digest: str) -> ModelCard:

@@ -73,14 +73,24 @@ class Chain:
 Addition = tuple[Kind, Mapping[str, Any]]
 
 
-def append(path: Path, additions: Iterable[Addition]) -> tuple[Entry, ...]:
+class Moved(InputError):
+    """The ledger has entries that a decision has not seen."""
+
+
+def append(path: Path, additions: Iterable[Addition], *, after: str | None = None) -> tuple[Entry, ...]:
     """Add entries, all or none of them; the file is made where there is none.
 
     Writers wait for each other, so that entries of concurrent writers form one chain. Facts that the ledger
     has are left out; decisions and releases are always added. Nothing is ever changed: a later decision on
     the same model stands beside the earlier one and supersedes it.
 
+    Args:
+        path: The ledger.
+        additions: Kinds and bodies.
+        after: Hash of the last entry that they were made knowing ("" = of none); by default any.
+
     Raises:
+        Moved: `after` is no longer the last entry; nothing was added.
         InputError: The file is no ledger, or its chain is broken.
         WriteFailed: The disk refused, or another writer held the file for a minute; nothing was added.
     """
@@ -90,7 +100,9 @@ def append(path: Path, additions: Iterable[Addition]) -> tuple[Entry, ...]:
             connection.execute("BEGIN IMMEDIATE")
             _make(connection, path)
             history = _entries(connection, path)
-            require_whole(path, history)
+            head = require_whole(path, history).head
+            if after is not None and head != after:
+                raise Moved(f"Another process wrote to {path} meanwhile. Nothing was added; try again.")
             written = tuple(_insert(connection, kind, body) for kind, body in _new(additions, history))
             connection.execute("COMMIT")
             return written

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from forgetwell.errors import InputError
 from forgetwell.models.lm import HFModel
 from forgetwell.objectives.algebra import Objective
 
-# The output matrix of the MLP in Llama, Mistral, Qwen, Gemma and Phi; GPT-2; GPT-NeoX; OPT.
-_MLP_OUTPUT = r"\.({layers})\.(mlp\.)?(down_proj|c_proj|dense_4h_to_h|fc2)\."
+# The output matrix of the MLP or of its experts in Llama, Mistral, Mixtral, Qwen, Gemma, Phi and MPT;
+# GPT-2, GPT-NeoX, Falcon and BLOOM, GPT-J and CodeGen, OPT.
+_MLP_OUTPUT = (
+    r"\.({layers})\.((mlp|ffn)\.)?((shared_)?experts?\.(\d+\.)?)?"
+    r"(down_proj|c_proj|dense_4h_to_h|fc_out|fc2)(\.|$)"
+)
 
 
 @contextlib.contextmanager
@@ -32,9 +36,11 @@ def only_updated(lm: HFModel, objective: Objective) -> Iterator[None]:
         pattern = re.compile(_MLP_OUTPUT.format(layers="|".join(map(str, sorted(layers)))))
         kept = [(n, p) for n, p in trainable if pattern.search(n)]
         if not kept:
+            first = min(layers)
             raise InputError(
-                f"update={sorted(layers)} was given, but none of the trainable parameters is an MLP output "
-                "matrix of these layers. Choose layers the model has, or update=[] for all parameters."
+                f"update={sorted(layers)} was given; no trainable parameter there is named like the "
+                "output matrix of an MLP (as down_proj). Choose layers of the model, or update=[] for all "
+                f"parameters. Layer {first} has: {_of_layer(trainable, first) or 'none'}."
             )
     frozen = [p for n, p in trainable if n not in dict(kept)]
     for parameter in frozen:
@@ -44,6 +50,10 @@ def only_updated(lm: HFModel, objective: Objective) -> Iterator[None]:
     finally:
         for parameter in frozen:
             parameter.requires_grad_(True)
+
+
+def _of_layer(parameters: Sequence[tuple[str, object]], layer: int) -> str:
+    return ", ".join(name for name, _ in parameters if f".{layer}." in name)
 
 
 def starting_duals(objective: Objective) -> dict[str, float]:

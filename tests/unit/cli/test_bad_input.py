@@ -94,8 +94,17 @@ def test_a_run_that_is_there_stays(say, tmp_path):
     assert (tmp_path / "run" / "mine.txt").read_text() == "precious"
 
 
-def test_redacted_runs_hold_no_request_text(say, tmp_path, monkeypatch):
-    assert say("--redact", "--overwrite")[0] == 0
+@pytest.mark.parametrize(("given", "code"), [("1.5", 2), ("0.6", 2), ("1.0", 0), ("1", 0)])
+def test_whole_numbers_are_not_rounded(say, given, code):
+    found, message = say("--epochs", given)
+    assert found == code
+    assert ("whole number is needed, not" in message) == bool(code)
+
+
+def test_redacted_runs_hold_no_request_text_nor_the_name_of_its_file(say, tmp_path, monkeypatch):
+    (tmp_path / "f.jsonl").rename(tmp_path / "lee.jsonl")
+    assert say("--redact", "--overwrite", "--request", "lee.jsonl")[0] == 0
     for path in (tmp_path / "run").glob("*.json*"):
         assert "Ann" not in path.read_text()
         assert "At home" not in path.read_text()
+        assert "lee" not in path.read_text()

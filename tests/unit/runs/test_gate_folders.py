@@ -6,6 +6,7 @@ import pytest
 
 from forgetwell.errors import ExistsError, InputError
 from forgetwell.files import file_sha256, read_jsonl, write_json, write_jsonl
+from forgetwell.runs import deciding
 from forgetwell.runs.deciding import gate
 from forgetwell.runs.evidence import gather, read_evaluation
 from forgetwell.runs.ledger import read, verify
@@ -74,6 +75,28 @@ def test_damage_adds_up_over_three_requests_each_within_the_limit(tmp_path, poli
     assert kinds.count("release") == 1
     assert kinds.count("decision") == 3
     assert verify(read(ledger)).broken is None
+
+
+def test_a_gate_decides_again_where_another_one_wrote_meanwhile(tmp_path, policy, monkeypatch):
+    """m1 loses .08 and m2 another .08, beyond .1 in all: also if m1's gate writes while m2's decides."""
+    ledger, decide, first = tmp_path / "ledger.sqlite", deciding.decide, []
+
+    def meanwhile(*given, **named):
+        found = decide(*given, **named)
+        if not first:
+            first.append(found)
+            assert release(tmp_path, policy, 0, "m0", "m1", (1.0, 0.92), ledger).decision.passed
+        return found
+
+    monkeypatch.setattr(deciding, "decide", meanwhile)
+    found = release(tmp_path, policy, 1, "m1", "m2", (0.92, 0.84), ledger)
+    assert first[0].passed  # as long as nothing was known of m1
+    assert (found.decision.passed, found.decision.root) == (False, "m0")
+    entries = read(ledger)
+    assert verify(entries).broken is None
+    assert [e.body["decision"] for e in entries if e.kind == "decision"] == ["pass", "fail"]
+    known = [e.hash for e in entries if e.kind == "release"]
+    assert json.loads(found.record.read_text())["ledger_head"] == known[0]
 
 
 def test_without_a_ledger_each_request_is_judged_alone(tmp_path, policy):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from forgetwell.errors import InputError, MissingError
 from forgetwell.files import WriteFailed
-from forgetwell.runs.ledger import append, history_of, read, require_whole, root_of, verify
+from forgetwell.runs.ledger import Moved, append, history_of, read, require_whole, root_of, verify
 
 
 def run(made, start):
@@ -117,6 +117,16 @@ def test_concurrent_writers_form_one_chain(tmp_path):
     for name in "xyz":  # each writer's own order is kept
         own = [e.body["made"] for e in entries if e.body["made"].startswith(name)]
         assert own == [f"{name}{k}" for k in range(10)]
+
+
+def test_what_was_decided_on_an_older_ledger_is_not_added(tmp_path):
+    path = tmp_path / "l.sqlite"
+    (first,) = append(path, [run("b", "a")], after="")
+    append(path, [run("c", "b")], after=first.hash)
+    for seen in ("", first.hash):
+        with pytest.raises(Moved, match="try again"):
+            append(path, [("decision", {"decision": "pass"})], after=seen)
+    assert len(read(path)) == 2
 
 
 def test_an_entry_that_cannot_be_written_takes_the_others_with_it(tmp_path):

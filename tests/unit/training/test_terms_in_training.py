@@ -2,10 +2,12 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 from tests.tiny import tiny_lm
+from torch import nn
 
 from forgetwell.data.columns import to_row
 from forgetwell.data.reading import read_rows
@@ -79,6 +81,40 @@ class TestUpdatedMatrices:
     def test_layers_that_are_not_there_are_named(self, objective):
         with pytest.raises(InputError, match=r"update=|layers 0 to 1"):
             run(objective)
+
+    @pytest.mark.parametrize(
+        ("name", "trained"),
+        [
+            ("model.layers.1.mlp.experts.down_proj", True),  # Mixtral
+            ("model.layers.1.mlp.shared_expert.down_proj.weight", True),  # Qwen's mixtures
+            ("transformer.blocks.1.ffn.down_proj.weight", True),  # MPT
+            ("transformer.h.1.mlp.fc_out.weight", True),  # GPT-J, CodeGen
+            ("transformer.h.1.mlp.dense_4h_to_h.weight", True),  # Falcon, BLOOM
+            ("transformer.h.1.mlp.c_proj.weight", True),  # GPT-2
+            ("model.decoder.layers.1.fc2.weight", True),  # OPT
+            ("transformer.h.1.attn.c_proj.weight", False),
+            ("transformer.h.1.mlp.fc_in.weight", False),
+            ("transformer.h.11.mlp.fc_out.weight", False),
+            ("model.layers.1.mlp.gate.weight", False),
+        ],
+    )
+    def test_mlp_outputs_are_known_by_the_names_that_models_give_them(self, name, trained):
+        parameter = nn.Parameter(torch.zeros(1))
+        other = nn.Parameter(torch.zeros(1))
+        given = [(name, parameter), ("model.layers.1.mlp.down_proj.weight", other)]
+        lm = SimpleNamespace(module=SimpleNamespace(named_parameters=lambda: given))
+        with only_updated(lm, parse_objective(RMU.replace("[0, 1]", "[1]"))):
+            assert parameter.requires_grad is trained
+        assert parameter.requires_grad
+
+    def test_where_no_matrix_is_known_the_message_names_what_there_is(self):
+        given = [("h.1.block.w9", nn.Parameter(torch.zeros(1)))]
+        lm = SimpleNamespace(module=SimpleNamespace(named_parameters=lambda: given))
+        with pytest.raises(InputError, match=r"Layer 0 has: none"), only_updated(lm, parse_objective(RMU)):
+            pass
+        only = parse_objective("rmu(layer=1, update=[1])")
+        with pytest.raises(InputError, match=r"Layer 1 has: h\.1\.block\.w9\."), only_updated(lm, only):
+            pass
 
 
 class TestDuals:
