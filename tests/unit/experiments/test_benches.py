@@ -17,6 +17,22 @@ from forgetwell.training.config import TrainConfig
 from forgetwell.types import Row
 
 
+def test_more_people_of_the_world_are_learned_and_asked_about():
+    plain, more = bind_bench("world")(), bind_bench("world(more=8)")()
+    people = {name: {r.subject for r in rows} for name, rows in more.utility.items() if name != "general"}
+    assert {name: len(found) for name, found in people.items()} == {"retain": 9, "unseen": 8}
+    assert len({r.subject for r in more.others}) == 4
+    assert not people["retain"] & people["unseen"]
+    assert not {r.subject for r in more.others} & (people["retain"] | people["unseen"])
+    learned = {r.subject for r in more.learn if r.id.endswith("~0")}
+    assert learned == people["retain"] | people["unseen"] | {r.subject for r in more.request}
+    assert more.request == plain.request
+    assert set(plain.utility["retain"]) < set(more.utility["retain"]) <= set(more.retain)
+    assert more.digest != plain.digest
+    with pytest.raises(InputError, match="of 12 further people"):
+        bind_bench("world(more=12)")()
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
