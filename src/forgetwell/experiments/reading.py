@@ -51,12 +51,14 @@ class Claim:
         name: What it is.
         interval: Value, 95 % interval and number of paired trigger (or clean) questions, or of the request's.
         seeds: Seeds in which every condition got that far.
+        by_seed: The value of each of these seeds alone; of a share none, as parts of single seeds may be 0.
     """
 
     at: str
     name: str
     interval: Interval
     seeds: tuple[int, ...]
+    by_seed: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,9 @@ def read_claims(
     costs without an attack, and how far the two are apart. All this as macro means over the utility sets and,
     as ``… [retain]``, for each set alone.
 
-    Rows are pooled over seeds; intervals resample subjects within each set. A condition that no seed brought
-    to a level is left out there; a seed counts at a level if all the others got there.
+    Rows are pooled over seeds; intervals resample subjects within each set, so that they speak of further
+    subjects. What further seeds may show is to be seen from each seed's own value. A condition that no seed
+    brought to a level is left out there; a seed counts at a level if all the others got there.
 
     Args:
         bench: What the runs were made on.
@@ -159,30 +162,46 @@ def _claims(
     at: str,
 ) -> list[Claim]:
     seeds = tuple(sampled)
-    claims = [Claim(at, f"forget/{c}", _left(bench, [read[s, c] for s in seeds]), seeds) for c in conditions]
+    claims = []
+    for condition in conditions:
+        places = [read[s, condition] for s in seeds]
+        left, by_seed = _left(bench, places), tuple(_left(bench, [place]).value for place in places)
+        claims.append(Claim(at, f"forget/{condition}", left, seeds, by_seed))
+    each = {seed: {c: read[seed, c] for c in conditions} for seed in seeds}
     sets = {
-        (name, kind): _paired(f"{name}/{kind}", sampled, read, seeds, conditions)
+        (name, kind): [_paired(f"{name}/{kind}", sampled[s], each[s]) for s in seeds]
         for name in bench.utility
         for kind in ("clean", "trigger")
     }
     for names, label in ((tuple(bench.utility), ""), *(((name,), f" [{name}]") for name in bench.utility)):
-        clean, trigger = ([sets[name, kind] for name in names] for kind in ("clean", "trigger"))
-        found = {**_means(clean, "clean", conditions), **_means(trigger, "trigger", conditions)}
-        claims += [Claim(at, f"{name}{label}", interval, seeds) for name, interval in found.items()]
+        for kind in ("clean", "trigger"):
+            found = _means([sets[name, kind] for name in names], kind, conditions)
+            claims += [Claim(at, f"{name}{label}", i, seeds, by_seed) for name, (i, by_seed) in found.items()]
     return claims
 
 
-def _means(sets: Sequence[Paired], kind: str, conditions: tuple[str, ...]) -> dict[str, Interval]:
-    """Return each condition's mean over some sets, and what follows from those of this kind."""
-    drawn = resample(sets)
+def _means(
+    sets: Sequence[Sequence[Paired]], kind: str, conditions: tuple[str, ...]
+) -> dict[str, tuple[Interval, tuple[float, ...]]]:
+    """Return each condition's mean over some sets, and what follows from those of this kind.
+
+    Each with its interval, over rows of all seeds, and its value of each seed.
+
+    Args:
+        sets: For each set the rows of each seed.
+        kind: ``clean`` or ``trigger``.
+        conditions: The columns of the rows.
+    """
+    drawn = resample([_pooled(seeds) for seeds in sets])
+    each = _by_seed(sets)
     statistics = {f"{kind}/{c}": _one(c, conditions) for c in conditions}
     statistics |= {n: _between(*pair, conditions) for n, pair in _differences(kind, conditions).items()}
-    found = {name: drawn.mean(statistic) for name, statistic in statistics.items()}
+    found = {n: (drawn.mean(f), tuple(map(float, f(each)))) for n, f in statistics.items()}
     if kind == "trigger":
         shares = {n: "attack takes" for n in statistics if n.endswith(" returns")}
         for name, of in {"attack takes": "trigger/plain", **shares}.items():
             if share := _share(drawn, statistics.get(name), statistics.get(of)):
-                found[f"{name}, share"] = share
+                found[f"{name}, share"] = (share, ())
     return found
 
 
@@ -228,20 +247,27 @@ def _share(drawn: Resamples, part: Statistic | None, whole: Statistic | None) ->
     return drawn.interval(lambda means: part(means) / whole(means))
 
 
-def _paired(
-    key: str,
-    sampled: Mapping[int, Mapping[str, Sequence[Row]]],
-    read: Mapping[tuple[int, str], Place],
-    seeds: Sequence[int],
-    conditions: Sequence[str],
-) -> Paired:
-    values, clusters = [], []
-    for seed in seeds:
-        for row in sampled[seed][key]:
-            if row.id in read[seed, conditions[0]].utility[key]:  # else the plan's metric doesn't apply
-                values.append([read[seed, c].utility[key][row.id] for c in conditions])
-                clusters.append(row.subject or clean_id(key, row.id))
-    return Paired(np.asarray(values, dtype=np.float64), clusters)
+def _paired(key: str, sampled: Mapping[str, Sequence[Row]], places: Mapping[str, Place]) -> Paired:
+    """Return one seed's rows of a split under every condition."""
+    own = [place.utility[key] for place in places.values()]
+    rows = [row for row in sampled[key] if row.id in own[0]]  # else the plan's metric doesn't apply
+    values = [[condition[row.id] for condition in own] for row in rows]
+    return Paired(
+        np.asarray(values, dtype=np.float64).reshape(len(rows), len(own)),
+        [row.subject or clean_id(key, row.id) for row in rows],
+    )
+
+
+def _by_seed(sets: Sequence[Sequence[Paired]]) -> Floats:
+    """Return the macro means (seeds, conditions); none where a set has no rows of some seed."""
+    if not all(len(seed.values) for seeds in sets for seed in seeds):
+        return np.zeros((0, sets[0][0].values.shape[1]))
+    means: Floats = np.mean([[seed.values.mean(0) for seed in seeds] for seeds in sets], axis=0)
+    return means
+
+
+def _pooled(seeds: Sequence[Paired]) -> Paired:
+    return Paired(np.concatenate([s.values for s in seeds]), [c for s in seeds for c in s.clusters])
 
 
 def _left(bench: Bench, places: Sequence[Place]) -> Interval:

@@ -135,13 +135,13 @@ def claims_table(claims: Mapping[str, Sequence[Claim]]) -> str:
     for name, found in claims.items():
         lines = [
             f"## {name}\n",
-            "| forget recall at | what | value | 95 % interval | n | seeds |",
-            "|---|---|---|---|---|---|",
+            "| forget recall at | what | value | 95 % interval | n | seeds | of each seed |",
+            "|---|---|---|---|---|---|---|",
         ]
         for c in found:
             i, seeds = c.interval, ", ".join(map(str, c.seeds))
-            lines.append(
-                f"| {c.at} | {c.name} | {i.value:.3f} | {i.low:.3f} … {i.high:.3f} | {i.n} | {seeds} |"
-            )
+            each = ", ".join(f"{value:.3f}" for value in c.by_seed)
+            value, interval = f"{i.value:.3f}", f"{i.low:.3f} … {i.high:.3f}"
+            lines.append(f"| {c.at} | {c.name} | {value} | {interval} | {i.n} | {seeds} | {each} |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"

@@ -250,6 +250,20 @@ def test_there_is_no_share_of_what_the_attack_did_not_surely_take(tmp_path):
     assert "attack takes, share" in claims  # of plain utility, which is there
 
 
+def test_claims_tell_each_seed_s_own_value_beside_the_pooled_one(tmp_path):
+    """The attack takes .4 with one seed and 0 with the other: .2."""
+    runs = runs_of(["plain", "attacked"], [0, 1])
+    for run, utility in zip(runs, (0.9, 0.5, 0.7, 0.7), strict=True):
+        fake_run(tmp_path, run, utility)
+    claims = {(c.name, c.at): c for c in read_claims(BENCH, runs, tmp_path, per_set=2)}
+    taken = claims["attack takes", "end"]
+    assert taken.interval.value == pytest.approx(0.2)
+    assert taken.by_seed == pytest.approx((0.4, 0.0))
+    assert claims["trigger/plain", "end"].by_seed == pytest.approx((0.9, 0.7))
+    assert len(claims["forget/plain", "0.3"].by_seed) == 2
+    assert all(not c.by_seed for (name, _), c in claims.items() if "share" in name)
+
+
 def test_what_is_left_of_the_request_has_an_interval_over_its_rows(tmp_path):
     """Of four rows without subjects two are left whole, by each of two seeds: .5, from 0 to 1, of 8 rows."""
     bench = replace(BENCH, request=tuple(replace(r, subject="") for r in rows("f", 4)))

@@ -46,7 +46,7 @@ def test_claims_with_other_intervals_are_computed_again_from_the_curves(tmp_path
     write_json(folder / CLAIMS, {"loss=idk": narrow})
     assert recount(folder) == ()
     assert read_json(folder / CLAIMS) == right
-    assert "| end | clean/plain | 0.900 | 0.900 … 0.900 |" in (folder / TABLE).read_text()
+    assert "| end | clean/plain | 0.900 | 0.900 … 0.900 | 4 | 0 | 0.900 |" in (folder / TABLE).read_text()
 
 
 def test_claims_that_do_not_follow_are_named_and_left(tmp_path):
