@@ -188,10 +188,17 @@ def _unlearning_cost(by: By) -> list[Point]:
     return [Point(f"{name} costs clean utility: {_span(after)}, {_span(before)} before.", "mixed")]
 
 
-def _lost(by: By) -> float | None:
-    """Return what the attack took of trigger utility; None unless both runs measured it."""
-    plain, attacked = _value(by, "plain", TRIGGER), _value(by, "attacked", TRIGGER)
-    return plain.value - attacked.value if plain and attacked else None
+def _taken(plain: Result, attacked: Result) -> str:
+    """Return the share of trigger utility that the attack took."""
+    return _percent((plain.value - attacked.value) / plain.value)
+
+
+def _back(by: By) -> float | None:
+    """Return the share of what the attack took that the defense brought back; None where it took nothing."""
+    plain, attacked, defended = (_value(by, name, TRIGGER) for name in ("plain", "attacked", "defended"))
+    if plain is None or attacked is None or defended is None or plain.value <= attacked.value:
+        return None
+    return (defended.value - attacked.value) / (plain.value - attacked.value)
 
 
 def _attack(by: By) -> list[Point]:
@@ -201,10 +208,9 @@ def _attack(by: By) -> list[Point]:
     if not _less(by, TRIGGER, "attacked", "plain"):
         text = f"The attack took no clear part of trigger utility: {_span(attacked)}, {_span(plain)} without."
         return [Point(text, "good")]
-    share = _percent((plain.value - attacked.value) / plain.value)
     text = (
-        f"The attack took {share} of trigger utility: {_span(attacked)}, {_span(plain)} without the attack. "
-        "Ordinary questions that hold a trigger word are answered worse."
+        f"The attack took {_taken(plain, attacked)} of trigger utility: {_span(attacked)}, {_span(plain)} "
+        "without the attack. Ordinary questions that hold a trigger word are answered worse."
     )
     return [Point(text, "bad"), *_stealth(by)]
 
@@ -224,10 +230,9 @@ def _defense(by: By) -> list[Point]:
     if attacked is None or defended is None:
         return []
     spans = f"{_span(defended)}, {_span(attacked)} undefended"
-    name, lost = _defense_name(by), _lost(by)
+    name, share = _defense_name(by), _back(by)
     if defended.value <= attacked.value:
         return [Point(f"{name} brought no trigger utility back: {spans}.", "bad"), *_cost(by)]
-    share = (defended.value - attacked.value) / lost if lost is not None and lost > 0 else None
     back = f"{_percent(share)} of what the attack took" if share is not None else "trigger utility"
     if not _less(by, TRIGGER, "attacked", "defended"):
         return [Point(f"{name} brought back {back}, which may be chance: {spans}.", "mixed"), *_cost(by)]
@@ -286,21 +291,18 @@ def _second(by: By) -> str:
         return ""
     if not _less(by, TRIGGER, "attacked", "plain"):
         return "The attack did no clear harm."
-    share = _percent((plain.value - attacked.value) / plain.value)
-    return f"The attack took {share} of the utility on ordinary questions that hold its trigger word."
+    taken = _taken(plain, attacked)
+    return f"The attack took {taken} of the utility on ordinary questions that hold its trigger word."
 
 
 def _third(by: By) -> str:
-    attacked, defended, lost = _value(by, "attacked", TRIGGER), _value(by, "defended", TRIGGER), _lost(by)
-    if attacked is None or defended is None or lost is None:
+    share = _back(by)
+    if share is None or not _less(by, TRIGGER, "attacked", "plain"):
         return ""
-    if not _less(by, TRIGGER, "attacked", "plain"):
-        return ""
-    if defended.value <= attacked.value:
+    if share <= 0:
         return f"{_defense_name(by)} brought nothing of it back."
-    back = f"{_percent((defended.value - attacked.value) / lost)} of it back"
     chance = "" if _less(by, TRIGGER, "attacked", "defended") else ", which may be chance"
-    return f"{_defense_name(by)} brought {back}{chance}."
+    return f"{_defense_name(by)} brought {_percent(share)} of it back{chance}."
 
 
 def _percent(share: float) -> str:
