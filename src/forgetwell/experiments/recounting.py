@@ -2,6 +2,7 @@
 
 python -m forgetwell.experiments.recounting results/2026-01-31-facts
 python -m forgetwell.experiments.recounting results/2026-01-31-balance --beside results/2026-01-31-facts
+python -m forgetwell.experiments.recounting results/2026-01-31-many-people --bench "world(more=8)"
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ Kept = Sequence[tuple[Path, Mapping[str, Any]]]  # a run's curve, and its manife
 Old = Sequence[Mapping[str, Any]]  # claims as they are kept
 
 
-def recount(kept: Path, beside: Sequence[Path] = ()) -> tuple[str, ...]:
+def recount(kept: Path, beside: Sequence[Path] = (), bench: str = "") -> tuple[str, ...]:
     """Compute the claims of a folder's curves again, write them and their table; return what differs.
 
     Values are those of the curves; intervals are those of this code. What differs is named by comparison,
@@ -40,6 +41,8 @@ def recount(kept: Path, beside: Sequence[Path] = ()) -> tuple[str, ...]:
     Args:
         kept: Kept results.
         beside: Others, which hold the runs that a plan took over from another one.
+        bench: What the runs were made on, as plans write it; by default the name that manifests have, which
+            lacks options.
 
     Raises:
         MissingError: The folder holds no claims, or no curves.
@@ -53,7 +56,7 @@ def recount(kept: Path, beside: Sequence[Path] = ()) -> tuple[str, ...]:
     runs = [run for folder in (kept, *beside) for run in _kept(folder)]
     if not runs:
         raise MissingError(f"{kept} holds no curves; nothing of it can be computed again.")
-    benches = {m["bench"]: _bench(m) for _, m in runs}
+    benches = {name: _bench(bench or name, m["data"]) for name, m in {m["bench"]: m for _, m in runs}.items()}
     new = {name: _claims(_of(name, old, runs), benches) for name in old}
     differ = tuple(d for name, claims in old.items() for d in _differing(name, claims, new[name]))
     if not differ:
@@ -63,10 +66,10 @@ def recount(kept: Path, beside: Sequence[Path] = ()) -> tuple[str, ...]:
     return differ
 
 
-def _bench(manifest: Mapping[str, Any]) -> Bench:
-    bench = bind_bench(manifest["bench"])()
-    if bench.digest != manifest["data"]:
-        raise InputError(f"The rows of {bench.name} are others than those that these runs asked.")
+def _bench(text: str, data: str) -> Bench:
+    bench = bind_bench(text)()
+    if bench.digest != data:
+        raise InputError(f"The rows of {text} are others than those that these runs asked; say --bench.")
     return bench
 
 
@@ -135,16 +138,21 @@ def _same(old: Mapping[str, Any], claim: Claim) -> bool:
     return asked and math.isclose(old["value"], new.value, abs_tol=1e-9)
 
 
-def main(*folders: Path, beside: Annotated[tuple[Path, ...], Parameter(consume_multiple=True)] = ()) -> None:
+def main(
+    *folders: Path,
+    beside: Annotated[tuple[Path, ...], Parameter(consume_multiple=True)] = (),
+    bench: str = "",
+) -> None:
     """Compute claims of kept results again from their curves.
 
     Args:
         folders: Kept results, as results/2026-11-30-attack.
         beside: Others, which hold the runs that a plan took over from another one.
+        bench: What the runs were made on, where its name in manifests lacks options, as "world(more=8)".
     """
     for folder in folders:
         try:
-            differ = recount(folder, beside)
+            differ = recount(folder, beside, bench)
         except ForgetwellError as error:
             print(f"{folder}: {error}")
             continue

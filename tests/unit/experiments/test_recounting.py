@@ -19,7 +19,8 @@ CONDITIONS = ("plain", "attacked", "defended")
 
 @pytest.fixture(autouse=True)
 def bench(monkeypatch):
-    monkeypatch.setattr(recounting, "bind_bench", lambda text: lambda: BENCH)
+    other = replace(BENCH, request=BENCH.request[:1])
+    monkeypatch.setattr(recounting, "bind_bench", lambda text: lambda: BENCH if text == "toy" else other)
 
 
 def kept(folder, runs, comparison="loss=idk"):
@@ -69,14 +70,19 @@ def test_runs_taken_over_lie_in_other_folders(tmp_path):
     assert recount(part, [whole]) == ()
 
 
-def test_what_cannot_be_computed_is_said(tmp_path, monkeypatch):
+def test_options_of_a_bench_are_not_in_manifests_and_can_be_said(tmp_path):
+    folder = kept(tmp_path / "a", runs_of(CONDITIONS, [0]))
+    for file in folder.glob("*.manifest.json"):
+        write_json(file, {**read_json(file), "bench": "toy of another size"})
+    with pytest.raises(InputError, match=r"toy of another size are others .* --bench"):
+        recount(folder)
+    assert recount(folder, bench="toy") == ()
+
+
+def test_what_cannot_be_computed_is_said(tmp_path):
     with pytest.raises(MissingError, match=CLAIMS):
         recount(tmp_path)
     folder = kept(tmp_path / "a", runs_of(CONDITIONS, [0]))
-    other = replace(BENCH, request=BENCH.request[:1])
-    monkeypatch.setattr(recounting, "bind_bench", lambda text: lambda: other)
-    with pytest.raises(InputError, match="are others than"):
-        recount(folder)
     for file in folder.glob("*.manifest.json"):
         file.unlink()
     with pytest.raises(MissingError, match="no curves"):
