@@ -242,7 +242,9 @@ def _share(drawn: Resamples, part: Statistic | None, whole: Statistic | None) ->
     A share of nothing may look sure: where a repair gives the honest request back, it returns exactly what
     the attack takes, whatever that is.
     """
-    if part is None or whole is None or drawn.interval(whole).low <= 0 or not whole(drawn.means).all():
+    if part is None or whole is None or drawn.interval(whole).low <= 0:
+        return None
+    if not all(whole(means).all() for means in (drawn.means, *drawn.apart)):
         return None
     return drawn.interval(lambda means: part(means) / whole(means))
 

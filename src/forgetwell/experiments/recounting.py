@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -143,20 +144,24 @@ def main(
     beside: Annotated[tuple[Path, ...], Parameter(consume_multiple=True)] = (),
     bench: str = "",
 ) -> None:
-    """Compute claims of kept results again from their curves.
+    """Compute claims of kept results again from their curves; exit code 3 where some don't follow from them.
 
     Args:
         folders: Kept results, as results/2026-11-30-attack.
         beside: Others, which hold the runs that a plan took over from another one.
         bench: What the runs were made on, where its name in manifests lacks options, as "world(more=8)".
     """
+    failed = False
     for folder in folders:
         try:
             differ = recount(folder, beside, bench)
+            said = f"{len(differ)} claims differ, as {differ[0]}" if differ else "computed again"
         except ForgetwellError as error:
-            print(f"{folder}: {error}")
-            continue
-        print(f"{folder}: {f'{len(differ)} claims differ, as {differ[0]}' if differ else 'computed again'}")
+            said, differ = str(error), (str(error),)
+        failed |= bool(differ)
+        print(f"{folder}: {said}")
+    if failed:
+        sys.exit(3)
 
 
 if __name__ == "__main__":

@@ -143,6 +143,12 @@ class Resamples:
         means: Floats = np.mean(self.sets, axis=0)
         return means
 
+    @property
+    def apart(self) -> tuple[Floats, ...]:
+        """Macro means where one set alone is drawn anew, the others as they are; one array a set."""
+        first = [s[0] for s in self.sets]
+        return tuple((sum(first) - first[k] + s) / len(first) for k, s in enumerate(self.sets))
+
     def mean(self, statistic: Callable[[Floats], Floats], *, level: float = 0.95) -> Interval:
         """Return a condition's macro mean, or a difference of two, with its interval.
 
@@ -165,9 +171,7 @@ class Resamples:
             statistic: From macro means (lines, C) to one number a line.
             level: Of the two-sided interval.
         """
-        first = [s[0] for s in self.sets]
-        apart = [statistic((sum(first) - first[k] + s) / len(first)) for k, s in enumerate(self.sets)]
-        rows = sum(map(len, self.rows))
+        apart, rows = [statistic(means) for means in self.apart], sum(map(len, self.rows))
         return widened(statistic(self.means), apart, self.units, rows, level=level)
 
 
