@@ -87,3 +87,13 @@ def test_what_cannot_be_computed_is_said(tmp_path):
         file.unlink()
     with pytest.raises(MissingError, match="no curves"):
         recount(folder)
+
+
+def test_the_command_ends_with_3_where_claims_do_not_follow(tmp_path, capsys):
+    folder = kept(tmp_path / "a", runs_of(CONDITIONS, [0]))
+    recounting.main(folder)
+    assert "computed again" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as end:
+        recounting.main(tmp_path / "none", folder)
+    assert end.value.code == 3
+    assert f"holds no {CLAIMS}" in capsys.readouterr().out
