@@ -11,7 +11,14 @@ from typing import Any, Literal
 from forgetwell.calls import parse_call
 from forgetwell.files import digest, plain
 from forgetwell.metrics.registry import ROW_METRICS
-from forgetwell.metrics.statistics import Interval, Sample, bounded_end, cluster_bootstrap, request_units
+from forgetwell.metrics.statistics import (
+    FEWEST,
+    Interval,
+    Sample,
+    bounded_end,
+    cluster_bootstrap,
+    request_units,
+)
 from forgetwell.runs.evidence import Evaluation, Evidence, Measured, evaluation_from
 from forgetwell.runs.folder import versions
 from forgetwell.runs.ledger import Addition, Entry, root_of
@@ -91,9 +98,9 @@ def decide(
     for `at_most`, the lower one for `at_least`. Intervals are by `cluster_bootstrap` for the mean (of the
     sets' means for utility), over subjects (of few subjects to forget: over questions), rows paired by id for
     losses and increases. The end that decides is not nearer than `bounded_end`, so that few rows pass no
-    model by chance. What was not measured fails, also where one of two evaluations leaves out sets or rows of
-    the other, or where a loss is limited that the model before couldn't have, unless the rule is optional and
-    it is the rows that lack the metric.
+    model by chance, nor than the mean of any of a few subjects to forget. What was not measured fails, also
+    where one of two evaluations leaves out sets or rows of the other, or where a loss is limited that the
+    model before couldn't have, unless the rule is optional and it is the rows that lack the metric.
 
     Args:
         policy: The limits.
@@ -136,7 +143,9 @@ def _judge(rule: Rule, before: Evaluation | None, evidence: Evidence, span: Span
     if rule.of == "loss" and before is not None and (had := _mean(rule, before)) <= limit:
         what = f"{rule.measure} {rule.metric} is {had:.3f} before"
         return _missing(rule, span, f"{what}, so that no loss beyond {limit:g} could be seen")
-    interval = _interval(rule, samples, seed)
+    interval, one = _interval(rule, samples, seed), _worst_subject(rule, after)
+    if one is not None:
+        interval = replace(interval, low=min(interval.low, one), high=max(interval.high, one))
     end = interval.high if rule.end == "upper" else interval.low
     passed = end <= limit if rule.end == "upper" else end >= limit
     what = (
@@ -147,6 +156,7 @@ def _judge(rule: Rule, before: Evaluation | None, evidence: Evidence, span: Span
     sign = ("≤" if passed else ">") if rule.end == "upper" else ("≥" if passed else "<")
     level = f"{end:.3f} {sign} {limit:g} at {rule.confidence:.0%}"
     said = f"{rule.measure} {rule.metric}{what}: {rule.end} end {level}"
+    said += f", {one:.3f} of the worst subject" if one is not None else ""
     return Line(rule.name, span, passed, interval.value, interval.low, interval.high, interval.n, said)
 
 
@@ -160,6 +170,23 @@ def _interval(rule: Rule, samples: Sequence[Sample], seed: int) -> Interval:
     if upper:
         return replace(interval, high=max(interval.high, bound))
     return replace(interval, low=min(interval.low, bound))
+
+
+def _worst_subject(rule: Rule, after: Evaluation) -> float | None:
+    """Return the mean of the worst of a few subjects to forget: one still told isn't outweighed by others.
+
+    None where a rule is about something else, or there are so many that intervals draw subjects.
+    """
+    found = []
+    for split, rows in _sets(rule, after).items() if rule.of == "after" else ():
+        if is_to_forget(split, after.roles.get(split.partition("/")[0])):
+            subjects: dict[str, list[float]] = {}
+            for cluster, value in rows.values():
+                subjects.setdefault(cluster, []).append(value)
+            found += [fmean(values) for values in subjects.values()] if len(subjects) < FEWEST else []
+    if not found:
+        return None
+    return max(found) if rule.end == "upper" else min(found)
 
 
 def _worst(rule: Rule) -> float | None:
