@@ -68,10 +68,11 @@ GLOSSARY = (
          "answer has. “Ada was born in Oslo” says most words of “Ada was born in Rome”, and not its fact."),
     Word("Refusal rate", "Share of questions to which the model says that it does not know or will not "
          "answer."),
-    Word("95 % interval", "Where the mean would plausibly lie if other questions of the same kind had been "
-         "asked. It says nothing of other random seeds. A difference is called clear where the interval of "
-         "the difference on the same questions leaves out 0; where questions differ, where two intervals do "
-         "not overlap."),
+    Word("95 % interval", "Where the mean would plausibly lie if others of the same kind had been asked "
+         "about: other people where rows have a subject, else (and of a few people to forget) other "
+         "questions. Of few people it is wide for that reason. It says nothing of other random seeds. A "
+         "difference is called clear where its interval on the same questions leaves out 0 and the "
+         "permutation test agrees; where questions differ, where two intervals do not overlap."),
     Word("Not significant", "The paired permutation test can't tell the difference from chance: p, adjusted "
          "for all differences on this page (Benjamini-Hochberg), is above 0.05. It does not show that there "
          "is none. Differences of one subject (of one question, where fewer than six subjects were asked) "
