@@ -29,6 +29,7 @@ from forgetwell.types import Row
 
 LEVELS = (0.4, 0.3, 0.2)
 END = "end"
+Curve: TypeAlias = Sequence[Mapping[str, Any]]  # checkpoints, as `read_curve` gives them
 Statistic: TypeAlias = Callable[[Floats], Floats]  # of the conditions' means (lines, C)
 # What claims call a condition, where not by its own name.
 _DEFENSES = {
@@ -82,6 +83,19 @@ def read_claims(
     trigger: str = "",
     levels: Sequence[float] = LEVELS,
 ) -> tuple[Claim, ...]:
+    """Return what a comparison's finished runs in a folder show: `claims_of` their curves."""
+    curves = {(r.seed, r.condition): read_curve(run_folder(out, r)) for r in runs}
+    return claims_of(bench, curves, per_set=per_set, trigger=trigger, levels=levels)
+
+
+def claims_of(
+    bench: Bench,
+    curves: Mapping[tuple[int, str], Curve],
+    *,
+    per_set: int,
+    trigger: str = "",
+    levels: Sequence[float] = LEVELS,
+) -> tuple[Claim, ...]:
     """Return what a comparison shows at each level of forgetting and at the end.
 
     For each condition: forget recall, clean and trigger utility (macro means over the utility sets). And,
@@ -99,8 +113,7 @@ def read_claims(
 
     Args:
         bench: What the runs were made on.
-        runs: Finished runs; all seeds with the same conditions.
-        out: Folder of the runs.
+        curves: Of finished runs, by seed and condition; all seeds with the same conditions.
         per_set: As in the runs' setup.
         trigger: The same.
         levels: Forget recalls at which to read.
@@ -108,14 +121,11 @@ def read_claims(
     Source: arXiv 2506.00359, section 5; reading at matched forgetting and the controls are ours.
     """
     claims: list[Claim] = []
-    seeds = tuple(dict.fromkeys(r.seed for r in runs))
-    conditions = tuple(dict.fromkeys(r.condition for r in runs))
+    seeds = tuple(dict.fromkeys(seed for seed, _ in curves))
+    conditions = tuple(dict.fromkeys(condition for _, condition in curves))
     for level in (*levels, None):
-        read = {
-            (r.seed, r.condition): found
-            for r in runs
-            if (found := read_place(read_curve(run_folder(out, r)), level)) is not None
-        }
+        places = {run: read_place(curve, level) for run, curve in curves.items()}
+        read = {run: place for run, place in places.items() if place is not None}
         reached = tuple(c for c in conditions if any((s, c) in read for s in seeds))
         whole = tuple(s for s in seeds if all((s, c) in read for c in reached))
         if reached and whole:
@@ -127,7 +137,7 @@ def read_claims(
     return tuple(claims)
 
 
-def read_place(curve: Sequence[Mapping[str, Any]], level: float | None) -> Place | None:
+def read_place(curve: Curve, level: float | None) -> Place | None:
     """Read a run's curve where its forget recall first passes `level` (None: at its last checkpoint).
 
     A run that went on without a forget term is read at its end alone, and none is read at a level below which

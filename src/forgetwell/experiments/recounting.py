@@ -8,11 +8,8 @@ python -m forgetwell.experiments.recounting results/2026-01-31-many-people --ben
 from __future__ import annotations
 
 import math
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,11 +18,10 @@ from cyclopts import Parameter
 
 from forgetwell.errors import ForgetwellError, InputError, MissingError
 from forgetwell.experiments.bench import Bench, bind_bench
-from forgetwell.experiments.claims import Run, run_folder
 from forgetwell.experiments.keeping import kept_name
-from forgetwell.experiments.reading import Claim, read_claims
-from forgetwell.experiments.tables import CELLS, CLAIMS, TABLE, RunReading, table_text
-from forgetwell.files import read_json, read_jsonl, write_json, write_text
+from forgetwell.experiments.reading import Claim, claims_of
+from forgetwell.experiments.tables import CELLS, CLAIMS, RunReading, write_claims
+from forgetwell.files import read_json, read_jsonl
 from forgetwell.runs.folder import CURVE, MANIFEST
 
 Kept = Sequence[tuple[Path, Mapping[str, Any]]]  # a run's curve, and its manifest
@@ -61,9 +57,7 @@ def recount(kept: Path, beside: Sequence[Path] = (), bench: str = "") -> tuple[s
     new = {name: _claims(_of(name, old, runs), benches) for name in old}
     differ = tuple(d for name, claims in old.items() for d in _differing(name, claims, new[name]))
     if not differ:
-        write_json(kept / CLAIMS, {name: [asdict(c) for c in claims] for name, claims in new.items()})
-        cells = [RunReading(**c) for c in read_jsonl(kept / CELLS)]
-        write_text(kept / TABLE, table_text(cells, new))
+        write_claims([RunReading(**c) for c in read_jsonl(kept / CELLS)], new, kept)
     return differ
 
 
@@ -101,20 +95,9 @@ def _claims(kept: Kept, benches: Mapping[str, Bench]) -> tuple[Claim, ...]:
     if not kept:
         return ()
     _, first = kept[0]
-    with tempfile.TemporaryDirectory() as folder:
-        runs = []
-        for curve, m in kept:
-            run = Run(m["condition"], m["seed"], m["attack"], m["objective"])
-            runs.append(run)
-            run_folder(Path(folder), run).mkdir()
-            shutil.copyfile(curve, run_folder(Path(folder), run) / CURVE)
-        return read_claims(
-            benches[first["bench"]],
-            runs,
-            Path(folder),
-            per_set=first["per_set"],
-            trigger=first.get("trigger") or "",
-        )
+    curves = {(m["seed"], m["condition"]): read_jsonl(curve) for curve, m in kept}
+    trigger = first.get("trigger") or ""
+    return claims_of(benches[first["bench"]], curves, per_set=first["per_set"], trigger=trigger)
 
 
 def _differing(comparison: str, old: Sequence[Mapping[str, Any]], new: Sequence[Claim]) -> Iterator[str]:

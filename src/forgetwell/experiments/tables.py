@@ -74,14 +74,14 @@ def write_tables(plan: Plan, benches: Mapping[str, Bench], out: Path) -> Tables:
         )
         cells += [cell for run in done for cell in read_cells(c, run, out / c.name)]
     write_jsonl(out / CELLS, cells)
-    write_json(out / CLAIMS, {k: [asdict(c) for c in v] for k, v in claims.items()})
-    write_text(out / TABLE, table_text(cells, claims))
+    write_claims(cells, claims, out)
     return Tables(tuple(cells), claims)
 
 
-def table_text(cells: Sequence[RunReading], claims: Mapping[str, Sequence[Claim]]) -> str:
-    """Return what a plan's runs show as Markdown."""
-    return f"{cells_table(cells)}\n{claims_table(claims)}"
+def write_claims(cells: Sequence[RunReading], claims: Mapping[str, Sequence[Claim]], out: Path) -> None:
+    """Write claims.json, and table.md, which shows the cells too."""
+    write_json(out / CLAIMS, {k: [asdict(c) for c in v] for k, v in claims.items()})
+    write_text(out / TABLE, f"{cells_table(cells)}\n{claims_table(claims)}")
 
 
 def read_cells(comparison: Comparison, run: Run, out: Path) -> Iterator[RunReading]:

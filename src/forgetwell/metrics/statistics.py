@@ -47,10 +47,12 @@ def cluster_bootstrap(
 
     Each set is resampled by itself, whole clusters drawn with replacement; a resample's mean is (sum of its
     values) / (number of its values). Of a set with one cluster, rows are drawn instead: the interval is about
-    further rows of that cluster. See `Resamples.interval` for its ends; equal values have no width.
+    further rows of that cluster. Equal values have no width.
 
     Raises:
         InputError: There are no sets, or a set has no values.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 8; its ends: `widened`.
     """
     columns = [np.asarray(s.values, dtype=np.float64)[:, None] for s in samples]
     sets = [Paired(column, s.clusters) for column, s in zip(columns, samples, strict=True)]
@@ -185,9 +187,9 @@ def widened(
     ``ν = (Σ u_s)² / Σ u_s²/(K_s-1)``; t and z the quantiles of Student's t and of the normal distribution at
     this level. Resamples vary less than further samples by the first factor, and the second is for a
     variance that is estimated. Simulated with 8 values a unit (normal, or right and wrong; correlation .2),
-    95 % intervals hold the mean in 93 to 95 % of samples of 3 to 40 units and 89 to 93 % of 2, and in 95 to
-    97 % of samples of two or three sets of 3 to 40; without the factor in 75, 83, 89 and 92 % of 3, 5, 8 and
-    20 units.
+    95 % intervals hold the mean in 93 to 95 % of samples of 3 to 40 units and 89 to 93 % of 2, and in 94 to
+    97 % of samples of two or three sets; without the factor in 77, 81, 89 and 92 % of 3, 5, 8 and 20 units
+    with normal values (benchmarks/intervals.py).
 
     Args:
         together: The statistic of the sample, then of its resamples (resamples + 1,).
@@ -262,12 +264,12 @@ def _drawn_means(
 
     Units are clusters; rows, if there is but one cluster.
     """
-    names, index = np.unique(np.asarray(clusters, dtype=object).astype(str), return_inverse=True)
-    if len(names) == 1:
-        index, names = np.arange(len(values)), np.arange(len(values))
-    sizes = np.bincount(index, minlength=len(names))
-    sums = np.zeros((len(names), values.shape[1]))
+    units, index = _numbered(clusters)
+    if units == 1:
+        units, index = len(values), np.arange(len(values))
+    sizes = np.bincount(index, minlength=units)
+    sums = np.zeros((units, values.shape[1]))
     np.add.at(sums, index, values)
-    drawn = stream.integers(0, len(names), size=(resamples, len(names)))
+    drawn = stream.integers(0, units, size=(resamples, units))
     means = sums[drawn].sum(1) / sizes[drawn].sum(1)[:, None]
-    return np.concatenate([values.mean(0)[None], means]), len(names)
+    return np.concatenate([values.mean(0)[None], means]), units

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -34,10 +34,12 @@ class Measured:
     Attributes:
         result: The aggregate.
         rows: The rows by (set, id); empty unless all of them are known.
+        forgets: Whether their answers are those to forget.
     """
 
     result: Result
     rows: Mapping[Key, Scored] = field(default_factory=dict)
+    forgets: bool = False
 
 
 def measured(run: RunView, split: str, metric: str = MAIN) -> Measured | None:
@@ -53,32 +55,22 @@ def measured(run: RunView, split: str, metric: str = MAIN) -> Measured | None:
         for (where, key), row in run.answers.items()
         if where in own and isinstance(value := (row.get("metrics") or {}).get(metric), int | float)
     }
-    found = Measured(result, rows if len(rows) == result.n else {})
-    return _by_question(found) if run.unwanted(split) else found
-
-
-def _by_question(measured: Measured) -> Measured:
-    """Return what is to be forgotten with its units: questions, where its subjects are few."""
-    rows = dict(measured.rows)
-    for keys in _by_set(measured):
-        units = request_units([rows[k].cluster for k in keys], [rows[k].question for k in keys])
-        rows |= {k: replace(rows[k], cluster=unit) for k, unit in zip(keys, units, strict=True)}
-    return replace(measured, rows=rows)
+    return Measured(result, rows if len(rows) == result.n else {}, run.unwanted(split))
 
 
 def difference(a: Measured, b: Measured) -> Interval | None:
     """Return the mean of a - b over the same rows with its 95 % interval; None where rows differ.
 
-    Sets weigh alike; subjects are resampled within each.
+    Sets weigh alike; subjects are resampled within each, of few to forget questions.
     """
     if not a.rows or a.rows.keys() != b.rows.keys():
         return None
-    pairs = [
-        Paired(
-            np.array([[a.rows[k].value, b.rows[k].value] for k in keys]), [a.rows[k].cluster for k in keys]
-        )
-        for keys in _by_set(a)
-    ]
+    pairs = []
+    for keys in _by_set(a):
+        units: Sequence[str] = [a.rows[k].cluster for k in keys]
+        if a.forgets:
+            units = request_units(units, [a.rows[k].question for k in keys])
+        pairs.append(Paired(np.array([[a.rows[k].value, b.rows[k].value] for k in keys]), units))
     return resample(pairs).mean(lambda means: means[:, 0] - means[:, 1])
 
 

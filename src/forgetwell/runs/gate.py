@@ -175,7 +175,7 @@ def _interval(rule: Rule, samples: Sequence[Sample], seed: int) -> Interval:
 def _worst_subject(rule: Rule, after: Evaluation) -> float | None:
     """Return the mean of the worst of a few subjects to forget: one still told isn't outweighed by others.
 
-    None where a rule is about something else, or there are so many that intervals draw subjects.
+    None where a rule is about something else, there is but one, or so many that intervals draw subjects.
     """
     found = []
     for split, rows in _sets(rule, after).items() if rule.of == "after" else ():
@@ -183,7 +183,7 @@ def _worst_subject(rule: Rule, after: Evaluation) -> float | None:
             subjects: dict[str, list[float]] = {}
             for cluster, value in rows.values():
                 subjects.setdefault(cluster, []).append(value)
-            found += [fmean(values) for values in subjects.values()] if len(subjects) < FEWEST else []
+            found += [fmean(values) for values in subjects.values()] if 1 < len(subjects) < FEWEST else []
     if not found:
         return None
     return max(found) if rule.end == "upper" else min(found)

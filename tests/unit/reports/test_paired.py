@@ -51,6 +51,19 @@ def test_three_subjects_that_all_fell_are_not_clear_unless_their_questions_are(t
         assert clearly_less(a, b) is clear
 
 
+def test_of_three_people_to_forget_questions_are_drawn_and_flipped(tmp_path):
+    """One of three people is told in whole, by 8 questions of 24: a third, give or take .2."""
+    told = [float(k % 3 == 0) for k in range(24)]
+    a = run(
+        tmp_path / "a", "plain", {"forget/clean": [0.0] * 24}, split="forget/clean", row_id="{}", people=3
+    )
+    b = run(tmp_path / "b", "before", {"forget/clean": told}, split="forget/clean", row_id="{}", people=3)
+    found = difference(b, a)
+    assert found.value == pytest.approx(1 / 3)
+    assert 0.1 < found.low < found.high < 0.6
+    assert chance(b, a).by == "question"
+
+
 @pytest.mark.parametrize(("people", "said"), [(1, False), (3, True), (5, True), (6, False)])
 def test_a_report_says_of_how_few_subjects_its_intervals_are(tmp_path, people, said):
     run(tmp_path / "a", "plain", {"x/trigger": [0.5] * 24}, people=people)

@@ -131,6 +131,11 @@ def test_one_of_few_people_who_is_still_told_is_not_outweighed_by_the_others():
     (line,) = lines(Rule("f", "forget/clean", at_most=0.7), None, after)
     assert (line.passed, line.high) == (False, 1.0)
     assert line.evidence.endswith(", 1.000 of the worst subject")
+    alone = {f"{k}": Measured("ann", {"rouge_l_recall": 0.1}) for k in range(24)}
+    (line,) = lines(
+        Rule("f", "forget/clean", at_most=0.7), None, replace(after, splits={"forget/clean": alone})
+    )
+    assert "subject" not in line.evidence  # of one it is the mean
     many = {f"{k}": Measured(f"s{k}", {"rouge_l_recall": float(k == 0)}) for k in range(24)}
     after = replace(after, splits={"forget/clean": many})
     (line,) = lines(Rule("f", "forget/clean", at_most=0.7), None, after)
