@@ -1,12 +1,14 @@
-"""Ways to a faster training step that were tried and are not taken, step by step against the loop.
+"""A training step made in other ways than the loop's, step by step against it.
 
     python -m benchmarks.variants --out results/variants.json
 
-`masters` keeps the layers' matrices in bfloat16 over steps, and AdamW moves float32 masters of them, where
-the loop keeps float32 weights that autocast casts in each forward. `compiled` runs norms and MLPs through
-torch.compile; its first steps (where it compiles) are reported alone. Each trains a model of its own, default
-model, `npo + gdr`; in every step it takes its turn with the loop on the same draws in one process, so that
-what the machine does besides falls on both. A ratio is the median over steps of its seconds over the loop's.
+`autograd` keeps what autograd keeps of norms and MLPs, as the loop did before `models/lean.py`. Two that were
+tried and are not taken: `masters` keeps the layers' matrices in bfloat16 over steps, and AdamW moves float32
+masters of them, where the loop keeps float32 weights that autocast casts in each forward. `compiled` runs
+norms and MLPs through torch.compile; its first steps (where it compiles) are reported alone. Each trains a
+model of its own, default model, `npo + gdr`; in every step it takes its turn with the loop on the same draws
+in one process, so that what the machine does besides falls on both. A ratio is the median over steps of its
+seconds over the loop's.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from torch.optim.adamw import adamw
 
 from benchmarks.shared import LR, command_line, our_steps, write_report
 from forgetwell.experiments.bench import bind_bench
-from forgetwell.models.hidden import decoder_layers
+from forgetwell.models.allocator import keeping_memory
+from forgetwell.models.hidden import casting_norms, decoder_layers
 from forgetwell.models.lm import HFModel, load
 from forgetwell.objectives.algebra import Objective, parse_objective
 from forgetwell.training import loop
@@ -52,8 +55,9 @@ def main() -> None:
     parser = command_line(__doc__)
     parser.add_argument("--steps", type=int, default=16)
     parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--only", choices=VARIANTS, nargs="+", default=tuple(VARIANTS))
     options = parser.parse_args()
-    found = [compared(name, steps, options.steps, options.batch) for name, steps in VARIANTS.items()]
+    found = [compared(name, VARIANTS[name], options.steps, options.batch) for name in options.only]
     write_report(options.out, {"variants": [asdict(f) for f in found]})
     for f in found:
         print(f"{f.variant:10} {f.ratio:.2f} [{f.half[0]:.2f}, {f.half[1]:.2f}] of the loop's time")
@@ -85,6 +89,15 @@ def compared(variant: str, steps: Steps, count: int, batch: int) -> Compared:
         sum(seconds["loop"][:WARM]),
         max(abs(a - b) for a, b in zip(losses[variant], losses["loop"], strict=True)),
     )
+
+
+def autograd_steps(lm: HFModel, objective: Objective, draws: Draws, steps: int) -> Iterator[float]:
+    """Train as the loop does, with norms and MLPs as transformers has them."""
+    config = TrainConfig(lr=LR, batch=draws.batch, epochs=steps, max_steps=steps)
+    state = loop._prepare(lm, objective, draws, config, None)
+    with casting_norms(lm.module.decoder, lm.compute), keeping_memory():
+        for k in range(steps):
+            yield loop._step(state, k)["loss"]
 
 
 def compiled_steps(lm: HFModel, objective: Objective, draws: Draws, steps: int) -> Iterator[float]:
@@ -147,7 +160,7 @@ def _descend(slots: list[_Slot], lr: float, config: TrainConfig) -> None:
         s.parameter.grad = None
 
 
-VARIANTS: dict[str, Steps] = {"masters": master_steps, "compiled": compiled_steps}
+VARIANTS: dict[str, Steps] = {"autograd": autograd_steps, "masters": master_steps, "compiled": compiled_steps}
 
 if __name__ == "__main__":
     main()

@@ -152,30 +152,36 @@ class _Windowed(torch.autograd.Function):
         tries, heads, width, _ = query.shape
         own = _cut(query, key.shape[1])
         both = torch.cat([key, value], -1).transpose(1, 2).reshape(tries * width, -1)
-        met = both.index_select(0, windows.places).view(len(windows.bias), -1, key.shape[1], 2 * key.shape[3])
-        keys, values = met.transpose(1, 2).flatten(0, 1).chunk(2, -1)
+        keys, values = _met(both, windows, key.shape[1])
         scores = torch.bmm(own.float(), keys.float().transpose(1, 2))
         shape = (len(windows.bias), key.shape[1], -1, *windows.bias.shape[-2:])
         chances = scores.view(shape).add_(windows.bias).softmax(-1).view(scores.shape).to(value.dtype)
-        ctx.save_for_backward(own, keys, values, chances)
-        ctx.windows, ctx.shape = windows, (tries, heads, width)  # type: ignore[attr-defined]
+        ctx.save_for_backward(own, both, chances)  # keys and values that windows share are kept once
+        ctx.windows, ctx.shape = windows, (tries, heads, width, key.shape[1])  # type: ignore[attr-defined]
         return _joined(torch.bmm(chances, values), tries, heads, width)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # noqa: ANN401 - torch's
-        own, keys, values, chances = ctx.saved_tensors
-        tries, heads, width = ctx.shape
-        groups = len(keys) // len(ctx.windows.bias)
+        own, both, chances = ctx.saved_tensors
+        tries, heads, width, groups = ctx.shape
+        keys, values = _met(both, ctx.windows, groups)
         above = _cut(gradient.to(own.dtype), groups)
         to_chances = torch.bmm(above, values.transpose(1, 2))
         to_scores = torch._softmax_backward_data(to_chances, chances, -1, chances.dtype)
         to_query = _joined(torch.bmm(to_scores, keys), tries, heads, width)
-        both = (torch.bmm(to_scores.transpose(1, 2), own), torch.bmm(chances.transpose(1, 2), above))
-        met = torch.cat(both, -1).view(tries, -1, groups, keys.shape[1], 2 * keys.shape[2])
+        to_both = torch.bmm(to_scores.transpose(1, 2), own), torch.bmm(chances.transpose(1, 2), above)
+        met = torch.cat(to_both, -1).view(tries, -1, groups, keys.shape[1], 2 * keys.shape[2])
         met = met.transpose(2, 3).reshape(tries, -1, groups * met.shape[-1])
         summed = torch.bmm(ctx.windows.home.to(met.dtype), met).view(tries, width, groups, -1)
         to_key, to_value = summed.transpose(1, 2).chunk(2, -1)
         return to_query, to_key, to_value, None
+
+
+def _met(both: Tensor, windows: Windows, groups: int) -> tuple[Tensor, Tensor]:
+    """Return the keys and values (P·W·K, S, d) that each window meets, of (P·T, K·2d), keys first."""
+    met = both.index_select(0, windows.places).view(len(windows.bias), -1, groups, both.shape[1] // groups)
+    keys, values = met.transpose(1, 2).flatten(0, 1).chunk(2, -1)
+    return keys, values
 
 
 def _cut(states: Tensor, groups: int) -> Tensor:

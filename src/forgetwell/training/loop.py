@@ -17,6 +17,7 @@ from forgetwell.calls import parse_call
 from forgetwell.errors import Diverged
 from forgetwell.models.allocator import give_back, keeping_memory
 from forgetwell.models.hidden import casting_norms, recomputing_layers
+from forgetwell.models.lean import lean_layers
 from forgetwell.models.lm import HFModel
 from forgetwell.models.processes import started_processes
 from forgetwell.objectives.algebra import Objective
@@ -138,6 +139,7 @@ def running(lm: HFModel, config: TrainConfig) -> Iterator[None]:
     decoder = lm.module.decoder
     with (
         recomputing_layers(decoder, active=config.checkpointing),
+        lean_layers(decoder, active=not config.checkpointing),
         casting_norms(decoder, lm.compute),
         keeping_memory(active=lm.device.type == "cpu"),
     ):

@@ -66,6 +66,18 @@ def test_values_and_gradients_are_those_of_dense_attention(seed):
                 assert torch.allclose(a, b, atol=1e-5, rtol=1e-4)
 
 
+def test_what_windows_share_is_kept_once():
+    """Queries, filled up to whole windows, keys and values of each node, and probabilities."""
+    mask = some_trie(3).mask
+    windows = windows_of(mask)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):
+        windowed(*states(mask, torch.float32), mask)
+    tries, width, _ = mask.shape
+    filled = -(-width // LENGTH) * LENGTH
+    assert sorted(kept)[-3:] == sorted([tries * filled * 6 * 8, tries * width * 2 * 16, 6 * windows.pairs])
+
+
 def test_in_bfloat16_windows_are_as_near_the_exact_values_as_dense_attention():
     mask = some_trie(3).mask
     exact = values_and_gradients(dense, mask, torch.float32)
