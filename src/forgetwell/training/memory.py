@@ -72,20 +72,18 @@ def estimate_memory(
 def kept_bytes(lm: HFModel, rows: Sequence[Encoded], *, logits: bool) -> int:
     """Return the bytes that autograd keeps of a forward on these rows, parameters left out."""
     own = {p.untyped_storage().data_ptr() for p in lm.module.parameters()}
-    kept: dict[int, Tensor] = {}
+    kept: dict[int, torch.UntypedStorage] = {}
 
-    def keep(tensor: Tensor) -> Tensor:
-        place = tensor.untyped_storage().data_ptr()
-        if place not in own:
-            kept[place] = tensor  # held, so that no place is used twice
-        return tensor
+    def keep(tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            # Held, so that no place is used twice; not the tensor, whose graph would hold it in turn.
+            kept[storage.data_ptr()] = storage
 
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        with lm.precision():
-            value = lm.module(lm.batch(rows), logits)
-        sizes = sum(t.untyped_storage().nbytes() for t in kept.values())
-    del value
-    return sizes
+    counting = torch.autograd.graph.saved_tensors_hooks(keep, lambda nothing: nothing)
+    with torch.enable_grad(), counting, lm.precision():
+        lm.module(lm.batch(rows), logits)
+    return sum(storage.nbytes() for storage in kept.values())
 
 
 def resident() -> int:

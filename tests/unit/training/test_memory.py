@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import gc
+
 import pytest
 import torch
 from tests.tiny import tiny_lm
 
 from forgetwell.methods.finetune import Lora, with_lora
 from forgetwell.models.hidden import recomputing_layers
-from forgetwell.training.memory import Memory, estimate_memory, kept_bytes
+from forgetwell.training.memory import Memory, estimate_memory, kept_bytes, resident
 from forgetwell.types import Row
 
 ROWS = tuple(Row(f"r{i}", f"Where is the town of {i * 7919}?", f"By lake {i * 104729}") for i in range(24))
@@ -38,6 +40,23 @@ def test_what_is_kept_by_hand():
     lm.module = Module()
     lm.batch = lambda rows: torch.ones(len(rows), 8)
     assert kept_bytes(lm, [None] * 3, logits=True) == 4 * (3 * 8 + 3 * 4)
+
+
+def test_measuring_leaves_nothing_behind():
+    """What a first forward allocates for good aside, a process is as large after more of them."""
+    lm = tiny_lm()
+    rows = encoded(lm)
+    tensors = []
+    for _ in range(2):
+        kept_bytes(lm, rows, logits=False)
+        gc.collect()
+        tensors.append(sum(isinstance(x, torch.Tensor) for x in gc.get_objects()))
+    assert tensors[0] == tensors[1]
+    grown = [resident()]
+    for _ in range(4):
+        kept_bytes(lm, rows * 8, logits=False)
+        grown.append(resident())
+    assert grown[-1] - grown[1] < 2 * kept_bytes(lm, rows * 8, logits=False)
 
 
 def test_logits_adapters_and_recomputing_change_it_as_they_should():
