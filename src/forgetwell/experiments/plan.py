@@ -232,6 +232,9 @@ def _setup(table: Table, point: Table) -> Setup:
     made = {key: table[key] for key in ("per_set", "floor", "utility_below") if key in table}
     if made.get("per_set", 1) < 1:
         raise InputError(f"per_set is {made['per_set']}; it must be at least 1.")
+    for key in ("floor", "utility_below"):
+        if not 0 <= made.get(key, 0) <= 1:
+            raise InputError(f"{key} is {made[key]}; it is a share of what is to be forgotten, from 0 to 1.")
     adapters = _with_values(table.get("lora"), point)
     lora = Lora(**known_values(Lora, adapters, "lora")) if "lora" in table else None
     config = _training(_with_values(table.get("train", {}), point))

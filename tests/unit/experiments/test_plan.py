@@ -95,6 +95,8 @@ def test_a_plan_is_the_product_of_grid_conditions_and_seeds(tmp_path):
         ("per_set = 3", 'per_set = "2"', "per_set is '2'; expected a whole number"),
         ("per_set = 3", "per_set = 0", "per_set is 0; it must be at least 1"),
         ("per_set = 3", 'floor = "low"', "floor is 'low'; expected a number"),
+        ("per_set = 3", "floor = -1", "floor is -1; it is a share of what is to be forgotten"),
+        ("per_set = 3", "utility_below = 40", "utility_below is 40; it is a share"),
         ("per_set = 3", "metric = 3", "metric is 3; expected text"),
         ("lr = 3e-5", 'lr = "1e-4"', "train.lr is '1e-4'; expected a number"),
         ("lr = 3e-5", 'max_steps = "4"', "train.max_steps is '4'; expected a whole number"),
