@@ -50,9 +50,10 @@ class Setup:
         config: Training; its seed is replaced by each run's.
         lora: Adapters instead of full fine-tuning.
         per_set: Utility questions of each set and seed; each is asked clean and in every template.
-        floor: Forget recall at which a run stops.
-        utility_below: Forget recall from which utility is asked, beside the start and the last step. The
-            floor makes runs quick; 0 = where forgetting begins, so that curves can be read at any level.
+        floor: Forget recall at which a run stops, which makes it quick; 0 = it takes all its steps. Utility
+            may come back behind the place where a level is first reached.
+        utility_below: Forget recall from which utility is asked, beside the start and the last step; 0 =
+            everywhere, so that curves can be read at any level.
         trigger: Attack in whose wording utility is asked with a trigger; "" = the paper's templates.
         metric: Metric of greedy answers by which forgetting and utility are read, over the rows to which it
             applies: what is called recall everywhere here; "" = ``rouge_l_recall``.
@@ -153,8 +154,9 @@ def run_claim(
         counterfactuals=run.counterfactuals,
         seed=run.seed,
     )
-    floor = f"{setup.left}<={setup.floor:g}" if setup.config.probe_every else ""  # else read at its end alone
-    config = replace(setup.config, seed=run.seed, stop_at=floor)
+    stops = setup.config.probe_every and setup.floor > 0  # without probes a run is read at its end alone
+    stop_at = f"{setup.left}<={setup.floor:g}" if stops else ""
+    config = replace(setup.config, seed=run.seed, stop_at=stop_at)
     last = config.steps(-(-len(received.request.rows) // config.batch))
     probing = Probing(questions_of(bench, setup, run.seed), starts)
     with tracked(report_to, folder, settings) as log:

@@ -30,9 +30,9 @@ With ``counterfactuals = 4`` each question is asked about 4 others as well, wher
 answers.
 
 ``bench`` has no default; ``model`` is smollm2. Beside them, ``trigger = "{attack}"`` asks utility in the
-wording of that attack instead of the paper's, ``floor`` is the forget recall at which runs stop,
-``utility_below = 0.3`` leaves utility out above it, and ``metric = "fact_recall"`` reads forgetting and
-utility by another metric of answers than ROUGE-L recall.
+wording of that attack instead of the paper's, ``floor`` is the forget recall at which runs stop (0 = they
+take all their steps), ``utility_below = 0.3`` leaves utility out above it, and ``metric = "fact_recall"``
+reads forgetting and utility by another metric of answers than ROUGE-L recall.
 
 A bench is world, tofu, tofu05, tofu10, rwku, or files for any rows; options go in parentheses:
 ``bench = "rwku(triple=2)"``, ``bench = "files(request='f.jsonl', retain=['k.jsonl'], utility=['u.jsonl'])"``.

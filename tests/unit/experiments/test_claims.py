@@ -47,6 +47,13 @@ def test_a_run_keeps_every_row_and_is_reused(tmp_path, monkeypatch):
         run_claim(BENCH, replace(SETUP, floor=0.9), run, tmp_path / "known", tmp_path, refusals=())
 
 
+def test_without_a_floor_a_run_takes_all_its_steps(tmp_path, monkeypatch):
+    monkeypatch.setattr(claims, "load", lambda name: tiny_lm())
+    (run,) = runs_of(["defended"], [3])
+    folder = run_claim(BENCH, replace(SETUP, floor=0), run, tmp_path / "known", tmp_path, refusals=())
+    assert [c["step"] for c in read_curve(folder)] == [0, 1, 2]  # though nothing is known at any
+
+
 @pytest.mark.parametrize("then", ["", "gdr"])
 def test_what_was_said_gives_the_curve(tmp_path, monkeypatch, then):
     monkeypatch.setattr(claims, "load", lambda name: tiny_lm())
