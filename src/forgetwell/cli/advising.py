@@ -78,6 +78,12 @@ def _of_others(job: Job, objective: Objective) -> Iterator[str]:
             "--counterfactuals gives back what an attack takes from objectives that teach refusals, as idk; "
             "with npo and ga nothing was seen to come back (docs/experiments.md)."
         )
+    if job.config.stop_at:
+        yield (
+            f"{job.config.stop_at} is first met where utility is at its lowest; with --counterfactuals it "
+            'came back in later steps. Leave --stop-at out: --keep-best "utility.rouge_l_recall if '
+            f'{job.config.stop_at}" saves the best of the probes that meet it.'
+        )
     asked = {row.id.rpartition("/")[0] for row in job.others}
     if silent := sum(row.id not in asked for row in job.request.rows):
         yield (

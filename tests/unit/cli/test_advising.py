@@ -1,5 +1,7 @@
 """What `unlearn` says of a request and an objective before it runs."""
 
+from dataclasses import replace
+
 import pytest
 
 from forgetwell.cli.advising import advise
@@ -59,6 +61,18 @@ def test_rows_that_nobody_else_can_be_asked_are_counted(capsys):
     assert told.startswith("1 of 3 rows name nobody")
     with pytest.raises(InputError, match="of the request hold no full name"):
         said(capsys, rows[1:2], "idk + gdr", counterfactuals=2)
+
+
+def test_a_stop_rule_cuts_off_what_questions_about_others_bring_back(capsys):
+    rule = "forget.rouge_l_recall<=0.3"
+    job = Job(
+        "unlearn", "tiny", Request("r", tuple(questions("Where was Ada Lind born?"))), KEPT, "idk + 2*klr",
+        TrainConfig(probe_every=5, stop_at=rule), counterfactuals=1, probe=KEPT,
+    )  # fmt: skip
+    advise(job)
+    assert f'--keep-best "utility.rouge_l_recall if {rule}"' in capsys.readouterr().err
+    advise(replace(job, counterfactuals=0))
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
