@@ -48,7 +48,8 @@ class Claim:
     """One number of a comparison.
 
     Attributes:
-        at: Forget recall at which all runs were read, as text; ``end`` = after the last step.
+        at: Forget recall at which all runs were read, as text; ``end`` = after the last step, ``end of X`` =
+            where as much is left as the runs of condition X end with.
         name: What it is.
         interval: Value, 95 % interval and number of paired trigger (or clean) questions, or of the request's.
         seeds: Seeds in which every condition got that far.
@@ -95,6 +96,7 @@ def claims_of(
     per_set: int,
     trigger: str = "",
     levels: Sequence[float] = LEVELS,
+    as_far_as: Sequence[str] = (),
 ) -> tuple[Claim, ...]:
     """Return what a comparison shows at each level of forgetting and at the end.
 
@@ -117,19 +119,23 @@ def claims_of(
         per_set: As in the runs' setup.
         trigger: The same.
         levels: Forget recalls at which to read.
+        as_far_as: Conditions at whose end to read the others too, by `read_as_far`.
 
     Source: arXiv 2506.00359, section 5; reading at matched forgetting and the controls are ours.
     """
     claims: list[Claim] = []
     seeds = tuple(dict.fromkeys(seed for seed, _ in curves))
     conditions = tuple(dict.fromkeys(condition for _, condition in curves))
-    for level in (*levels, None):
-        places = {run: read_place(curve, level) for run, curve in curves.items()}
+    readings = {
+        END if level is None else f"{level:g}": {run: read_place(c, level) for run, c in curves.items()}
+        for level in (*levels, None)
+    }
+    readings |= {f"{END} of {condition}": read_as_far(curves, condition) for condition in as_far_as}
+    for at, places in readings.items():
         read = {run: place for run, place in places.items() if place is not None}
         reached = tuple(c for c in conditions if any((s, c) in read for s in seeds))
         whole = tuple(s for s in seeds if all((s, c) in read for c in reached))
         if reached and whole:
-            at = END if level is None else f"{level:g}"
             sampled = {
                 seed: sampled_utility(bench, per_set=per_set, seed=seed, trigger=trigger) for seed in whole
             }
@@ -162,6 +168,23 @@ def read_place(curve: Curve, level: float | None) -> Place | None:
             for key, rows in first.items()
         },
     )
+
+
+def read_as_far(
+    curves: Mapping[tuple[int, str], Curve], condition: str
+) -> dict[tuple[int, str], Place | None]:
+    """Read every run where as much is left as one condition's run of the seed ends with, that one at its end.
+
+    For a defense that forgets in the course of a run and not on its way down: the others are read where a
+    level is first passed, this one as it would be released. A run that never forgets so much is read at its
+    end.
+    """
+    found = {}
+    for (seed, name), curve in curves.items():
+        end = read_place(curves[seed, condition], None)
+        level = None if name == condition or end is None else end.forget
+        found[seed, name] = read_place(curve, level) or read_place(curve, None)
+    return found
 
 
 def _claims(

@@ -3,6 +3,7 @@
 python -m forgetwell.experiments.recounting results/2026-01-31-facts
 python -m forgetwell.experiments.recounting results/2026-01-31-balance --beside results/2026-01-31-facts
 python -m forgetwell.experiments.recounting results/2026-01-31-many-people --bench "world(more=8)"
+python -m forgetwell.experiments.recounting results/2026-01-31-facts --as-far-as defended
 """
 
 from __future__ import annotations
@@ -19,16 +20,19 @@ from cyclopts import Parameter
 from forgetwell.errors import ForgetwellError, InputError, MissingError
 from forgetwell.experiments.bench import Bench, bind_bench
 from forgetwell.experiments.keeping import kept_name
-from forgetwell.experiments.reading import Claim, claims_of
+from forgetwell.experiments.reading import END, Claim, claims_of
 from forgetwell.experiments.tables import CELLS, CLAIMS, RunReading, write_claims
 from forgetwell.files import read_json, read_jsonl
 from forgetwell.runs.folder import CURVE, MANIFEST
 
 Kept = Sequence[tuple[Path, Mapping[str, Any]]]  # a run's curve, and its manifest
 Old = Sequence[Mapping[str, Any]]  # claims as they are kept
+_OF = f"{END} of "
 
 
-def recount(kept: Path, beside: Sequence[Path] = (), bench: str = "") -> tuple[str, ...]:
+def recount(
+    kept: Path, beside: Sequence[Path] = (), bench: str = "", as_far_as: Sequence[str] = ()
+) -> tuple[str, ...]:
     """Compute the claims of a folder's curves again, write them and their table; return what differs.
 
     Values are those of the curves; intervals are those of this code. What differs is named by comparison,
@@ -40,6 +44,7 @@ def recount(kept: Path, beside: Sequence[Path] = (), bench: str = "") -> tuple[s
         beside: Others, which hold the runs that a plan took over from another one.
         bench: What the runs were made on, as plans write it; by default the name that manifests have, which
             lacks options.
+        as_far_as: Conditions at whose end to read the others too, beside those that claims are read at.
 
     Raises:
         MissingError: The folder holds no claims, or no curves.
@@ -54,7 +59,10 @@ def recount(kept: Path, beside: Sequence[Path] = (), bench: str = "") -> tuple[s
     if not runs:
         raise MissingError(f"{kept} holds no curves; nothing of it can be computed again.")
     benches = {name: _bench(bench or name, m["data"]) for name, m in {m["bench"]: m for _, m in runs}.items()}
-    new = {name: _claims(_of(name, old, runs), benches) for name in old}
+    new = {
+        name: _claims(_of(name, old, runs), benches, [*_ends(claims), *as_far_as])
+        for name, claims in old.items()
+    }
     differ = tuple(d for name, claims in old.items() for d in _differing(name, claims, new[name]))
     if not differ:
         write_claims([RunReading(**c) for c in read_jsonl(kept / CELLS)], new, kept)
@@ -91,13 +99,24 @@ def _of(comparison: str, old: Mapping[str, Old], runs: Kept) -> Kept:
     return sorted(found.values(), key=lambda run: (run[1]["seed"], conditions.index(run[1]["condition"])))
 
 
-def _claims(kept: Kept, benches: Mapping[str, Bench]) -> tuple[Claim, ...]:
+def _ends(claims: Old) -> list[str]:
+    """Return the conditions at whose end claims were read."""
+    return list(dict.fromkeys(c["at"].removeprefix(_OF) for c in claims if c["at"].startswith(_OF)))
+
+
+def _claims(kept: Kept, benches: Mapping[str, Bench], as_far_as: Sequence[str]) -> tuple[Claim, ...]:
     if not kept:
         return ()
     _, first = kept[0]
     curves = {(m["seed"], m["condition"]): read_jsonl(curve) for curve, m in kept}
     trigger = first.get("trigger") or ""
-    return claims_of(benches[first["bench"]], curves, per_set=first["per_set"], trigger=trigger)
+    return claims_of(
+        benches[first["bench"]],
+        curves,
+        per_set=first["per_set"],
+        trigger=trigger,
+        as_far_as=tuple(dict.fromkeys(as_far_as)),
+    )
 
 
 def _differing(comparison: str, old: Sequence[Mapping[str, Any]], new: Sequence[Claim]) -> Iterator[str]:
@@ -126,6 +145,7 @@ def main(
     *folders: Path,
     beside: Annotated[tuple[Path, ...], Parameter(consume_multiple=True)] = (),
     bench: str = "",
+    as_far_as: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
 ) -> None:
     """Compute claims of kept results again from their curves; exit code 3 where some don't follow from them.
 
@@ -133,11 +153,12 @@ def main(
         folders: Kept results, as results/2026-11-30-attack.
         beside: Others, which hold the runs that a plan took over from another one.
         bench: What the runs were made on, where its name in manifests lacks options, as "world(more=8)".
+        as_far_as: Conditions: the others are read, too, where as much is left as these end with.
     """
     failed = False
     for folder in folders:
         try:
-            differ = recount(folder, beside, bench)
+            differ = recount(folder, beside, bench, as_far_as)
             said = f"{len(differ)} claims differ, as {differ[0]}" if differ else "computed again"
         except ForgetwellError as error:
             said, differ = str(error), (str(error),)

@@ -109,10 +109,15 @@ def _is_effect(name: str) -> bool:
 
 
 def _ordered(places: set[str]) -> list[str]:
-    return sorted(places, key=lambda p: 0.0 if p == END else -float(p))
+    """Return levels from little forgotten to much, then the end, then the ends of conditions."""
+    return sorted(
+        places, key=lambda p: (p.startswith(END), p != END, 0.0 if p.startswith(END) else -float(p))
+    )
 
 
 def _place(place: str) -> str:
+    if place.startswith(f"{END} of "):
+        return f"as far as {place.removeprefix(f'{END} of ')} in the end"
     return "at the end" if place == END else f"at {place}"
 
 

@@ -11,7 +11,7 @@ from forgetwell.experiments.bench import Bench, sampled_utility
 from forgetwell.experiments.benches.world import world
 from forgetwell.experiments.claims import Run, Setup, run_claim, run_folder
 from forgetwell.experiments.probing import ANSWERS, read_curve
-from forgetwell.experiments.reading import read_claims, read_place
+from forgetwell.experiments.reading import claims_of, read_as_far, read_claims, read_place
 from forgetwell.experiments.tables import claims_table
 from forgetwell.files import read_jsonl, write_json, write_jsonl
 from forgetwell.metrics.rouge import rouge_l_recall
@@ -167,6 +167,36 @@ def fake_run(out, run, trigger, clean=0.9):
         [{"step": s, "forget": {"f0": 1 - s / 4, "f1": 1 - s / 4}, "utility": utility} for s in range(5)],
     )
     write_json(folder / MANIFEST, {})
+
+
+def test_the_others_are_read_where_as_much_is_left_as_one_condition_ends_with():
+    """Worked by hand: plain and attacked pass .25 halfway between their last two checkpoints."""
+    splits = sampled_utility(BENCH, per_set=2, seed=0)
+
+    def point(left, trigger):
+        utility = {k: {r.id: trigger if k.endswith("trigger") else 0.9 for r in v} for k, v in splits.items()}
+        return {"step": 0, "forget": {"f0": left, "f1": left}, "utility": utility}
+
+    curves = {
+        (0, "plain"): [point(1, 0.9), point(0.5, 0.8), point(0, 0.6)],
+        (0, "attacked"): [point(1, 0.9), point(0.5, 0.6), point(0, 0.2)],
+        (0, "counterfactual"): [point(1, 0.9), point(0, 0.1), point(0.25, 0.75)],
+    }
+    found = claims_of(BENCH, curves, per_set=2, levels=(), as_far_as=["counterfactual"])
+    values = {c.name: c.interval.value for c in found if c.at == "end of counterfactual"}
+    assert values["trigger/plain"] == pytest.approx(0.7)
+    assert values["trigger/attacked"] == pytest.approx(0.4)
+    assert values["counterfactual against honest"] == pytest.approx(0.05)
+    assert values["counterfactual returns"] == pytest.approx(0.35)
+    assert [values[f"forget/{c}"] for c in ("plain", "attacked", "counterfactual")] == [0.25] * 3
+    assert {c.at for c in found} == {"end", "end of counterfactual"}
+
+
+def test_what_never_forgets_as_much_is_read_at_its_end():
+    curve = [{"forget": {"f0": left}, "utility": {"kept/clean": {"k": left}}} for left in (1.0, 0.6)]
+    deeper = [{"forget": {"f0": left}, "utility": {"kept/clean": {"k": 0.3}}} for left in (1.0, 0.2)]
+    places = read_as_far({(0, "plain"): curve, (0, "x"): deeper}, "x")
+    assert [places[0, c].forget for c in ("plain", "x")] == [0.6, 0.2]
 
 
 def test_further_conditions_have_claims_by_their_own_name(tmp_path):

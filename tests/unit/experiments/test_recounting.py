@@ -50,6 +50,15 @@ def test_claims_with_other_intervals_are_computed_again_from_the_curves(tmp_path
     assert "| end | clean/plain | 0.900 | 0.900 … 0.900 | 4 | 0 | 0.900 |" in (folder / TABLE).read_text()
 
 
+def test_claims_at_a_conditions_end_are_added_and_stay(tmp_path):
+    folder = kept(tmp_path / "a", runs_of(CONDITIONS, [0]))
+    assert recount(folder, as_far_as=["defended"]) == ()
+    places = {c["at"] for c in read_json(folder / CLAIMS)["loss=idk"]}
+    assert "end of defended" in places
+    assert recount(folder) == ()
+    assert {c["at"] for c in read_json(folder / CLAIMS)["loss=idk"]} == places
+
+
 def test_claims_that_do_not_follow_are_named_and_left(tmp_path):
     folder = kept(tmp_path / "a", runs_of(CONDITIONS, [0]))
     before = (folder / CLAIMS).read_bytes()
