@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -306,11 +307,11 @@ def _pooled(seeds: Sequence[Paired]) -> Paired:
 
 
 def _left(bench: Bench, places: Sequence[Place]) -> Interval:
-    """Return what is left of the request, its rows pooled over seeds; a level is left as it was chosen."""
-    asked = [(place, row) for place in places for row in bench.asked if row.id in place.left]
-    if not asked:
-        level = places[0].forget
+    """Return what is left of the request, its rows pooled over seeds; levels are left as they were chosen."""
+    if not all(place.left for place in places):
+        level = fmean(place.forget for place in places)
         return Interval(level, level, level, len(places) * len(bench.asked))
+    asked = [(place, row) for place in places for row in bench.asked if row.id in place.left]
     values, questions = [place.left[row.id] for place, row in asked], [row.id for _, row in asked]
     subjects = [row.subject or row.id for _, row in asked]
     return cluster_bootstrap([Sample(values, request_units(subjects, questions))])

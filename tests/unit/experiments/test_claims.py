@@ -189,6 +189,10 @@ def test_the_others_are_read_where_as_much_is_left_as_one_condition_ends_with():
     assert values["counterfactual against honest"] == pytest.approx(0.05)
     assert values["counterfactual returns"] == pytest.approx(0.35)
     assert [values[f"forget/{c}"] for c in ("plain", "attacked", "counterfactual")] == [0.25] * 3
+    deeper = {(1, c): [*curve[:-1], point(0.05, 0.7)] for (_, c), curve in curves.items()}
+    found = claims_of(BENCH, curves | deeper, per_set=2, levels=(), as_far_as=["counterfactual"])
+    left = {c.name: c.interval for c in found if c.at == "end of counterfactual"}["forget/plain"]
+    assert (left.value, left.n) == (pytest.approx(0.15), 4)
     assert {c.at for c in found} == {"end", "end of counterfactual"}
 
 
