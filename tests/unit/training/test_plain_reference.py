@@ -8,7 +8,9 @@ from benchmarks.plain import make_plain, plain_loss
 from tests.tiny import tiny_lm
 
 from forgetwell.objectives.algebra import parse_objective
+from forgetwell.training.config import TrainConfig
 from forgetwell.training.draws import Draws
+from forgetwell.training.loop import running
 from forgetwell.training.reference import make_reference
 from forgetwell.training.step import count, make_views, term_values, view_keys
 from forgetwell.types import Row
@@ -34,9 +36,10 @@ def test_loss_and_gradients_equal_the_plain_loop(eta):
     reference = make_reference(lm, rows["forget"], logits=False)
     plain = make_plain(lm.module.network, torch.float32)
     lm.module.load_state_dict(moved)
-    shares = term_values(lm, lm.module, objective, views, count(views), reference)
-    ours = sum(t.coefficient * shares[t.label] for t in objective.terms)
-    got = torch.autograd.grad(ours, list(lm.module.parameters()))
+    with running(lm, TrainConfig()):
+        shares = term_values(lm, lm.module, objective, views, count(views), reference)
+        ours = sum(t.coefficient * shares[t.label] for t in objective.terms)
+        got = torch.autograd.grad(ours, list(lm.module.parameters()))
     theirs = plain_loss(plain, rows["forget"], rows["retain"], rows.get("scope", ()), eta=eta)
     wanted = torch.autograd.grad(theirs, list(lm.module.parameters()))
 
