@@ -81,8 +81,8 @@ def _of_others(job: Job, objective: Objective) -> Iterator[str]:
     if job.config.stop_at:
         yield (
             f"{job.config.stop_at} is first met where utility is at its lowest; with --counterfactuals it "
-            'came back in later steps. Leave --stop-at out: --keep-best "utility.rouge_l_recall if '
-            f'{job.config.stop_at}" saves the best of the probes that meet it.'
+            "came back in the steps behind (docs/experiments.md). Leave --stop-at out, and measure what is "
+            "left in the end."
         )
     asked = {row.id.rpartition("/")[0] for row in job.others}
     if silent := sum(row.id not in asked for row in job.request.rows):

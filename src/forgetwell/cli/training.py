@@ -273,7 +273,7 @@ def unlearn(
             are rows to keep as well, best held by the term klr, as in "idk + gdr + 4*klr".
         counterfactuals: Ask each of the request's questions about so many others as well, whom the rows to
             keep name: prompts to keep, among which the name alone tells what to forget; best with klr, and
-            with keep_best instead of stop_at. They are repeated to be half of all rows to keep.
+            without stop_at. They are repeated to be half of all rows to keep.
         system: System prompt before all rows, those to keep too, as your service has, or several, which rows
             take in turn; rows with one of their own keep it.
         columns: Names of the columns of files that have them, as prompt=q,answer=a.
