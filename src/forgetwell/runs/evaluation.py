@@ -16,7 +16,16 @@ from forgetwell.models.lm import HFModel, load
 from forgetwell.models.processes import started_processes
 from forgetwell.registry import own_code
 from forgetwell.runs import redaction
-from forgetwell.runs.folder import MANIFEST, alone, is_run, start_run, started_with, versions, write_manifest
+from forgetwell.runs.folder import (
+    MANIFEST,
+    alone,
+    is_run,
+    made_by,
+    start_run,
+    started_with,
+    versions,
+    write_manifest,
+)
 from forgetwell.runs.records import load_row_values, save_evaluation
 from forgetwell.suites.cache import Cache, open_cache
 from forgetwell.suites.evaluate import Evaluation, evaluate_suite
@@ -78,7 +87,6 @@ def evaluation_settings(
     model: str, suite: Suite, *, seed: int, measures: Measures = DEFAULT_MEASURES
 ) -> dict[str, Any]:
     """Return all that decides an evaluation's numbers, with the run that made the model, if one did."""
-    made = Path(model) / MANIFEST
     return {
         "kind": "evaluate",
         "model": model,
@@ -86,7 +94,7 @@ def evaluation_settings(
         "rows": digest(suite),
         "max_new_tokens": suite.max_new_tokens,
         "seed": seed,
-        "made_by": file_sha256(made) if made.is_file() else "",
+        "made_by": made_by(model),
         **measures.settings,
     }
 

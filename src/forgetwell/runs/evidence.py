@@ -94,8 +94,8 @@ def evaluation_from(facts: Mapping[str, Any]) -> Evaluation:
 def gather(folders: Sequence[Path]) -> Evidence:
     """Read the folders of one release: one unlearning run, evaluations before and after it, a scan.
 
-    Which is which follows from digests: an evaluation belongs to the run whose manifest it names or to the
-    model whose digest it has, so that no evaluation of another model can stand in.
+    Which is which follows from digests: evaluations and scans name the manifest of the run that made their
+    model, so that none of another model, as of an earlier run in the same folder, can stand in.
 
     Raises:
         MissingError: A folder isn't there.
@@ -111,10 +111,11 @@ def gather(folders: Sequence[Path]) -> Evidence:
     (run,) = trained
     made, base = file_sha256(run / MANIFEST), str(read_manifest(run)["base_digest"])
     measured = {f: read_manifest(f) for f, kind in kinds.items() if kind == "evaluate"}
-    models = {str(m["digest"]) for m in measured.values() if m.get("made_by") == made}
-    scans = [f for f, kind in kinds.items() if kind == "scan"]
-    scan = _scan(scans, base, models)
-    model = next(iter(sorted(models)), str(scan["after"]) if scan else "")
+    scans = {f: read_manifest(f) for f, kind in kinds.items() if kind == "scan"}
+    named = [m for m in (*measured.values(), *scans.values()) if m.get("made_by") == made]
+    models = {str(m["digest"]) for m in named}
+    scan = _scan(list(scans), base, models)
+    model = next(iter(sorted(models)), "")
     return Evidence(
         base,
         model,
@@ -181,9 +182,10 @@ def _scan(folders: Sequence[Path], base: str, models: set[str]) -> Mapping[str, 
     if len(folders) > 1:
         raise InputError(f"{len(folders)} scans were given; give one.")
     facts = read_object(folders[0] / SCAN)
-    if facts.get("before") != base or (models and facts.get("after") not in models):
+    if facts.get("before") != base or facts.get("after") not in models:
         raise InputError(
-            f"{folders[0]} is a scan of other models than this run's; scan this run and what it started from."
+            f"{folders[0]} is a scan of other models than this run's, or of the run before it was made anew; "
+            "scan the run's folder and what it started from."
         )
     if "smallest_q" not in facts:
         raise InputError(f"{folders[0]} doesn't say how sure a finding could be; scan again.")

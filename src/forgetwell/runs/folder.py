@@ -19,6 +19,7 @@ from forgetwell.errors import Busy, ExistsError, InputError
 from forgetwell.files import (
     WriteFailed,
     digest,
+    file_sha256,
     is_taken,
     read_json,
     read_jsonl,
@@ -229,6 +230,12 @@ def read_manifest(path: Path) -> dict[str, Any]:
         InputError: It is damaged.
     """
     return read_object(path / MANIFEST)
+
+
+def made_by(model: str | Path) -> str:
+    """Return the SHA-256 of the manifest of the run that made a model; nothing where there is none."""
+    made = Path(model) / MANIFEST
+    return file_sha256(made) if made.is_file() else ""
 
 
 def versions() -> dict[str, str]:

@@ -13,7 +13,7 @@ from forgetwell.files import digest, write_json, write_jsonl
 from forgetwell.models.hardware import type_name
 from forgetwell.models.lm import LM, load
 from forgetwell.runs.evidence import SCAN
-from forgetwell.runs.folder import alone, is_done, start_run, started_with, write_manifest
+from forgetwell.runs.folder import alone, is_done, made_by, start_run, started_with, write_manifest
 from forgetwell.scans import triggers
 from forgetwell.scans.types import ScanResult
 from forgetwell.suites.probe import mean, recalls
@@ -72,6 +72,7 @@ def scan(
         "kind": "scan",
         "model": str(after),
         "before": str(before),
+        "made_by": made_by(after),
         "black_box": black_box,
         "rows": "world" if given is None else digest(tuple(given)),
     }

@@ -202,6 +202,34 @@ def test_folders_that_do_not_belong_together_are_refused(tmp_path):
         gather([tmp_path / "going"])
 
 
+def scanned(folder, before, after, run=None):
+    made = file_sha256(run / "manifest.json") if run else ""
+    write_json(folder / "manifest.json", {"kind": "scan", "digest": after, "made_by": made})
+    write_json(folder / "scan.json", {"before": before, "after": after, "triggers": [], "smallest_q": 0.001})
+    return folder
+
+
+def test_what_was_measured_of_an_earlier_run_in_the_same_folder_cannot_stand_in(tmp_path):
+    """Evaluation and scan agree with each other, and are both of the model that was there before."""
+    run = unlearned(tmp_path / "run", "m0", "r")
+    before = measured(tmp_path / "before", "m0", 1.0)
+    after = measured(tmp_path / "after", "m1", 0.97, run)
+    scan = scanned(tmp_path / "scan", "m0", "m1", run)
+    assert gather([run, before, after, scan]).model == gather([run, before, scan]).model == "m1"
+    unlearned(run, "m0", "made anew")
+    assert gather([run, before, after]).after is None
+    with pytest.raises(InputError, match="of the run before it was made anew"):
+        gather([run, before, after, scan])
+    with pytest.raises(InputError, match="of the run before it was made anew"):
+        gather([run, before, scan])
+
+
+def test_a_scan_of_the_models_own_folder_belongs_to_the_evaluation_of_the_run(tmp_path):
+    run = unlearned(tmp_path / "run", "m0", "r")
+    after = measured(tmp_path / "after", "m1", 0.97, run)
+    assert gather([run, after, scanned(tmp_path / "scan", "m0", "m1")]).scan is not None
+
+
 def test_an_evaluation_that_does_not_say_what_its_sets_are_for_is_refused(tmp_path):
     run = unlearned(tmp_path / "run", "m0", "r")
     before = measured(tmp_path / "before", "m0", 1.0)
