@@ -40,7 +40,9 @@ def lean_layers(decoder: Decoder, *, active: bool = True) -> Iterator[None]:
 
 
 def _swap(module: nn.Module) -> bool:
-    """Give a module its lean forward; say whether there is one."""
+    """Give a module its lean forward; say whether there is one. A forward that others put there stays."""
+    if "forward" in vars(module):
+        return False
     if _is_rms_norm(module):
         lean = _lean_norm(module)
     elif _is_gated_mlp(module):

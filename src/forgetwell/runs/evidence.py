@@ -94,8 +94,9 @@ def evaluation_from(facts: Mapping[str, Any]) -> Evaluation:
 def gather(folders: Sequence[Path]) -> Evidence:
     """Read the folders of one release: one unlearning run, evaluations before and after it, a scan.
 
-    Which is which follows from digests: evaluations and scans name the manifest of the run that made their
-    model, so that none of another model, as of an earlier run in the same folder, can stand in.
+    Which is which follows from digests: after the run is the model of an evaluation or a scan that names the
+    run's manifest, before it the one that the run says it started from. So none of another model, as of an
+    earlier run in the same folder, can stand in.
 
     Raises:
         MissingError: A folder isn't there.

@@ -99,6 +99,15 @@ def test_a_gate_of_another_type_than_its_partner_is_left_to_torch():
     assert_same(lm)
 
 
+def test_a_forward_that_somebody_else_put_there_stays():
+    lm = tiny_lm()
+    layer = lm.module.decoder.plain.get_decoder().layers[0]
+    layer.mlp.forward = theirs = layer.mlp.forward
+    assert count(lm) == 3 * lm.module.network.config.num_hidden_layers  # theirs among them, not ours
+    assert layer.mlp.forward is theirs
+    assert_same(lm)
+
+
 def test_without_gradients_the_network_runs_as_it_is(monkeypatch):
     lm = tiny_lm()
     monkeypatch.setattr("forgetwell.models.lean._RmsNorm", None)
