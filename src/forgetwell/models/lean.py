@@ -61,13 +61,16 @@ def _swap(module: nn.Module) -> bool:
 
 def _is_rms_norm(module: nn.Module) -> bool:
     """Say whether a module's class computes w · x / √(mean x² + ε), by trying it on another weight."""
-    weight = getattr(module, "weight", None)
-    names = [name for name in _EPSILON if isinstance(getattr(module, name, None), float)]
-    if not isinstance(weight, Tensor) or not names or next(module.children(), None) is not None:
+    if not isinstance(getattr(module, "weight", None), Tensor) or _epsilon(module) is None:
         return False
     x, w = _numbers(3, 4), _numbers(4)
     expected = w * (x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 0.5))
-    return _gives(module, SimpleNamespace(weight=w, **dict.fromkeys(names, 0.5)), x, expected)
+    return _gives(module, SimpleNamespace(weight=w, **dict.fromkeys(_EPSILON, 0.5)), x, expected)
+
+
+def _epsilon(module: nn.Module) -> float | None:
+    found = (getattr(module, name, None) for name in _EPSILON)
+    return next((value for value in found if isinstance(value, float)), None)
 
 
 def _is_gated_mlp(module: nn.Module) -> bool:
@@ -96,7 +99,7 @@ def _gives(module: nn.Module, stand_in: SimpleNamespace, x: Tensor, expected: Te
 
 
 def _lean_norm(module: Any) -> Callable[[Tensor], Tensor]:  # noqa: ANN401 - any norm's
-    epsilon = next(getattr(module, name) for name in _EPSILON if hasattr(module, name))
+    epsilon = _epsilon(module)
 
     def forward(states: Tensor) -> Tensor:
         normed: Tensor = _RmsNorm.apply(states, module.weight, epsilon)  # type: ignore[no-untyped-call] # torch
