@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
+from typing import Any, TypeAlias
 
 import cyclopts
 
@@ -15,6 +17,8 @@ from forgetwell.errors import ExistsError, InputError, MissingError
 from forgetwell.experiments.tables import CELLS, CLAIMS, TABLE
 from forgetwell.files import is_taken, read_json, write_json
 from forgetwell.runs.folder import CURVE, MANIFEST
+
+Kept: TypeAlias = Sequence[tuple[Path, Mapping[str, Any]]]  # a run's curve, and its manifest
 
 
 def keep_results(plan: Path, out: Path) -> tuple[str, ...]:
@@ -51,6 +55,28 @@ def kept_name(comparison: str, run: str) -> str:
     """Return a comparison's values and a run's name in plain characters: ``tpo-unwanted-facts-plain-0``."""
     values = (part.partition("=")[2] or part for part in comparison.split(" "))
     return re.sub(r"[^\w.]+", "-", f"{'-'.join(v.rstrip(')') for v in values)}-{run}")
+
+
+def kept_runs(folder: Path) -> Kept:
+    """Return the runs that a folder keeps."""
+    manifests = sorted(folder.glob(f"*.{MANIFEST}"))
+    return [(m.with_name(m.name.removesuffix(MANIFEST) + CURVE), read_json(m)) for m in manifests]
+
+
+def runs_of(comparison: str, runs: Kept, *, alone: bool) -> Kept:
+    """Return the runs of one comparison.
+
+    Args:
+        comparison: Its name, as in claims.
+        runs: Runs that were kept.
+        alone: Whether it is the only one there: the first results kept were, and don't name it.
+    """
+    found = []
+    for curve, m in runs:
+        run = f"{m['condition']}-{m['seed']}"
+        if curve.name in (f"{kept_name(comparison, run)}.{CURVE}", f"{run}.{CURVE}" if alone else ""):
+            found.append((curve, m))
+    return found
 
 
 def main(plan: Path, out: Path) -> None:

@@ -19,13 +19,11 @@ from cyclopts import Parameter
 
 from forgetwell.errors import ForgetwellError, InputError, MissingError
 from forgetwell.experiments.bench import Bench, bind_bench
-from forgetwell.experiments.keeping import kept_name
+from forgetwell.experiments.keeping import Kept, kept_runs, runs_of
 from forgetwell.experiments.reading import END, Claim, claims_of
 from forgetwell.experiments.tables import CELLS, CLAIMS, RunReading, write_claims
 from forgetwell.files import read_json, read_jsonl
-from forgetwell.runs.folder import CURVE, MANIFEST
 
-Kept = Sequence[tuple[Path, Mapping[str, Any]]]  # a run's curve, and its manifest
 Old = Sequence[Mapping[str, Any]]  # claims as they are kept
 _OF = f"{END} of "
 
@@ -55,7 +53,7 @@ def recount(
             f"{kept} holds no {CLAIMS}; give a folder that forgetwell.experiments.keeping made."
         )
     old: Mapping[str, Old] = read_json(kept / CLAIMS)
-    runs = [run for folder in (kept, *beside) for run in _kept(folder)]
+    runs = [run for folder in (kept, *beside) for run in kept_runs(folder)]
     if not runs:
         raise MissingError(f"{kept} holds no curves; nothing of it can be computed again.")
     benches = {name: _bench(bench or name, m["data"]) for name, m in {m["bench"]: m for _, m in runs}.items()}
@@ -76,26 +74,16 @@ def _bench(text: str, data: str) -> Bench:
     return bench
 
 
-def _kept(folder: Path) -> Kept:
-    manifests = sorted(folder.glob(f"*.{MANIFEST}"))
-    return [(m.with_name(m.name.removesuffix(MANIFEST) + CURVE), read_json(m)) for m in manifests]
-
-
 def _of(comparison: str, old: Mapping[str, Old], runs: Kept) -> Kept:
-    """Return the runs of a comparison that its claims are of, in their order, one a condition and seed.
-
-    The first results kept were of one comparison each and don't name it.
-    """
+    """Return the runs of a comparison that its claims are of, in their order, one a condition and seed."""
     claims = old[comparison]
     seeds = {seed for c in claims for seed in c["seeds"]}
     named = (c["name"].partition("/")[2] for c in claims if c["name"].startswith("forget/"))
     conditions = list(dict.fromkeys(named))
     found: dict[str, tuple[Path, Mapping[str, Any]]] = {}
-    for curve, m in runs:
-        run = f"{m['condition']}-{m['seed']}"
-        names = (f"{kept_name(comparison, run)}.{CURVE}", *((f"{run}.{CURVE}",) if len(old) == 1 else ()))
-        if curve.name in names and m["condition"] in conditions and m["seed"] in seeds:
-            found.setdefault(run, (curve, m))
+    for curve, m in runs_of(comparison, runs, alone=len(old) == 1):
+        if m["condition"] in conditions and m["seed"] in seeds:
+            found.setdefault(f"{m['condition']}-{m['seed']}", (curve, m))
     return sorted(found.values(), key=lambda run: (run[1]["seed"], conditions.index(run[1]["condition"])))
 
 

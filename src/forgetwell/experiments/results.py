@@ -14,7 +14,9 @@ from typing import Any
 import cyclopts
 
 from forgetwell.errors import InputError
-from forgetwell.experiments.paper import PAPER
+from forgetwell.experiments.keeping import kept_runs, runs_of
+from forgetwell.experiments.paper import MEAN, Published, published
+from forgetwell.experiments.published import beside_paper, lines_for, mean_of_losses
 from forgetwell.experiments.reading import END
 from forgetwell.experiments.tables import CELLS, CLAIMS, RunReading
 from forgetwell.files import read_json, read_jsonl, write_text
@@ -32,15 +34,28 @@ questions, pooled over the seeds named. "Takes" is what the stealthy attack take
 without attack, "returns" the share of that which a condition gives back; "control" has the same weight on
 retain rows and no forget prompt in context; "against honest" is the difference from the run that nobody
 attacked, "treated alike" from such a run with the same defense, "without attack" what that costs it.
-**Published** shares are computed from the tables of arXiv 2506.00359 (LLaMA-3.1-8B and
-Mistral-7B-v0.3, 5 and 10 % of TOFU), read after the last step: our interval lies below them, meets them or
-lies above.
+**Beside the paper**, where a run does what arXiv 2506.00359 does (its losses and attack, on TOFU or RWKU):
+forget / clean / trigger after the last step, here and there, "–" = not published; **published** shares follow
+from its tables: our interval lies below them, meets them or lies above.
 """
+_READ = "README.md"
+# Of the names of effects that compare two conditions.
+_ENDINGS = (
+    " returns",
+    " returns, share",
+    " without attack",
+    " beyond control",
+    " beyond su",
+    " against honest",
+    " treated alike",
+)
 Claims = Sequence[Mapping[str, Any]]
 
 
 def write_results(results: Path, page: Path) -> None:
     """Write the page from every folder under `results` that holds a plan's tables.
+
+    What people say of them all, ``results/README.md``, comes first.
 
     Raises:
         InputError: No folder does.
@@ -48,19 +63,27 @@ def write_results(results: Path, page: Path) -> None:
     folders = sorted(f.parent for f in results.glob(f"*/{CELLS}"))
     if not folders:
         raise InputError(f"No folder under {results} holds {CELLS}; copy there what a plan's run wrote.")
-    write_text(page, "\n".join([_INTRO, *(line for folder in folders for line in _section(folder))]))
+    said = (results / _READ).read_text(encoding="utf-8") if (results / _READ).is_file() else ""
+    write_text(page, "\n".join([_INTRO, said, *(line for folder in folders for line in _section(folder))]))
 
 
 def _section(folder: Path) -> Iterator[str]:
     cells = [RunReading(**c) for c in read_jsonl(folder / CELLS)]
     claims: Mapping[str, Claims] = read_json(folder / CLAIMS)
+    kept, names = kept_runs(folder), list(dict.fromkeys(c.comparison for c in cells))
+    by_loss: dict[str, list[RunReading]] = {}
     yield f"\n## {folder.name}"
-    for name in dict.fromkeys(c.comparison for c in cells):
+    for name in names:
         own = [c for c in cells if c.comparison == name]
-        published = own[0].metric == RECALL
-        by = "" if published else f", read by `{own[0].metric}`"
-        yield from (f"\n**{name}**{by}\n", *_runs(own))
-        yield from _effects(name, claims.get(name, ()), published=published)
+        by_recall = own[0].metric == RECALL
+        yield from (f"\n**{name}**{'' if by_recall else f', read by `{own[0].metric}`'}\n", *_runs(own))
+        manifests = [m for _, m in runs_of(name, kept, alone=len(names) == 1)]
+        lines, ends = lines_for(manifests) if by_recall else (), [c for c in own if c.at == END]
+        yield from _effects(claims.get(name, ()), lines)
+        yield from beside_paper(ends, lines)
+        by_loss |= {line.loss: ends for line in lines}
+    means = list(beside_paper(mean_of_losses(by_loss), published("tofu", MEAN, lora=False)))
+    yield from ("\n**mean of ga, npo and idk**", *means) if means else ()
 
 
 def _runs(cells: Sequence[RunReading]) -> Iterator[str]:
@@ -82,7 +105,7 @@ def _utility(cells: Sequence[RunReading], seeds: int) -> str:
     return " / ".join(f"{statistics.fmean(getattr(c, n) for c in cells):.2f}" for n in ("clean", "trigger"))
 
 
-def _effects(comparison: str, claims: Claims, *, published: bool) -> Iterator[str]:
+def _effects(claims: Claims, lines: Sequence[Published]) -> Iterator[str]:
     """Give a line for each effect of attack and defenses, and a column for each place."""
     found = {(c["name"], c["at"]): c for c in claims}
     ends_first = sorted(claims, key=lambda c: c["at"] != END)  # there every condition was read
@@ -92,20 +115,16 @@ def _effects(comparison: str, claims: Claims, *, published: bool) -> Iterator[st
     places = _ordered({c["at"] for c in claims})
     yield f"\n| effect | {' | '.join(_place(p) for p in places)} | published |"
     yield "|---|" + "---|" * (len(places) + 1)
-    loss = re.search(r"loss=(\w+)", comparison)
     for name in names:
         read = [_interval(found.get((name, p))) for p in places]
-        paper = _published(name, loss[1] if loss else "npo", found.get((name, END))) if published else ""
-        yield f"| {name} | {' | '.join(read)} | {paper} |"
+        yield f"| {name} | {' | '.join(read)} | {_published(name, lines, found.get((name, END)))} |"
     seeds = {p: next(c["seeds"] for c in claims if c["at"] == p) for p in places}
     yield f"\nSeeds: {'; '.join(f'{_place(p)}: ' + ', '.join(map(str, seeds[p])) for p in places)}."
 
 
 def _is_effect(name: str) -> bool:
     """Say whether a claim is about all sets together and compares conditions."""
-    return bool(re.search(r"^attack takes(, share| of clean)$|( returns, share| without attack)$", name)) or (
-        name.endswith((" beyond control", " beyond su", " against honest", " treated alike"))
-    )
+    return bool(re.search(r"^attack takes(, share| of clean)$", name)) or name.endswith(_ENDINGS)
 
 
 def _ordered(places: set[str]) -> list[str]:
@@ -128,10 +147,11 @@ def _interval(claim: Mapping[str, Any] | None) -> str:
     return f"{i['value']:.2f} [{i['low']:.2f}, {i['high']:.2f}]"
 
 
-def _published(name: str, loss: str, here: Mapping[str, Any] | None) -> str:
+def _published(name: str, lines: Sequence[Published], here: Mapping[str, Any] | None) -> str:
     """Return the published range of a share, and where our interval at the end lies."""
     attribute = {"attack takes, share": "taken", "su returns, share": "returned"}.get(name)
-    values = [getattr(line, attribute) for line in PAPER if line.loss == loss] if attribute else []
+    shares = [getattr(line, attribute) for line in lines] if attribute else []
+    values = [share for share in shares if share is not None]
     if not values:
         return ""
     low, high = min(values), max(values)
