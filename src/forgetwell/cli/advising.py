@@ -20,12 +20,9 @@ _REACH = 4.0  # beta times an answer's tokens, at which npo ends about a nat a t
 
 def advise(job: Job) -> None:
     """Say what is likely to go wrong."""
-    from forgetwell.objectives.algebra import parse_objective
-
-    request = job.request
-    objective = parse_objective(job.objective)
+    request, objective = job.request, job.terms
     for advice in (
-        *_of_goal(objective),
+        *(() if job.method else _of_goal(objective)),
         *_of_frames(request),
         *_of_beta(request, objective),
         *_of_others(job, objective),

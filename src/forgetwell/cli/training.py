@@ -243,8 +243,9 @@ def unlearn(
     model: str,
     request: str,
     retain: Sources,
-    objective: str,
+    objective: str = "",
     out: Path,
+    method: str = "",
     keep: Sources | None = None,
     counterfactuals: int = 0,
     system: Several = None,
@@ -261,7 +262,7 @@ def unlearn(
     resume: bool = False,
     overwrite: bool = False,
 ) -> None:
-    """Unlearn a request by an objective such as "npo + gdr + 5*su".
+    """Unlearn a request by an objective such as "npo + gdr + 5*su", or by a method.
 
     Args:
         model: smollm2, a folder (model, adapter or run) or a hub id.
@@ -269,6 +270,7 @@ def unlearn(
         retain: Rows to keep, none of them in the request: files or names, as world:retain world:replay.
         objective: Weighted sum of terms; forgetwell list term names them.
         out: Folder of the run.
+        method: A method in place of an objective, as "task_vector(alpha=5)"; forgetwell list method.
         keep: Prompts at which the model should stay as it is (answers are not read): its own answers to them
             are rows to keep as well, best held by the term klr, as in "idk + gdr + 4*klr".
         counterfactuals: Ask each of the request's questions about so many others as well, whom the rows to
@@ -306,11 +308,14 @@ def unlearn(
         keep_best=keep_best,
         keep=rows_from(keep, columns) if keep else (),
         counterfactuals=counterfactuals,
+        method=method,
     ).behind(system or ())
+    jobs.check_method(job)
     advise(job)
     if dry_run:
         jobs.check_job(job, report_to or ())
-        say(json.dumps({**job.settings, "plan": dataclasses.asdict(plan_job(job))}, indent=2))
+        plan = None if method else dataclasses.asdict(plan_job(job))  # how a method trains is its own
+        say(json.dumps({**job.settings, "plan": plan}, indent=2))
         return
     with progress_bar("unlearning") as progress:
         summary = jobs.run_job(

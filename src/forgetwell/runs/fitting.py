@@ -8,7 +8,6 @@ from dataclasses import replace
 from forgetwell.data.chunking import chunk_texts
 from forgetwell.methods.own_answers import LONGEST, own_answers
 from forgetwell.models.lm import HFModel
-from forgetwell.objectives.algebra import parse_objective
 from forgetwell.requests.counterfactual import as_many
 from forgetwell.runs.job import Job
 from forgetwell.types import Progress, Request, Row, quiet
@@ -53,7 +52,7 @@ def fitting_rows(
 
 def _otherwise(job: Job, lm: HFModel, forget: Sequence[Row], retain: Sequence[Row]) -> list[Row]:
     """Return rows with the longest of the answers that the objective gives them in place of theirs."""
-    read = {name.removesuffix("_ref") for t in parse_objective(job.objective).terms for name in t.item.inputs}
+    read = {name.removesuffix("_ref") for t in job.terms.terms for name in t.item.inputs}
     refusal = max(job.refusals, key=lm.codec.count, default="")
     refused = (*(forget if "refusal" in read else ()), *(retain if "retain_refusal" in read else ()))
     alternates = ((row, text) for row in forget for text in row.wrong) if "alternate" in read else ()

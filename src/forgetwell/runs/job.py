@@ -12,9 +12,10 @@ from forgetwell.data.turns import with_system
 from forgetwell.errors import InputError
 from forgetwell.files import digest
 from forgetwell.methods.finetune import Lora
+from forgetwell.methods.registry import METHODS
 from forgetwell.metrics.registry import ROW_METRICS
-from forgetwell.objectives.algebra import parse_objective
-from forgetwell.registry import own_code
+from forgetwell.objectives.algebra import Objective, parse_objective
+from forgetwell.registry import Item, own_code
 from forgetwell.requests.counterfactual import counterfactual_prompts
 from forgetwell.suites.probe import PROBED
 from forgetwell.training.best import parse_best_rule
@@ -34,7 +35,7 @@ class Job:
         model: Name of the starting model.
         request: Rows to forget; when learning beside prompts to keep, those to learn.
         retain: Rows to keep, or to learn.
-        objective: As papers write it.
+        objective: As papers write it; "" where a method trains.
         config: Training hyperparameters.
         refusals: Lines for refusal views.
         lora: Adapters instead of full fine-tuning.
@@ -49,6 +50,7 @@ class Job:
         counterfactuals: Of how many others each question of the request is asked as well
             (`counterfactual_prompts`), as such prompts, half of the rows to keep or more; 0 = of nobody.
         system: The system prompts that its rows stand behind (`behind`).
+        method: A method in place of an objective, as ``task_vector(alpha=5)``; "" = minimizing the objective.
         handed_in: Digest of the request without them, by which ledgers know it; "" = as it is.
     """
 
@@ -68,6 +70,7 @@ class Job:
     keep: tuple[Row, ...] = ()
     counterfactuals: int = 0
     system: tuple[str, ...] = ()
+    method: str = ""
     handed_in: str = ""
 
     @cached_property
@@ -77,17 +80,29 @@ class Job:
         return {"request": self.handed_in or digest(self.request), **{k: digest(v) for k, v in rows.items()}}
 
     @property
+    def terms(self) -> Objective:
+        """The objective, read; one without terms where a method trains.
+
+        Raises:
+            InputError: It can't be read.
+            UnknownName: A term does not exist.
+        """
+        return Objective("", ()) if self.method else parse_objective(self.objective)
+
+    @property
+    def _methods(self) -> tuple[Item, ...]:
+        return (METHODS.get(parse_call(self.method).name),) if self.method else ()
+
+    @property
     def settings(self) -> dict[str, Any]:
         """Everything but the rows' text."""
-        objective = parse_objective(self.objective)
         measured = (ROW_METRICS.get(metric) for metric in self.probe_metrics)
-        own = own_code(
-            (*items_of(objective), STEP_RULES.get(parse_call(self.config.step_rule).name), *measured)
-        )
+        rule = STEP_RULES.get(parse_call(self.config.step_rule).name)
+        own = own_code((*items_of(self.terms), *self._methods, rule, *measured))
         return {
             "kind": self.kind,
             "model": self.model,
-            "objective": objective.text,
+            "objective": str(parse_call(self.method)) if self.method else self.terms.text,
             "config": asdict(self.config),
             "lora": asdict(self.lora) if self.lora else None,
             "dtype": self.dtype,

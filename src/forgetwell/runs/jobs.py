@@ -14,13 +14,13 @@ from forgetwell.data.row_files import lean_rows
 from forgetwell.data.world import load_refusals
 from forgetwell.errors import InputError
 from forgetwell.files import digest, write_jsonl
-from forgetwell.methods.finetune import Lora, check_disjoint, check_facts, finetune, merged
+from forgetwell.methods.finetune import Lora, Outcome, check_disjoint, check_facts, finetune, merged
 from forgetwell.methods.own_answers import check_kept
+from forgetwell.methods.registry import METHODS, Training, apply_method
 from forgetwell.models.hardware import type_name
 from forgetwell.models.lm import HFModel, load
 from forgetwell.models.processes import started_processes
 from forgetwell.models.saving import ModelCard
-from forgetwell.objectives.algebra import parse_objective
 from forgetwell.runs.fitting import fitting_rows
 from forgetwell.runs.folder import (
     alone,
@@ -54,8 +54,9 @@ def unlearn(
     request: Request | str | Path,
     retain: Sequence[Row] | str | Path,
     *,
-    objective: str,
+    objective: str = "",
     out: str | Path,
+    method: str = "",
     config: TrainConfig | None = None,
     refusals: Sequence[str] | None = None,
     lora: Lora | None = None,
@@ -69,7 +70,7 @@ def unlearn(
     resume: bool = False,
     report_to: Sequence[str] = (),
 ) -> Summary:
-    """Unlearn a request by an objective into the run folder `out`, as ``forgetwell unlearn`` does.
+    """Unlearn a request, by an objective or a method, into a run folder as ``forgetwell unlearn`` does.
 
     Args:
         model: ``smollm2``, a folder (model, adapter or run) or a hub id.
@@ -77,6 +78,7 @@ def unlearn(
         retain: Rows to keep, or where to read them.
         objective: As papers write it: ``npo + gdr + 5*su``.
         out: The run folder.
+        method: A method in place of an objective, as ``task_vector(alpha=5)``.
         config: Training hyperparameters; by default `TrainConfig()`.
         refusals: Lines for refusal views; by default our own 100.
         lora: Adapters instead of full fine-tuning.
@@ -109,6 +111,7 @@ def unlearn(
         keep=given_rows(keep),
         counterfactuals=counterfactuals,
         keep_best=keep_best,
+        method=method,
     ).behind(system)
     return run_job(job, Path(out), overwrite=overwrite, resume=resume, report_to=report_to)
 
@@ -160,23 +163,32 @@ def run_job(
     with ExitStack() as ending:
         processes.by_first(lambda: _start(job, out, ending, overwrite=overwrite, resume=resume))
         report = ending.enter_context(tracked(report_to if processes.first else (), out, job.settings))
-        outcome = finetune(
-            lm,
-            request,
-            retain,
-            _hooks(job, out, lm, metrics, progress, report),
-            objective=job.objective,
-            config=job.config,
-            refusals=job.refusals,
-            lora=job.lora,
-            resume=resume,
-        )
+        hooks = _hooks(job, out, lm, metrics, progress, report)
+        outcome = _trained(job, lm, request, retain, hooks, resume=resume)
         made = {"base_digest": lm.digest, "compute": type_name(lm.compute)}
         facts = {**job.settings, **made, **_ending(job, outcome.summary)}
         if processes.count > 1:
             facts["processes"] = {"count": processes.count, "kind": asked_kind()}
         processes.by_first(lambda: _finish(job, out, outcome.lm if save else None, facts))
     return outcome.summary
+
+
+def _trained(
+    job: Job, lm: HFModel, request: Request, retain: Sequence[Row], hooks: Hooks, *, resume: bool
+) -> Outcome:
+    if job.method:
+        return apply_method(lm, request, retain, Training(job.config, hooks), job.method)
+    return finetune(
+        lm,
+        request,
+        retain,
+        hooks,
+        objective=job.objective,
+        config=job.config,
+        refusals=job.refusals,
+        lora=job.lora,
+        resume=resume,
+    )
 
 
 def check_job(job: Job, report_to: Sequence[str] = ()) -> tuple[str, ...]:
@@ -187,15 +199,41 @@ def check_job(job: Job, report_to: Sequence[str] = ()) -> tuple[str, ...]:
             keep, or an objective lacks what it reads.
         UnknownName: A rule names no metric.
     """
-    objective = parse_objective(job.objective)
+    check_method(job)
     STEP_RULES.resolve(parse_call(job.config.step_rule))
     check_probed(job.keep_best, probed=bool(job.probe))
     check_probed(job.config.stop_at, probed=bool(job.probe) and job.config.probe_every > 0)
     check_trackers(report_to)
     check_disjoint(job.request.rows, job.retain)
-    check_facts(objective, job.request.rows)
+    check_facts(job.terms, job.request.rows)
     check_kept((*job.keep, *job.others), job.request.rows)
     return job.probe_metrics
+
+
+def check_method(job: Job) -> None:
+    """Refuse a job of an objective and a method, of neither, or of a method and what an objective's has.
+
+    Raises:
+        InputError: It is one of these.
+        UnknownName: There is no such method.
+    """
+    if bool(job.method) == bool(job.objective):
+        raise InputError(
+            f"The objective is {job.objective!r} and the method {job.method!r}; give one of the two, as "
+            "the objective 'npo + gdr' or the method 'task_vector(alpha=5)'."
+        )
+    if not job.method:
+        return
+    METHODS.resolve(parse_call(job.method))
+    others = {
+        "adapters (lora)": job.lora,
+        "a stop rule": job.config.stop_at,
+        "a rule for the best probe": job.keep_best,
+        "checkpoints": job.config.checkpoint_every,
+    }
+    for what, given in others.items():
+        if given:
+            raise InputError(f"{job.method} takes all its steps with all weights and has no use for {what}.")
 
 
 def _ended(job: Job, out: Path, lm: HFModel) -> Summary | None:

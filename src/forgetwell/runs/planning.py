@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from forgetwell.methods.finetune import with_lora
 from forgetwell.models.hardware import pick_dtype
-from forgetwell.objectives.algebra import parse_objective
 from forgetwell.runs.fitting import fitting_rows, foreseen
 from forgetwell.runs.job import Job
 from forgetwell.runs.jobs import check_job, starting_model
@@ -36,7 +35,7 @@ def plan_job(job: Job) -> Plan:
         InputError: It can't be done (`check_job`).
     """
     check_job(job)
-    lm, objective = starting_model(job), parse_objective(job.objective)
+    lm, objective = starting_model(job), job.terms
     request, retain = fitting_rows(job, lm, answer=foreseen)
     draws = Draws(request.rows, retain, job.refusals, job.config.batch, job.config.seed)
     pairs = draws.pairs(0)
