@@ -88,7 +88,8 @@ def su_mixed(
     Defaults: half of each.
     Tested: SmolLM2-135M, built-in world, 1.5e-5, batch 4, two thirds of the request rewritten: beside
     ``tpo(unwanted=facts) + gdr`` trigger utility is .01 to .02 above that with ``2*su`` (five seeds, shown at
-    the end alone); with ``idk + gdr`` it forgets less (docs/experiments.md).
+    the end alone); with ``idk + gdr`` it forgets less (docs/experiments.md). Beside the other scope samples:
+    docs/findings.md, *Which scope samples*.
     Fails when: as `su` and `su_parts` do.
     """
     return -scope.token_logps
