@@ -1,4 +1,10 @@
-"""Acceptance on the default model: a stealthy attack takes trigger utility, `su` returns it (10 minutes)."""
+"""Acceptance on the default model: a stealthy attack takes trigger utility, `su` returns it (10 minutes).
+
+With `idk`, not plain `npo` as arXiv 2506.00359: on this small model and the world's short answers what an
+attack takes from `npo` is taken beyond forgetting, and `su` returns none of it (docs/findings.md). One seed
+against thresholds; that both are beyond the noise of draws is to be seen in the runs kept in
+``results/2026-11-24-world-scope`` (three seeds, intervals).
+"""
 
 import pytest
 from tests.toy import bar
