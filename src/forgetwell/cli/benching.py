@@ -24,6 +24,7 @@ def bench(
     out: Path | None = None,
     only: Several = None,
     seeds: Annotated[list[int] | None, Parameter(consume_multiple=True)] = None,
+    conditions: Several = None,
     jobs: int = 1,
     executor: Literal["local", "ray"] = "local",
     reuse: Annotated[list[Path] | None, Parameter(consume_multiple=True)] = None,
@@ -45,6 +46,7 @@ def bench(
         out: Folder of all runs; by default runs/ and the plan's name.
         only: Comparisons to run: those with such a part in their name, as loss=npo; by default all.
         seeds: Seeds of the plan to run; by default all.
+        conditions: Conditions of the plan to run, as plain attacked; by default all.
         jobs: Runs at a time on this machine.
         executor: local processes, or Ray (pip install 'forgetwell[ray]'): the cluster that is running, else
             one on this machine with --jobs runs at a time.
@@ -59,7 +61,8 @@ def bench(
     from forgetwell.errors import InputError
     from forgetwell.experiments.grid import planned, run_plan
     from forgetwell.experiments.page import PAGE
-    from forgetwell.experiments.plan import read_plan, with_model
+    from forgetwell.experiments.parts import Part, with_model
+    from forgetwell.experiments.plan import read_plan
     from forgetwell.experiments.rereading import reread_plan
     from forgetwell.experiments.tables import TABLE, cells_table
 
@@ -70,21 +73,20 @@ def bench(
     folder = out or Path("runs") / found.name
     hours = f" About {found.hours:g} hours in all." if found.hours else ""
     print(f"{found.name}: {found.about}{hours}")
-    say = partial(print, flush=True)
+    say, part = partial(print, flush=True), Part(only or (), seeds or (), conditions or ())
     if dry_run:
-        _show(planned(found, folder, say=say, only=only or (), seeds=seeds or (), reuse=reuse or ()))
+        _show(planned(found, folder, say=say, part=part, reuse=reuse or ()))
         return
     if metric:
         runs, folder = folder, folder / f"by {metric}"
-        tables = reread_plan(found, runs, folder, metric, say=say, only=only or (), seeds=seeds or ())
+        tables = reread_plan(found, runs, folder, metric, say=say, part=part)
     else:
         tables = run_plan(
             found,
             folder,
             say=say,
             bar=progress_bar,
-            only=only or (),
-            seeds=seeds or (),
+            part=part,
             jobs=jobs,
             executor=executor,
             reuse=reuse or (),

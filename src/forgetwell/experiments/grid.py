@@ -14,7 +14,8 @@ from forgetwell.errors import Busy, InputError, MissingError
 from forgetwell.experiments.bench import Bench, bench_label, bind_bench
 from forgetwell.experiments.claims import Run, Setup, run_claim, run_folder, run_settings
 from forgetwell.experiments.page import write_page
-from forgetwell.experiments.plan import Comparison, Plan, cells, cut
+from forgetwell.experiments.parts import WHOLE, Part, cut
+from forgetwell.experiments.plan import Comparison, Plan, cells
 from forgetwell.experiments.reuse import Finished, find_finished, take_over
 from forgetwell.experiments.sameness import check_same
 from forgetwell.experiments.stages import Bar, Say, learning_job, train_stage
@@ -132,8 +133,7 @@ def run_plan(
     *,
     say: Say,
     bar: Bar,
-    only: Sequence[str] = (),
-    seeds: Sequence[int] = (),
+    part: Part = WHOLE,
     jobs: int = 1,
     executor: Executor = "local",
     report_to: Sequence[str] = (),
@@ -150,8 +150,7 @@ def run_plan(
         out: Folder of all runs, also of earlier ones of this plan.
         say: Takes one line for the person who watches.
         bar: Makes a progress bar.
-        only: Names of comparisons to run, or parts of them as "loss=npo"; by default all.
-        seeds: Seeds to run; by default all.
+        part: What of it to run.
         jobs: Runs at a time on this machine; a Ray cluster that is there already knows its own number.
         executor: ``local`` processes, or ``ray``: the cluster that runs here or that RAY_ADDRESS names, else
             one on this machine. Its machines must share the folder.
@@ -160,15 +159,15 @@ def run_plan(
             is taken over.
 
     Raises:
-        UnknownName: There is no such tracker.
-        InputError: A comparison or seed does not exist, a run of other settings is in the way (of the whole
-            plan: the tables would hold it), or Ray is missing.
+        UnknownName: There is no such tracker or condition.
+        InputError: A comparison or seed of the part does not exist, a run of other settings is in the way (of
+            the whole plan: the tables would hold it), or Ray is missing.
         MissingError: A folder of `reuse` or a starting model isn't there, or the data of no comparison is.
 
     Source: arXiv 2506.00359, section 5; see `read_claims` for what is ours.
     """
     check_trackers(report_to)
-    chosen, elsewhere = cut(plan, only, seeds), find_finished(reuse)
+    chosen, elsewhere = cut(plan, part), find_finished(reuse)
     benches = make_benches(plan, chosen, say)
     check_finished(plan, benches, out, elsewhere)
     tasks = _tasks(chosen, benches, out, elsewhere)
@@ -201,8 +200,7 @@ def planned(
     out: Path,
     *,
     say: Say,
-    only: Sequence[str] = (),
-    seeds: Sequence[int] = (),
+    part: Part = WHOLE,
     reuse: Sequence[Path] = (),
 ) -> tuple[Planned, ...]:
     """Return every run that `run_plan` would see to, in order, with what there is of it; nothing is done.
@@ -211,7 +209,7 @@ def planned(
         InputError: As by `run_plan`.
         MissingError: As by `run_plan`.
     """
-    chosen, elsewhere = cut(plan, only, seeds), find_finished(reuse)
+    chosen, elsewhere = cut(plan, part), find_finished(reuse)
     benches = make_benches(plan, chosen, say)
     check_finished(plan, benches, out, elsewhere)
     tasks = {t.folder: t for t in _tasks(chosen, benches, out, elsewhere)}

@@ -21,7 +21,8 @@ from forgetwell.errors import InputError
 from forgetwell.experiments.bench import Bench
 from forgetwell.experiments.claims import Run, run_folder
 from forgetwell.experiments.grid import check_finished, make_benches
-from forgetwell.experiments.plan import Plan, cells, read_plan, with_model
+from forgetwell.experiments.parts import with_model
+from forgetwell.experiments.plan import Plan, cells, read_plan
 from forgetwell.experiments.probing import read_curve
 from forgetwell.experiments.reuse import find_finished
 from forgetwell.experiments.tables import macro_utility

@@ -49,7 +49,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -328,43 +328,3 @@ def _filled(text: str, point: Table) -> str:
 def cells(plan: Plan) -> Sequence[tuple[Comparison, Run]]:
     """Return every run of a plan with the comparison that it belongs to, in order."""
     return [(comparison, run) for comparison in plan.comparisons for run in comparison.runs]
-
-
-def cut(plan: Plan, only: Sequence[str] = (), seeds: Sequence[int] = ()) -> Plan:
-    """Return the plan's comparisons that a given part of a name is about, with the given seeds alone.
-
-    Args:
-        plan: The plan.
-        only: Names of comparisons, or parts of them as "loss=npo"; none = all.
-        seeds: Seeds; none = all.
-
-    Raises:
-        InputError: The plan has no such comparison or seed.
-    """
-    for part in only:
-        if not any(_is_about(c, part) for c in plan.comparisons):
-            names = ", ".join(c.name for c in plan.comparisons)
-            raise InputError(f"The plan {plan.name} has no comparison {part!r}; it has {names}.")
-    planned = dict.fromkeys(run.seed for _, run in cells(plan))
-    for seed in seeds:
-        if seed not in planned:
-            raise InputError(
-                f"The plan {plan.name} has no seed {seed}; it has {', '.join(map(str, planned))}."
-            )
-    return replace(
-        plan,
-        comparisons=tuple(
-            replace(c, runs=tuple(r for r in c.runs if not seeds or r.seed in seeds))
-            for c in plan.comparisons
-            if not only or any(_is_about(c, part) for part in only)
-        ),
-    )
-
-
-def with_model(plan: Plan, model: str) -> Plan:
-    """Return the plan with another starting model in every comparison."""
-    return replace(plan, comparisons=tuple(replace(c, model=model) for c in plan.comparisons))
-
-
-def _is_about(comparison: Comparison, part: str) -> bool:
-    return f" {part} " in f" {comparison.name} "

@@ -13,7 +13,8 @@ from forgetwell.experiments.bench import Bench
 from forgetwell.experiments.claims import Run, questions_of, run_folder
 from forgetwell.experiments.grid import check_finished, make_benches
 from forgetwell.experiments.page import write_page
-from forgetwell.experiments.plan import Comparison, Plan, cut, metric_of_answers
+from forgetwell.experiments.parts import WHOLE, Part, cut
+from forgetwell.experiments.plan import Comparison, Plan, metric_of_answers
 from forgetwell.experiments.probing import ANSWERS, Questions, measured_values, read_curve
 from forgetwell.experiments.reuse import find_finished
 from forgetwell.experiments.stages import Say
@@ -35,8 +36,7 @@ def reread_plan(
     metric: str,
     *,
     say: Say,
-    only: Sequence[str] = (),
-    seeds: Sequence[int] = (),
+    part: Part = WHOLE,
 ) -> Tables:
     """Read what finished runs answered by another metric, and write curves, tables and report of that.
 
@@ -49,8 +49,7 @@ def reread_plan(
         out: Folder for the new curves, tables and report; what is there of an earlier reading is replaced.
         metric: A metric of greedy answers, as ``fact_recall``.
         say: Takes one line for the person who watches.
-        only: Names of comparisons to read, or parts of them; by default all.
-        seeds: Seeds to read; by default all.
+        part: What of it to read.
 
     Raises:
         InputError: It is no metric of answers, applies to no row of a set, or an answer is of no question; or
@@ -58,7 +57,7 @@ def reread_plan(
         MissingError: No data is here, no run is done, or one kept no answers (it is of 2026-11-28 or before).
     """
     metric_of_answers(metric)
-    found = cut(plan, only, seeds)
+    found = cut(plan, part)
     read = replace(
         found,
         comparisons=tuple(replace(c, setup=replace(c.setup, metric=metric)) for c in found.comparisons),

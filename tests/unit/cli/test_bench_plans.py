@@ -80,6 +80,17 @@ def test_a_dry_run_says_what_is_done_of_what_was_chosen(small, monkeypatch, caps
     assert [line.endswith("(done)") for line in lines] == [False, True]
 
 
+def test_some_conditions_can_be_run_alone(small, monkeypatch, capsys):
+    small.write_text(SMALL + '[conditions.attacked]\nattack = "stealthy(p=0.33)"\nobjective = "{loss} + gdr"')
+    found = dry_run(monkeypatch, capsys, "small.toml", "--conditions", "attacked", "--seeds", "1")
+    assert [line.split()[:4] for line in found if line.startswith("loss")] == [
+        ["loss=npo", "attacked", "seed", "1"],
+        ["loss=ga", "attacked", "seed", "1"],
+    ]
+    told = dry_run(monkeypatch, capsys, "small.toml", "--conditions", "attakced", code=2)
+    assert "Did you mean 'attacked'?" in " ".join(told.split())
+
+
 @pytest.mark.parametrize(
     ("old", "new", "arguments", "says"),
     [

@@ -10,7 +10,8 @@ from forgetwell.errors import InputError, MissingError
 from forgetwell.experiments import claims, grid, probing
 from forgetwell.experiments.claims import Run, Setup
 from forgetwell.experiments.grid import planned, run_plan
-from forgetwell.experiments.plan import Comparison, Plan, cut
+from forgetwell.experiments.parts import Part, cut
+from forgetwell.experiments.plan import Comparison, Plan
 from forgetwell.experiments.tables import CELLS, RunReading, cells_table
 from forgetwell.files import read_json, read_jsonl, write_json, write_jsonl
 from forgetwell.methods.finetune import Lora
@@ -156,7 +157,7 @@ def test_repairs_have_claims_of_their_own(tmp_path, plan):
 
 def test_a_comparison_or_bench_that_is_not_there_is_said(tmp_path, plan, monkeypatch):
     with pytest.raises(InputError, match="it has loss=npo"):
-        run_plan(plan, tmp_path / "out", say=print, bar=bar, only=["loss=ga"])
+        run_plan(plan, tmp_path / "out", say=print, bar=bar, part=Part(["loss=ga"]))
 
     def nowhere():
         raise MissingError("no data")
@@ -176,7 +177,7 @@ def test_a_comparison_or_bench_that_is_not_there_is_said(tmp_path, plan, monkeyp
     tables = run_plan(several, tmp_path / "out", say=said.append, bar=bar)
     assert {c.comparison for c in tables.cells} == {"b"}
     with pytest.raises(MissingError, match="none of its comparisons"):
-        planned(several, tmp_path / "out", say=said.append, only=["loss=npo"])
+        planned(several, tmp_path / "out", say=said.append, part=Part(["loss=npo"]))
 
 
 def test_a_model_that_is_not_there_is_found_before_anything_runs(tmp_path, plan):
@@ -228,10 +229,10 @@ def test_finished_runs_of_other_settings_are_refused(tmp_path, plan):
 def test_the_tables_hold_comparisons_that_are_not_run_now_and_so_they_are_checked(tmp_path, plan):
     (first,) = plan.comparisons
     both = replace(plan, comparisons=(first, replace(first, name="loss=ga", runs=first.runs[:1])))
-    run_plan(both, tmp_path / "out", say=print, bar=bar, only=["loss=npo"])
+    run_plan(both, tmp_path / "out", say=print, bar=bar, part=Part(["loss=npo"]))
     other = replace(both, comparisons=tuple(trained(replace(plan, comparisons=(c,)), lr=1.0).comparisons[0]
                                             for c in both.comparisons))  # fmt: skip
-    refused(other, tmp_path / "out", "loss=npo/plain-0 holds a finished run", only=["loss=ga"])
+    refused(other, tmp_path / "out", "loss=npo/plain-0 holds a finished run", part=Part(["loss=ga"]))
 
 
 def test_runs_made_before_a_part_of_training_could_be_set_are_still_theirs(tmp_path, plan):
@@ -261,7 +262,7 @@ def test_runs_under_other_code_of_ones_own_are_refused(tmp_path, plan, monkeypat
 
 def test_a_run_that_another_process_makes_with_other_settings_is_refused(tmp_path, plan):
     out, said = tmp_path / "out", []
-    run_plan(plan, tmp_path / "elsewhere", say=print, bar=bar, seeds=[0])
+    run_plan(plan, tmp_path / "elsewhere", say=print, bar=bar, part=Part(seeds=[0]))
     folder = out / "loss=npo" / "plain-0"
     write_json(
         folder / STARTED, {**read_json(tmp_path / "elsewhere/loss=npo/plain-0/started.json"), "floor": 1}
@@ -324,7 +325,7 @@ def test_comparisons_are_chosen_by_whole_parts_of_their_names(plan):
     several = replace(plan, comparisons=tuple(replace(first, name=name) for name in names))
 
     def chosen(*only):
-        return [names.index(c.name) for c in cut(several, only).comparisons]
+        return [names.index(c.name) for c in cut(several, Part(only)).comparisons]
 
     assert chosen() == [0, 1, 2]
     assert chosen("loss=npo") == [0, 1]
@@ -334,14 +335,14 @@ def test_comparisons_are_chosen_by_whole_parts_of_their_names(plan):
 
 
 def test_seeds_can_be_run_one_after_the_other_into_one_table(tmp_path, plan):
-    run_plan(plan, tmp_path / "out", say=print, bar=bar, seeds=[1])
+    run_plan(plan, tmp_path / "out", say=print, bar=bar, part=Part(seeds=[1]))
     said = []
-    tables = run_plan(plan, tmp_path / "out", say=said.append, bar=bar, only=["loss=npo"], seeds=[0])
+    tables = run_plan(plan, tmp_path / "out", say=said.append, bar=bar, part=Part(["loss=npo"], [0]))
     assert said[0] == "2 runs, 0 of them done before."
     assert {c.seed for c in tables.cells} == {0, 1}
     assert {c.seeds for c in tables.claims["loss=npo"]} == {(0, 1)}
     with pytest.raises(InputError, match="no seed 2; it has 0, 1"):
-        run_plan(plan, tmp_path / "out", say=print, bar=bar, seeds=[2])
+        run_plan(plan, tmp_path / "out", say=print, bar=bar, part=Part(seeds=[2]))
 
 
 def test_cells_are_means_with_deviations_over_seeds(tmp_path):

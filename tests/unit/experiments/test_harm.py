@@ -8,7 +8,8 @@ from forgetwell.experiments.bench import sampled_utility
 from forgetwell.experiments.benches.world import world
 from forgetwell.experiments.claims import run_folder, run_settings
 from forgetwell.experiments.harm import Harmed, agreement_table, agreements, harm_table, read_harms
-from forgetwell.experiments.plan import cells, read_plan, with_model
+from forgetwell.experiments.parts import with_model
+from forgetwell.experiments.plan import cells, read_plan
 from forgetwell.files import read_json, write_json, write_jsonl
 from forgetwell.runs.folder import CURVE, MANIFEST
 

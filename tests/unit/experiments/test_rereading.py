@@ -8,6 +8,7 @@ from forgetwell.errors import InputError, MissingError
 from forgetwell.experiments import grid
 from forgetwell.experiments.claims import Run, Setup
 from forgetwell.experiments.grid import run_plan
+from forgetwell.experiments.parts import Part
 from forgetwell.experiments.plan import Comparison, Plan
 from forgetwell.experiments.probing import ANSWERS, read_curve
 from forgetwell.experiments.rereading import reread_plan
@@ -77,4 +78,4 @@ def test_what_cannot_be_read_says_why(tmp_path, plan):
         reread_plan(plan, out, tmp_path / "by", "rouge_l_f1", say=print)
     other = replace(plan, name="toy")
     with pytest.raises(InputError, match="no seed 7"):
-        reread_plan(other, out, tmp_path / "by", "rouge_l_f1", say=print, seeds=[7])
+        reread_plan(other, out, tmp_path / "by", "rouge_l_f1", say=print, part=Part(seeds=[7]))
