@@ -71,7 +71,7 @@ def bench(
     found = read_plan(plan)
     found = with_model(found, model) if model else found
     folder = out or Path("runs") / found.name
-    hours = f" About {found.hours:g} hours in all." if found.hours else ""
+    hours = f" About {found.hours:g} hour{'' if found.hours == 1 else 's'} in all." if found.hours else ""
     print(f"{found.name}: {found.about}{hours}")
     say, part = partial(print, flush=True), Part(only or (), seeds or (), conditions or ())
     if dry_run:
