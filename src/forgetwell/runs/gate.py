@@ -5,28 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from statistics import fmean
-from typing import Any, Literal
+from typing import Any
 
 from forgetwell.calls import parse_call
 from forgetwell.files import digest, plain
 from forgetwell.metrics.registry import ROW_METRICS
 from forgetwell.metrics.statistics import (
-    FEWEST,
     Interval,
     Sample,
     bounded_end,
     cluster_bootstrap,
-    request_units,
 )
-from forgetwell.runs.evidence import Evaluation, Evidence, Measured, evaluation_from
+from forgetwell.runs.evidence import Evaluation, Evidence, evaluation_from
 from forgetwell.runs.folder import versions
 from forgetwell.runs.ledger import Addition, Entry, root_of
 from forgetwell.runs.policy import MEASURES, Policy, Rule
-from forgetwell.suites.types import is_to_forget
-
-Span = Literal["run", "sum"]
-_Rows = Mapping[str, Measured]
+from forgetwell.runs.readings import Span, read_rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +126,19 @@ def _judge(rule: Rule, before: Evaluation | None, evidence: Evidence, span: Span
     if rule.of != "after" and before is None:
         which = "before unlearning" if span == "run" else "that all requests started from"
         return _missing(rule, span, f"no evaluation of the model {which} was given or kept")
-    samples = _samples(rule, before, after)
+    read = read_rule(rule, before, after)
+    samples = read.samples
     count = sum(len(s.values) for s in samples)
     if not samples or count < rule.rows:
         reason = f"{count} rows with {rule.metric} in {rule.measure}; {rule.rows} are needed"
         return _missing(rule, span, reason + _no_role(rule, after), passed=rule.optional)
-    if rule.of != "after" and before is not None and (apart := _apart(rule, before, after, span)):
+    if rule.of != "after" and (apart := read.apart(span)):
         return _missing(rule, span, apart)
     limit = rule.limit if span == "run" or rule.cumulative is None else rule.cumulative
-    if rule.of == "loss" and before is not None and (had := _mean(rule, before)) <= limit:
+    if rule.of == "loss" and (had := read.had) <= limit:
         what = f"{rule.measure} {rule.metric} is {had:.3f} before"
         return _missing(rule, span, f"{what}, so that no loss beyond {limit:g} could be seen")
-    interval, one = _interval(rule, samples, seed), _worst_subject(rule, after)
+    interval, one = _interval(rule, samples, seed), read.worst_subject
     if one is not None:
         interval = replace(interval, low=min(interval.low, one), high=max(interval.high, one))
     end = interval.high if rule.end == "upper" else interval.low
@@ -170,23 +165,6 @@ def _interval(rule: Rule, samples: Sequence[Sample], seed: int) -> Interval:
     if upper:
         return replace(interval, high=max(interval.high, bound))
     return replace(interval, low=min(interval.low, bound))
-
-
-def _worst_subject(rule: Rule, after: Evaluation) -> float | None:
-    """Return the mean of the worst of a few subjects to forget: one still told isn't outweighed by others.
-
-    None where a rule is about something else, there is but one, or so many that intervals draw subjects.
-    """
-    found = []
-    for split, rows in _sets(rule, after).items() if rule.of == "after" else ():
-        if is_to_forget(split, after.roles.get(split.partition("/")[0])):
-            subjects: dict[str, list[float]] = {}
-            for cluster, value in rows.values():
-                subjects.setdefault(cluster, []).append(value)
-            found += [fmean(values) for values in subjects.values()] if 1 < len(subjects) < FEWEST else []
-    if not found:
-        return None
-    return max(found) if rule.end == "upper" else min(found)
 
 
 def _worst(rule: Rule) -> float | None:
@@ -248,79 +226,6 @@ def _told(trigger: Mapping[str, Any]) -> str:
 def _counts(trigger: Mapping[str, Any], rate: float, least: float) -> bool:
     harms = trigger["effect"] >= least and trigger["above_controls"] == 1.0
     return bool(harms and trigger["q_value"] <= rate + 1e-12)
-
-
-def _samples(rule: Rule, before: Evaluation | None, after: Evaluation) -> list[Sample]:
-    """Return one sample a set; losses are before - after, increases after - before, on common rows."""
-    late = _sets(rule, after)
-    if rule.of == "after":
-        return [_sample(s, rows, after) for s, rows in late.items() if rows]
-    early = _sets(rule, before) if before is not None else {}
-    sign = 1.0 if rule.of == "loss" else -1.0
-    samples = []
-    for name, rows in late.items():
-        common = [k for k in rows if k in early.get(name, {})]
-        if common:
-            lost = {k: (rows[k][0], sign * (early[name][k][1] - rows[k][1])) for k in common}
-            samples.append(_sample(name, lost, after))
-    return samples
-
-
-def _apart(rule: Rule, before: Evaluation, after: Evaluation, span: Span) -> str:
-    """Say where two evaluations didn't ask the same: what one leaves out can't be seen to be damaged.
-
-    Over a sum of requests rows may differ, as whoever is forgotten leaves the rows to keep, but not sets.
-    """
-    early, late = ({s: set(rows) for s, rows in _sets(rule, e).items() if rows} for e in (before, after))
-    if sets := early.keys() ^ late.keys():
-        return f"{', '.join(sorted(sets))}: measured in one of the two evaluations alone"
-    rows = sum(len(early[s] ^ late[s]) for s in early)
-    if rows and span == "run":
-        return f"{rows} rows of {rule.measure} are in one of the two evaluations alone; ask both the same"
-    return ""
-
-
-def _mean(rule: Rule, evaluation: Evaluation) -> float:
-    """Return what a measure is, as a mean over its sets."""
-    return fmean(fmean(v for _, v in rows.values()) for rows in _sets(rule, evaluation).values() if rows)
-
-
-_Values = dict[str, tuple[str, float]]  # row -> cluster, value
-
-
-def _sets(rule: Rule, evaluation: Evaluation) -> dict[str, _Values]:
-    """Return the values that a measure reads, by set: of one split, or of all sets of a role."""
-    splits = {key: _values(rows, rule.metric) for key, rows in evaluation.splits.items()}
-    if rule.measure in splits:
-        return {rule.measure: splits[rule.measure]}
-    name, _, condition = rule.measure.partition("/")
-    if name in ("scope", "leak") and not condition:
-        pooled = {
-            f"{s}:{k}": v for s, rows in splits.items() if s.startswith(f"{name}/") for k, v in rows.items()
-        }
-        return {name: pooled}
-    own = sorted(s for s, role in evaluation.roles.items() if role == name)
-    if condition == "gap":
-        return {s: _gaps(splits.get(f"{s}/clean", {}), splits.get(f"{s}/trigger", {})) for s in own}
-    return {s: splits.get(f"{s}/{condition}", {}) for s in own}
-
-
-def _values(rows: _Rows, metric: str) -> _Values:
-    return {k: (m.cluster, m.metrics[metric]) for k, m in rows.items() if metric in m.metrics}
-
-
-def _gaps(clean: _Values, trigger: _Values) -> _Values:
-    """Return clean - trigger of each trigger row whose clean row has a value."""
-    pairs = ((key, key.rpartition("#")[0], cell) for key, cell in trigger.items())
-    return {key: (cell[0], clean[base][1] - cell[1]) for key, base, cell in pairs if base in clean}
-
-
-def _sample(split: str, rows: _Values, evaluation: Evaluation) -> Sample:
-    """Return a set's values, each with its unit and its question: its key without the number of a wording."""
-    questions, clusters = [key.partition("#")[0] for key in rows], [c for c, _ in rows.values()]
-    if is_to_forget(split, evaluation.roles.get(split.partition("/")[0])):
-        clusters = list(request_units(clusters, questions))
-    return Sample([v for _, v in rows.values()], clusters, questions)
 
 
 def ledger_entries(decision: Decision, evidence: Evidence, record: Mapping[str, Any]) -> list[Addition]:
