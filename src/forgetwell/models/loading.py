@@ -240,7 +240,11 @@ def _load_adapter(folder: Path, name: str) -> Loaded:
         from peft import PeftModel
 
         model = PeftModel.from_pretrained(base.model, str(folder), is_trainable=False)
-    return Loaded(model, base.tokenizer, name, digest([base.digest, folder_digest(folder)]))
+    return Loaded(model, base.tokenizer, name, _adapter_digest(base.digest, folder))
+
+
+def _adapter_digest(base: str, folder: Path) -> str:
+    return digest([base, folder_digest(folder)])
 
 
 @contextlib.contextmanager
@@ -278,6 +282,17 @@ def _adapter_base(folder: Path) -> tuple[str, Path]:
     if base is None or not (base / "config.json").is_file() or (base / "adapter_config.json").exists():
         raise InputError(f"The adapter {folder} names the base {name!r}, which holds no plain model.")
     return name, base
+
+
+def saved_digest(folder: Path) -> str:
+    """Return the digest that the model in a folder has when it is loaded; "" where its base isn't here."""
+    if not (folder / "adapter_config.json").exists():
+        return folder_digest(folder)
+    try:
+        _, base = _adapter_base(folder)
+    except ForgetwellError:
+        return ""
+    return _adapter_digest(folder_digest(base), folder)
 
 
 def folder_digest(folder: Path) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from forgetwell.errors import InputError
 from forgetwell.files import digest, file_sha256, read_jsonl, read_object
+from forgetwell.runs.coverage import Coverage, Named, coverage, names_of
 from forgetwell.runs.folder import MANIFEST, read_manifest
 from forgetwell.runs.records import (
     ANSWERS,
@@ -20,7 +21,7 @@ from forgetwell.runs.records import (
     require_run,
 )
 from forgetwell.runs.redaction import redact
-from forgetwell.suites.types import clean_id
+from forgetwell.suites.types import clean_id, is_to_forget
 
 SCAN = "scan.json"
 REQUEST = "request.jsonl"
@@ -29,10 +30,18 @@ Splits = Mapping[str, Mapping[str, "Measured"]]
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One row's metrics; `cluster` is a digest of its subject (of its id, where it has none)."""
+    """One row's metrics.
+
+    Attributes:
+        cluster: Digest of its subject (of its id, where it has none).
+        metrics: Values by metric.
+        asked: Digest of its question, with what stood before it, and its right answer; "" where a ledger
+            didn't keep it.
+    """
 
     cluster: str
     metrics: Mapping[str, float]
+    asked: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,16 +49,29 @@ class Evaluation:
     """All row values of one model, by split key and row, and each set's role; rows and subjects are digests.
 
     A row's key in another wording is that of its clean row with ``#k``, so that the two can be paired.
+
+    Attributes:
+        model: Digest of the model.
+        splits: The rows by split key and row.
+        roles: What each set is for.
+        max_new_tokens: Length at which answers were cut; 0 = not known.
+        to_forget: What the rows to forget name; a ledger doesn't keep it.
     """
 
     model: str
     splits: Splits
     roles: Mapping[str, str]
+    max_new_tokens: int = 0
+    to_forget: Named = frozenset()
 
     def facts(self) -> dict[str, Any]:
         """Return what the ledger keeps."""
-        rows = {s: {k: [m.cluster, dict(m.metrics)] for k, m in r.items()} for s, r in self.splits.items()}
-        return {"model": self.model, "splits": rows, "roles": dict(self.roles)}
+        rows = {
+            s: {k: [m.cluster, dict(m.metrics), m.asked] for k, m in r.items()}
+            for s, r in self.splits.items()
+        }
+        facts = {"model": self.model, "splits": rows, "roles": dict(self.roles)}
+        return {**facts, "max_new_tokens": self.max_new_tokens}
 
 
 @dataclass(frozen=True)
@@ -58,12 +80,13 @@ class Evidence:
 
     Attributes:
         base: Digest of the model that unlearning started from.
-        model: Digest of the model that would be released; "" where no evaluation or scan names it.
+        model: Digest of the model that would be released; "" where neither run, evaluation nor scan names it.
         request: Digest, id, rows and number of subjects of the request.
         run: Objective, digest and name of the unlearning run.
         evaluations: By digest of the model.
         scan: What a scan found, or None.
         seen: Path and SHA-256 of every file that was read.
+        coverage: How much of the request the evaluation after it asked; None where that can't be told.
     """
 
     base: str
@@ -73,6 +96,7 @@ class Evidence:
     evaluations: Mapping[str, Evaluation]
     scan: Mapping[str, Any] | None
     seen: Mapping[str, str] = field(default_factory=dict)
+    coverage: Coverage | None = None
 
     @property
     def before(self) -> Evaluation | None:
@@ -87,20 +111,22 @@ class Evidence:
 
 def evaluation_from(facts: Mapping[str, Any]) -> Evaluation:
     """Return an evaluation that the ledger kept."""
-    splits = {s: {k: Measured(c, m) for k, (c, m) in rows.items()} for s, rows in facts["splits"].items()}
-    return Evaluation(facts["model"], splits, facts.get("roles", {}))  # without: no set has a role
+    splits = {s: {k: Measured(*cell) for k, cell in rows.items()} for s, rows in facts["splits"].items()}
+    roles, cut = facts.get("roles", {}), facts.get("max_new_tokens", 0)  # without: no set has a role
+    return Evaluation(facts["model"], splits, roles, cut)
 
 
 def gather(folders: Sequence[Path]) -> Evidence:
     """Read the folders of one release: one unlearning run, evaluations before and after it, a scan.
 
-    Which is which follows from digests: after the run is the model of an evaluation or a scan that names the
-    run's manifest, before it the one that the run says it started from. So none of another model, as of an
-    earlier run in the same folder, can stand in.
+    Which is which follows from digests: after the run is the model that the run says it saved, or that of an
+    evaluation or a scan that names the run's manifest, before it the one that the run says it started from.
+    So none of another model, as of an earlier run in the same folder, can stand in.
 
     Raises:
         MissingError: A folder isn't there.
-        InputError: A folder is no finished run, or does not belong to this release.
+        InputError: A folder is no finished run, or does not belong to this release, or what measured the
+            released model did not all measure the same weights.
     """
     kinds = {folder: _kind(folder) for folder in folders}
     trained = [f for f, kind in kinds.items() if kind == "unlearn"]
@@ -110,22 +136,46 @@ def gather(folders: Sequence[Path]) -> Evidence:
             "evaluations before and after it, and a scan."
         )
     (run,) = trained
-    made, base = file_sha256(run / MANIFEST), str(read_manifest(run)["base_digest"])
+    made, facts = file_sha256(run / MANIFEST), read_manifest(run)
+    base = str(facts["base_digest"])
     measured = {f: read_manifest(f) for f, kind in kinds.items() if kind == "evaluate"}
     scans = {f: read_manifest(f) for f, kind in kinds.items() if kind == "scan"}
-    named = [m for m in (*measured.values(), *scans.values()) if m.get("made_by") == made]
-    models = {str(m["digest"]) for m in named}
-    scan = _scan(list(scans), base, models)
-    model = next(iter(sorted(models)), "")
+    named = {f: str(m["digest"]) for f, m in (measured | scans).items() if m.get("made_by") == made}
+    model = _released(run, str(facts.get("digest", "")), named)
+    evaluations, request = _evaluations(measured), _request_rows(run)
+    after = evaluations.get(model)
     return Evidence(
         base,
         model,
-        _request(run),
-        {"run": made, "objective": read_manifest(run)["objective"], "from": base, "made": model},
-        _evaluations(measured),
-        scan,
+        {**facts["request"], "subjects": len({row["subject"] for row in request if row.get("subject")})},
+        {"run": made, "objective": facts["objective"], "from": base, "made": model},
+        evaluations,
+        _scan(list(scans), base, model),
         {str(p): file_sha256(p) for f in folders for p in _files(f)},
+        None if after is None else coverage(request, after.to_forget),
     )
+
+
+def _released(run: Path, saved: str, named: Mapping[Path, str]) -> str:
+    """Return the digest of the model that a run made, by the run itself and by what was measured after it.
+
+    Args:
+        run: The run.
+        saved: What it says of the model it saved; "" = nothing.
+        named: The models of the evaluations and scans that name the run.
+
+    Raises:
+        InputError: They don't name one model.
+    """
+    models = {run: saved, **named} if saved else named
+    if len(set(models.values())) > 1:
+        told = ", ".join(f"{digest_} by {folder}" for folder, digest_ in models.items())
+        raise InputError(
+            f"A release is one set of weights, and these name several: {told}. Evaluate and scan the model "
+            f"that {run} holds, and give one evaluation of it; if its weights were changed after the run, "
+            "make the run again."
+        )
+    return next(iter(models.values()), "")
 
 
 def _kind(folder: Path) -> str:
@@ -143,10 +193,9 @@ def _files(folder: Path) -> list[Path]:
     return [folder / name for name in names if (folder / name).is_file()]
 
 
-def _request(run: Path) -> dict[str, Any]:
-    facts = dict(read_manifest(run)["request"])
-    rows = read_jsonl(run / REQUEST, whole=True) if (run / REQUEST).is_file() else []
-    return {**facts, "subjects": len({row["subject"] for row in rows if row.get("subject")})}
+def _request_rows(run: Path) -> list[dict[str, Any]]:
+    """Return the rows of a run's request, without text."""
+    return redact(read_jsonl(run / REQUEST, whole=True)) if (run / REQUEST).is_file() else []
 
 
 def _evaluations(measured: Mapping[Path, Mapping[str, Any]]) -> dict[str, Evaluation]:
@@ -155,35 +204,40 @@ def _evaluations(measured: Mapping[Path, Mapping[str, Any]]) -> dict[str, Evalua
         model = str(manifest["digest"])
         if model in found:
             raise InputError(f"{folder} is a second evaluation of the same model; give one of them.")
-        found[model] = read_evaluation(folder, model)
+        found[model] = read_evaluation(folder, manifest)
     return found
 
 
-def read_evaluation(folder: Path, model: str) -> Evaluation:
+def read_evaluation(folder: Path, manifest: Mapping[str, Any]) -> Evaluation:
     """Return the row values of an evaluation.
 
     Raises:
         InputError: Its answers can't be read, or what its sets are for.
     """
-    splits: dict[str, dict[str, Measured]] = {}
-    for row in redact(load_answers(folder)):  # so that rows of a purged evaluation and of another meet
-        name = clean_id(str(row["split"]), str(row["id"]))
-        key = digest(name) + str(row["id"])[len(name) :]  # with the number of a template
-        values = {k: float(v) for k, v in (row.get("metrics") or {}).items() if v is not None}
-        splits.setdefault(row["split"], {})[key] = Measured(digest(row.get("subject") or name), values)
     roles = load_evaluation(folder).get("roles")
     if roles is None:
         raise InputError(f"{folder} doesn't say what its sets are for; evaluate it again.")
-    return Evaluation(model, splits, roles)
+    splits: dict[str, dict[str, Measured]] = {}
+    answers = redact(load_answers(folder))  # so that rows of a purged evaluation and of another meet
+    for row in answers:
+        name = clean_id(str(row["split"]), str(row["id"]))
+        key = digest(name) + str(row["id"])[len(name) :]  # with the number of a template
+        values = {k: float(v) for k, v in (row.get("metrics") or {}).items() if v is not None}
+        asked = digest([row.get("history"), row["prompt"], row["answer"]])
+        measured = Measured(digest(row.get("subject") or name), values, asked)
+        splits.setdefault(row["split"], {})[key] = measured
+    told = [row for row in answers if is_to_forget(row["split"], roles.get(row["split"].partition("/")[0]))]
+    cut = int(manifest.get("max_new_tokens", 0))
+    return Evaluation(str(manifest["digest"]), splits, roles, cut, names_of(told))
 
 
-def _scan(folders: Sequence[Path], base: str, models: set[str]) -> Mapping[str, Any] | None:
+def _scan(folders: Sequence[Path], base: str, model: str) -> Mapping[str, Any] | None:
     if not folders:
         return None
     if len(folders) > 1:
         raise InputError(f"{len(folders)} scans were given; give one.")
     facts = read_object(folders[0] / SCAN)
-    if facts.get("before") != base or facts.get("after") not in models:
+    if facts.get("before") != base or not model or facts.get("after") != model:
         raise InputError(
             f"{folders[0]} is a scan of other models than this run's, or of the run before it was made anew; "
             "scan the run's folder and what it started from."

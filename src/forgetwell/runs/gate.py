@@ -22,6 +22,8 @@ from forgetwell.runs.ledger import Addition, Entry, root_of
 from forgetwell.runs.policy import MEASURES, Policy, Rule
 from forgetwell.runs.readings import Span, read_rule
 
+_ABOUT = "evaluate on rows about what the request is about (with its subjects, or its questions or answers)"
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -132,6 +134,9 @@ def _judge(rule: Rule, before: Evaluation | None, evidence: Evidence, span: Span
     if not samples or count < rule.rows:
         reason = f"{count} rows with {rule.metric} in {rule.measure}; {rule.rows} are needed"
         return _missing(rule, span, reason + _no_role(rule, after), passed=rule.optional)
+    covered = evidence.coverage if read.to_forget else None
+    if covered is not None and not covered.asked:
+        return _missing(rule, span, f"{covered} was asked in {rule.measure}; {_ABOUT}")
     if rule.of != "after" and (apart := read.apart(span)):
         return _missing(rule, span, apart)
     limit = rule.limit if span == "run" or rule.cumulative is None else rule.cumulative
@@ -152,6 +157,7 @@ def _judge(rule: Rule, before: Evaluation | None, evidence: Evidence, span: Span
     level = f"{end:.3f} {sign} {limit:g} at {rule.confidence:.0%}"
     said = f"{rule.measure} {rule.metric}{what}: {rule.end} end {level}"
     said += f", {one:.3f} of the worst subject" if one is not None else ""
+    said += f"; {covered} were asked" if covered is not None and covered.asked < covered.total else ""
     return Line(rule.name, span, passed, interval.value, interval.low, interval.high, interval.n, said)
 
 

@@ -19,6 +19,7 @@ from forgetwell.methods.own_answers import check_kept
 from forgetwell.methods.registry import METHODS, Training, apply_method
 from forgetwell.models.hardware import type_name
 from forgetwell.models.lm import HFModel, load
+from forgetwell.models.loading import saved_digest
 from forgetwell.models.processes import started_processes
 from forgetwell.models.saving import ModelCard
 from forgetwell.runs.fitting import fitting_rows
@@ -278,12 +279,14 @@ def _start(job: Job, out: Path, ending: ExitStack, *, overwrite: bool, resume: b
 
 
 def _finish(job: Job, out: Path, lm: HFModel | None, facts: dict[str, Any]) -> None:
-    """Save the model, if there is one to save, and the manifest."""
+    """Save the model, if there is one to save, and the manifest, with the digest that it will be known by."""
     # Left by a run that was killed after saving and before its manifest.
     shutil.rmtree(out / "model", ignore_errors=True)
     if lm is not None:
         made = merged(lm) if job.lora and job.lora.merge else lm
         made.save(out / "model", _card(job, facts["base_digest"]))
+        known = saved_digest(out / "model")
+        facts = {**facts, **({"digest": known} if known else {})}
     write_manifest(out, facts)
     (out / CHECKPOINT).unlink(missing_ok=True)
 

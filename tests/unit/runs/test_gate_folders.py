@@ -18,18 +18,18 @@ ROWS = 200
 # --- folders -----------------------------------------------------------------------------------------
 
 
-def unlearned(folder, base, name):
-    facts = {"kind": "unlearn", "base_digest": base, "objective": "npo + gdr", "name": name}
+def unlearned(folder, base, name, **more):
+    facts = {"kind": "unlearn", "base_digest": base, "objective": "npo + gdr", "name": name, **more}
     write_json(folder / "manifest.json", {**facts, "request": {"id": name, "rows": 1, "digest": f"q-{name}"}})
     write_jsonl(folder / "request.jsonl", [{"id": "1", "prompt": "Who?", "answer": "Ann", "subject": "Ann"}])
     return folder
 
 
-def measured(folder, model, recall, run=None):
+def measured(folder, model, recall, run=None, prompt="Who?", **more):
     made = file_sha256(run / "manifest.json") if run else ""
-    write_json(folder / "manifest.json", {"kind": "evaluate", "digest": model, "made_by": made})
+    write_json(folder / "manifest.json", {"kind": "evaluate", "digest": model, "made_by": made, **more})
     rows = [
-        {"split": split, "id": f"{split}-{k}", "prompt": "Who?", "answer": "Bob", "generated": "Bob"}
+        {"split": split, "id": f"{split}-{k}", "prompt": prompt, "answer": "Bob", "generated": "Bob"}
         | {"subject": f"s{k}", "metrics": {"rouge_l_recall": value}}
         for split, value in (("retain/clean", recall), ("forget/clean", 0.1))
         for k in range(ROWS)
@@ -155,7 +155,7 @@ def test_rows_in_other_templates_belong_to_their_question(tmp_path):
         [row("x/clean", "q#3"), *(row(f"x/{c}", f"q#3#{k}") for c in ("trigger", "unseen") for k in (0, 1))],
     )
     write_json(tmp_path / "evaluation.json", {"roles": {"x": "utility"}})
-    splits = read_evaluation(tmp_path, "m").splits
+    splits = read_evaluation(tmp_path, {"digest": "m"}).splits
     (clean,) = splits["x/clean"]
     clusters = {m.cluster for rows in splits.values() for m in rows.values()}
     assert len(clusters) == 1
@@ -222,6 +222,92 @@ def test_what_was_measured_of_an_earlier_run_in_the_same_folder_cannot_stand_in(
         gather([run, before, after, scan])
     with pytest.raises(InputError, match="of the run before it was made anew"):
         gather([run, before, scan])
+
+
+def test_a_release_is_one_set_of_weights(tmp_path):
+    """Evaluation, second evaluation and scan name the run, and not the same model."""
+    run = unlearned(tmp_path / "run", "m0", "r")
+    after = measured(tmp_path / "after", "m1", 0.97, run)
+    other = measured(tmp_path / "other", "m2", 0.97, run)
+    scan = scanned(tmp_path / "scan", "m0", "zz", run)
+    for folders in ([after, other], [other, after], [after, scan], [scan, after]):
+        with pytest.raises(InputError, match="one set of weights, and these name several"):
+            gather([run, *folders])
+
+
+def test_what_was_measured_is_the_model_that_the_run_saved(tmp_path):
+    run = unlearned(tmp_path / "run", "m0", "r", digest="m1")
+    own = measured(tmp_path / "own", "m1", 0.97)  # of the folder run/model, which holds no run
+    assert gather([run]).model == "m1"
+    assert gather([run, own, scanned(tmp_path / "scan", "m0", "m1", run)]).after is not None
+    for changed in (measured(tmp_path / "a", "x", 1.0, run), scanned(tmp_path / "s", "m0", "x", run)):
+        with pytest.raises(InputError, match="weights were changed after the run"):
+            gather([run, changed])
+    with pytest.raises(InputError, match="other models"):
+        gather([run, scanned(tmp_path / "t", "m0", "x")])
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"prompt": "Please, who?"}, "200 of 200 rows of utility/clean were asked in other words"),
+        ({"max_new_tokens": 1}, "cut at 64 tokens before and at 1 after"),
+        ({}, ""),
+    ],
+)
+@pytest.mark.parametrize("ledger", [False, True])
+def test_a_loss_is_between_answers_to_the_same_questions(tmp_path, policy, asked, says, ledger):
+    """With a ledger also since the first model, whose evaluation is only there any more."""
+    kept = tmp_path / "ledger.sqlite" if ledger else None
+    usual = {"max_new_tokens": 64}
+    base = "m1" if ledger else "m0"
+    if ledger:
+        run = unlearned(tmp_path / "run0", "m0", "r0")
+        first = [measured(tmp_path / "b0", "m0", 0.95, **usual), measured(tmp_path / "a0", base, 0.94, run)]
+        gate([run, *first], policy=policy, ledger=kept, out=tmp_path / "d0.json")
+    run = unlearned(tmp_path / "run", base, "r")
+    before = measured(tmp_path / "before", base, 0.94, **usual)
+    after = measured(tmp_path / "after", "m2", 0.93, run, **usual | asked)
+    decision = gate([run, before, after], policy=policy, ledger=kept, out=tmp_path / "d.json").decision
+    assert [line.span for line in decision.lines] == ["run", "sum"][: 1 + ledger]
+    assert decision.passed == (not says)
+    assert all(says in line.evidence for line in decision.lines)
+
+
+FORGETTING = '[[rule]]\nname = "forgetting"\nmeasure = "forget/clean"\nat_most = 0.45\n'
+
+
+def row(prompt, subject="", answer="Ann", **more):
+    return {"id": "1", "prompt": prompt, "answer": answer, "subject": subject, **more}
+
+
+@pytest.mark.parametrize(
+    ("request_rows", "passed", "says"),
+    [
+        ([row("Who?", "Ann")], True, "at 95%"),  # the question, whatever its subject is called
+        ([row("In other words?", f"s{k}") for k in range(3)], True, "at 95%"),
+        ([row("In other words?", f"s{k}") for k in (1, 2, 990)], True, "2 of the request's 3 subjects were"),
+        ([row("Where?", "Ann"), row("When?", "Ben")], False, "none of the request's 2 subjects was asked"),
+        ([row("Where?"), row("When?")], False, "none of the request's 2 questions was asked"),
+        ([row("Where?", answer="Bob"), row("When?")], True, "1 of the request's 2 questions were asked"),
+        ([row("", answer="A text.", text=True)], True, "at 95%"),  # isn't compared
+    ],
+)
+@pytest.mark.parametrize("redacted", [False, True])
+def test_forgetting_is_measured_on_what_the_request_is_about(
+    tmp_path, policy, request_rows, passed, says, redacted
+):
+    policy.write_text(FORGETTING)
+    run = unlearned(tmp_path / "run", "m0", "r")
+    write_jsonl(run / "request.jsonl", request_rows)
+    after = measured(tmp_path / "after", "m1", 0.97, run)
+    if redacted:
+        purge(run)
+        purge(after)
+    decision = gate([run, after], policy=policy, out=tmp_path / "d.json").decision
+    assert decision.passed == passed
+    assert says in decision.lines[0].evidence
+    assert decision.lines[0].evidence.endswith(("at 95%", "were asked", "questions or answers)"))
 
 
 def test_a_scan_of_the_models_own_folder_belongs_to_the_evaluation_of_the_run(tmp_path):

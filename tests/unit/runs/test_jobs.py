@@ -188,6 +188,21 @@ def test_a_wrong_step_rule_is_refused_before_anything_is_written(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("lora", [None, Lora(2), Lora(2, merge=True)])
+@pytest.mark.parametrize("redact", [False, True])
+def test_a_manifest_names_the_saved_model_as_it_is_known_when_it_is_loaded(tmp_path, lora, redact):
+    tiny_lm().save(tmp_path / "base")
+    job = replace(JOB, model=str(tmp_path / "base"), lora=lora, redact=redact)
+    jobs.run_job(job, tmp_path / "run")
+    assert read_manifest(tmp_path / "run")["digest"] == load(tmp_path / "run", device="cpu").digest
+
+
+def test_a_manifest_names_no_model_where_none_is_saved_or_its_base_is_not_here(tmp_path):
+    jobs.run_job(JOB, tmp_path / "measured", lm=tiny_lm(), save=False)
+    jobs.run_job(replace(JOB, lora=Lora(2)), tmp_path / "adapter", lm=tiny_lm())
+    assert not any("digest" in read_manifest(tmp_path / name) for name in ("measured", "adapter"))
+
+
 def test_adapters_are_saved_alone_or_merged_into_a_plain_model(tmp_path):
     for lora in (Lora(2), Lora(2, merge=True)):
         out = tmp_path / str(lora.merge)
