@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 from forgetwell.calls import parse_call
 from forgetwell.files import digest, plain
@@ -21,6 +21,7 @@ from forgetwell.runs.folder import versions
 from forgetwell.runs.ledger import Addition, Entry, root_of
 from forgetwell.runs.policy import MEASURES, Policy, Rule
 from forgetwell.runs.readings import Span, read_rule
+from forgetwell.suites.types import SplitRole
 
 _ABOUT = "evaluate on rows about what the request is about (with its subjects, or its questions or answers)"
 
@@ -133,7 +134,8 @@ def _judge(rule: Rule, before: Evaluation | None, evidence: Evidence, span: Span
     count = sum(len(s.values) for s in samples)
     if not samples or count < rule.rows:
         reason = f"{count} rows with {rule.metric} in {rule.measure}; {rule.rows} are needed"
-        return _missing(rule, span, reason + _no_role(rule, after), passed=rule.optional)
+        optional = rule.optional and _could_be(rule, after)
+        return _missing(rule, span, reason + _no_role(rule, after), passed=optional)
     covered = evidence.coverage if read.to_forget else None
     if covered is not None and not covered.asked:
         return _missing(rule, span, f"{covered} was asked in {rule.measure}; {_ABOUT}")
@@ -183,6 +185,12 @@ def _worst(rule: Rule) -> float | None:
     if rule.of == "after" and not rule.measure.endswith("/gap"):
         return float(high if upper else low)
     return float(high - low if upper else low - high)
+
+
+def _could_be(rule: Rule, evaluation: Evaluation) -> bool:
+    """Say whether a measure names a role or one of the sets: else it may be a slip of the pen."""
+    name = rule.measure.rpartition("/")[0] or rule.measure
+    return name in (*get_args(SplitRole), *evaluation.roles, "leak")
 
 
 def _no_role(rule: Rule, evaluation: Evaluation) -> str:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from forgetwell.errors import InputError, MissingError, unknown_name
+from forgetwell.calls import parse_call
+from forgetwell.errors import ForgetwellError, InputError, MissingError, unknown_name
 from forgetwell.files import digest, read_text, read_toml
+from forgetwell.metrics.registry import ROW_METRICS, Range, canonical
+from forgetwell.suites.types import Condition
 
 Of = Literal["after", "loss", "increase"]
 End = Literal["upper", "lower"]
 _DEFAULT = Path(__file__).parent / "policies" / "default.toml"
 MEASURES = ("utility/clean", "utility/trigger", "utility/gap", "scope", "leak", "scan/findings")
+CONDITIONS = (*get_args(Condition), "gap")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class Rule:
         metric: Row metric.
         rows: Fewest rows that count as a measurement.
         optional: Whether the rule holds where fewer rows than that have the metric. An evaluation has to be
-            there all the same.
+            there all the same, and a set that the measure names.
     """
 
     name: str
@@ -81,7 +85,7 @@ def load_policy(name_or_path: str | Path = "default") -> Policy:
 
     Raises:
         MissingError: There is no such file.
-        UnknownName: A key is unknown; the message has near matches.
+        UnknownName: A key, measure or metric is unknown; the message has near matches.
         InputError: A rule can't be used; the message names it.
     """
     return parse_policy(read_toml(_file(name_or_path)), str(name_or_path))
@@ -105,8 +109,8 @@ def parse_policy(table: Mapping[str, Any], where: str) -> Policy:
     """Check a policy's table.
 
     Raises:
-        UnknownName: A key is unknown.
-        InputError: A rule is incomplete, or a value of the wrong kind.
+        UnknownName: A key, measure or metric is unknown.
+        InputError: A rule is incomplete, or a value of the wrong kind or out of range.
     """
     _known(f"key of {where}", table, ("name", "rule"))
     rules = table.get("rule", [])
@@ -133,7 +137,10 @@ def _rule(table: Mapping[str, Any], where: str) -> Rule:
     _check_whole(table, where)
     numbers = {"at_most", "at_least", "confidence", "cumulative"}
     values: dict[str, Any] = {k: float(v) if k in numbers else v for k, v in table.items()}
-    return Rule(**values)
+    rule = Rule(**values)
+    rule = replace(rule, metric=_metric(rule.metric, where))
+    _check_limits(rule, where)
+    return rule
 
 
 def _check_value(where: str, key: str, value: Any) -> None:  # noqa: ANN401 - any TOML value
@@ -157,14 +164,60 @@ def _check_whole(table: Mapping[str, Any], where: str) -> None:
     of, measure = table.get("of", "after"), table["measure"]
     if of not in get_args(Of):
         raise unknown_name(f"value of 'of' in {where}", of, get_args(Of))
-    if measure not in MEASURES and "/" not in measure:
-        raise unknown_name(f"measure in {where}", measure, (*MEASURES, "forget/clean", "retain/clean"))
+    _check_measure(measure, where)
     if ("at_most" in table) == ("at_least" in table):
         raise InputError(f"{where} needs one limit: at_most or at_least.")
     if "cumulative" in table and of == "after":
         raise InputError(f'{where}: cumulative needs of = "loss" or "increase".')
     if measure == "scan/findings" and (of != "after" or "at_least" in table or "optional" in table):
         raise InputError(f'{where}: scan/findings takes of = "after" and at_most, and is never optional.')
+
+
+def _check_measure(measure: str, where: str) -> None:
+    """Refuse what no evaluation can have; whether it has a set of that name is seen when it is judged."""
+    name, _, condition = measure.rpartition("/")
+    if measure in MEASURES or (name not in ("", "scan") and condition in CONDITIONS):
+        return
+    near = (
+        (f"{name}/{c}" for c in CONDITIONS) if name not in ("", "scan") else ("forget/clean", "retain/clean")
+    )
+    raise unknown_name(f"measure in {where}", measure, (*MEASURES, *near))
+
+
+def _metric(name: str, where: str) -> str:
+    """Return a metric as evaluations call it."""
+    try:
+        return canonical(name)
+    except ForgetwellError as error:
+        raise type(error)(f"{where}: {error} One of your own needs --use FILE.py here too.") from None
+
+
+def _check_limits(rule: Rule, where: str) -> None:
+    """Refuse a limit that no value, or every value, could keep: as 45 of a share from 0 to 1."""
+    low, high = _range(rule)
+    for key in ("at_most", "at_least", "cumulative"):
+        limit = getattr(rule, key)
+        if limit is None or not ((low is not None and limit < low) or (high is not None and limit > high)):
+            continue
+        what = rule.measure if rule.measure == "scan/findings" else f"{rule.metric} of {rule.measure}"
+        what += "" if rule.of == "after" else f" ({rule.of})"
+        said = (
+            f"from {low:g} to {high:g}"
+            if low is not None and high is not None
+            else (f"{low:g} or more" if low is not None else f"{high:g} or less")
+        )
+        raise InputError(f"{where}: {key} is {limit:g}, and {what} is {said}. Write a limit among these.")
+
+
+def _range(rule: Rule) -> Range:
+    """Return the lowest and highest value of what a rule limits; None = unbounded."""
+    if rule.measure == "scan/findings":
+        return 0.0, None
+    low, high = ROW_METRICS.get(parse_call(rule.metric).name).facts["range"]
+    differences = rule.measure.endswith("/gap") + rule.adds_up
+    for _ in range(differences):
+        low, high = (None, None) if low is None or high is None else (low - high, high - low)
+    return low, high
 
 
 def _known(kind: str, table: Mapping[str, Any], valid: tuple[str, ...]) -> None:

@@ -226,6 +226,15 @@ def test_a_fact_that_is_still_said_fails_where_rows_tell_their_facts(facts, pass
     assert says in line.evidence
 
 
+@pytest.mark.parametrize(
+    ("measure", "passed"),
+    [("forget/served", True), ("forgot/served", False), ("retain/served", True), ("bobs/clean", False)],
+)
+def test_an_optional_rule_needs_a_set_of_the_name_that_it_measures(measure, passed):
+    rule = Rule("r", measure, at_most=0.45, optional=True)
+    assert lines(rule, None, evaluation("b", forget_clean=[0.1] * 9))[0].passed is passed
+
+
 def test_an_optional_rule_needs_the_evaluation_all_the_same():
     (line,) = lines(next(r for r in load_policy().rules if r.optional), None, None)
     assert not line.passed

@@ -36,6 +36,18 @@ def test_a_printed_policy_reads_back_as_the_same(tmp_path):
         ({"measure": "scan/findings"}, "scan/findings"),
         ({"measure": "scan/findings", "of": "after", "optional": True}, "never optional"),
         ({"optional": 1}, "true or false"),
+        ({"metric": "rouge_l_recal"}, "'rouge_l_recall'"),
+        ({"metric": "choice_accuracy(bi=sum)"}, "'by'"),
+        ({"metric": "rouge_l_recall("}, "rouge_l_recall("),
+        ({"measure": "forget/servd"}, "'forget/served'"),
+        ({"measure": "scan/finding", "of": "after", "optional": True}, "'scan/findings'"),
+        ({"measure": "/"}, "Known"),
+        ({"at_most": 45}, "from -1 to 1"),
+        ({"cumulative": 45}, "cumulative is 45"),
+        ({"at_most": 2.5, "measure": "utility/gap"}, "from -2 to 2"),
+        ({"at_most": 15, "of": "after"}, "from 0 to 1"),
+        ({"at_most": 0.5, "of": "after", "metric": "perplexity"}, "1 or more"),
+        ({"at_most": -1, "of": "after", "measure": "scan/findings"}, "0 or more"),
     ],
 )
 def test_a_rule_that_cannot_be_used_is_named_with_what_to_write(change, says):
@@ -57,6 +69,13 @@ def test_a_rule_that_cannot_be_used_is_named_with_what_to_write(change, says):
 def test_a_policy_without_rules_or_with_an_unknown_key_is_refused(table, says):
     with pytest.raises((InputError, UnknownName), match=says):
         parse_policy(table, "p.toml")
+
+
+def test_a_metric_is_called_as_evaluations_call_it():
+    """They leave out what is the default; a rule that says it would find no such metric."""
+    for said, kept in (("choice_accuracy(by=mean)", "choice_accuracy"), ("perplexity", "perplexity")):
+        (rule,) = parse_policy({"rule": [{**RULE, "metric": said, "at_most": 0.9}]}, "p.toml").rules
+        assert rule.metric == kept
 
 
 def test_a_missing_limit_is_refused():
