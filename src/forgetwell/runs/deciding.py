@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from forgetwell.files import check_new, digest, write_json
+from forgetwell.files import atomic_path, check_new, digest, write_json
 from forgetwell.runs import ledger as ledgers
 from forgetwell.runs.evidence import gather
 from forgetwell.runs.gate import Decision, decide, ledger_entries
@@ -43,21 +43,23 @@ def gate(
     Raises:
         InputError: Policy, folders or ledger can't be used.
         ExistsError: The record is there.
+        WriteFailed: The record or the ledger can't be written; no record is left.
     """
     rules, evidence = load_policy(policy), gather([Path(folder) for folder in folders])
     kept = None if ledger is None else Path(ledger)
     while True:
         history = None if kept is None else ledgers.history_of(kept)
         decision, head = decide(rules, evidence, history, seed=seed), history[-1].hash if history else ""
+        if kept is not None and not kept.exists():
+            decision = replace(decision, warnings=(f"{kept} is a new ledger.", *decision.warnings))
         record = decision.record(evidence, head=head)
         path = Path(out or f"decision-{digest(record)}.json")
         check_new(path, overwrite=overwrite)
-        write_json(path, record)
-        if kept is None:
-            return Decided(decision, path)
         try:
-            ledgers.append(kept, ledger_entries(decision, evidence, record), after=head)
+            with atomic_path(path) as unnamed:
+                write_json(unnamed, record)
+                if kept is not None:  # before the record has its name, so that none says more than the ledger
+                    ledgers.append(kept, ledger_entries(decision, evidence, record), after=head)
         except ledgers.Moved:  # another decision was written meanwhile, which this one has to see
-            path.unlink()
-        else:
-            return Decided(decision, path)
+            continue
+        return Decided(decision, path)

@@ -53,12 +53,21 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The verdict on one release."""
+    """The verdict on one release.
+
+    Attributes:
+        passed: Whether every rule holds.
+        policy: The rules.
+        lines: Their verdicts.
+        root: Digest of the model that all requests started from, as far as is known.
+        warnings: What the ledger doesn't know, so that damage of earlier requests isn't summed.
+    """
 
     passed: bool
     policy: Policy
     lines: tuple[Line, ...]
     root: str
+    warnings: tuple[str, ...] = ()
 
     def record(self, evidence: Evidence, *, head: str = "") -> dict[str, Any]:
         """Return the decision record: verdict, evidence, and digests of everything that was seen.
@@ -79,6 +88,7 @@ class Decision:
             "root": self.root,
             "request": plain(dict(evidence.request)),
             "lines": plain(self.lines),
+            "warnings": list(self.warnings),
             "seen": dict(evidence.seen),
             "ledger_head": head,
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -110,7 +120,25 @@ def decide(
     if history is not None and root != evidence.base:
         first = evidence.evaluations.get(root) or _kept(history, root)
         lines += [_judge(rule, first, evidence, "sum", seed) for rule in policy.rules if rule.adds_up]
-    return Decision(all(line.passed for line in lines), policy, tuple(lines), root)
+    warnings = () if history is None else _not_summed(history, evidence.base)
+    return Decision(all(line.passed for line in lines), policy, tuple(lines), root, warnings)
+
+
+def _not_summed(history: Sequence[Entry], base: str) -> tuple[str, ...]:
+    """Warn where a ledger doesn't know where a run started, so that the sum begins anew with it."""
+    runs = [entry.body for entry in history if entry.kind == "run"]
+    if not runs:
+        return (
+            "The ledger holds no run yet: damage of earlier requests, if there were any, is not summed. "
+            "Where there were, look whether this is their ledger.",
+        )
+    if any(base in (run["made"], run["from"]) for run in runs):
+        return ()
+    return (
+        f"None of the {len(runs)} runs in the ledger made or started from {base}, which this run started "
+        "from: damage of earlier requests is not summed. To a ledger, a model that was saved again or whose "
+        "files were changed is another one; start from the folder that an earlier gate saw.",
+    )
 
 
 def _kept(history: Sequence[Entry], model: str) -> Evaluation | None:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from forgetwell.errors import ExistsError, InputError
-from forgetwell.files import file_sha256, read_jsonl, write_json, write_jsonl
+from forgetwell.files import WriteFailed, file_sha256, read_jsonl, write_json, write_jsonl
 from forgetwell.runs import deciding
 from forgetwell.runs.deciding import gate
 from forgetwell.runs.evidence import gather, read_evaluation
@@ -97,6 +97,38 @@ def test_a_gate_decides_again_where_another_one_wrote_meanwhile(tmp_path, policy
     assert [e.body["decision"] for e in entries if e.kind == "decision"] == ["pass", "fail"]
     known = [e.hash for e in entries if e.kind == "release"]
     assert json.loads(found.record.read_text())["ledger_head"] == known[0]
+
+
+def test_a_sum_that_begins_anew_is_said(tmp_path, policy):
+    ledger, other = tmp_path / "ledger.sqlite", tmp_path / "leger.sqlite"
+
+    def warnings(*given):
+        done = release(tmp_path, policy, *given)
+        assert json.loads(done.record.read_text())["warnings"] == list(done.decision.warnings)
+        return " ".join(done.decision.warnings)
+
+    first = warnings(0, "m0", "m1", (1.0, 0.96), ledger)
+    assert "ledger.sqlite is a new ledger. The ledger holds no run yet" in first
+    assert warnings(1, "m1", "m2", (0.96, 0.92), ledger) == ""
+    assert warnings(2, "m0", "m9", (1.0, 0.96), ledger) == ""  # another branch
+    saved_again = warnings(3, "m1 saved again", "m3", (0.96, 0.92), ledger)
+    assert "None of the 3 runs in the ledger made or started from m1 saved again" in saved_again
+    assert "leger.sqlite is a new ledger" in warnings(4, "m1", "m4", (0.96, 0.92), other)
+    assert warnings(5, "m1", "m5", (0.96, 0.92), None) == ""
+
+
+def test_no_record_is_left_of_a_decision_that_the_ledger_has_not(tmp_path, policy, monkeypatch):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(WriteFailed, match="Nothing was added"):
+        release(tmp_path, policy, 0, "m0", "m1", (1.0, 0.95), tmp_path / "folder")
+
+    def stopped(*given, **named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(deciding.ledgers, "append", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        release(tmp_path, policy, 1, "m0", "m1", (1.0, 0.95), tmp_path / "ledger.sqlite")
+    assert not [p for p in tmp_path.iterdir() if "decision" in p.name]
 
 
 def test_without_a_ledger_each_request_is_judged_alone(tmp_path, policy):
