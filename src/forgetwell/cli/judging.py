@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from forgetwell.runs.gate import Line
     from forgetwell.runs.ledger import Entry
     from forgetwell.scans.types import ScanResult
+
+_HASH = re.compile("[0-9a-f]{8,64}")
 
 
 @app.command
@@ -111,12 +114,14 @@ def gate(
         return 0 if passed else FAILED
     for line in done.decision.lines:
         print(_line(line))
+    for warning in done.decision.warnings:
+        print(f"\nNote: {warning}")
     print(f"\n{'PASS' if passed else 'FAIL'} by policy {done.decision.policy.name}. Record: {done.record}")
     return 0 if passed else FAILED
 
 
 @app.command
-def history(ledger: Path, *, head: str = "", json_: AsJson = False) -> int:
+def history(ledger: Path, *, head: str | None = None, json_: AsJson = False) -> int:
     """Print a ledger and check its chain; exits with 3 where an entry was changed or removed.
 
     Args:
@@ -124,12 +129,18 @@ def history(ledger: Path, *, head: str = "", json_: AsJson = False) -> int:
         head: Hash of an entry kept elsewhere (a decision record holds one): it must still be there.
         json_: Print JSON.
     """
+    from forgetwell.errors import InputError
     from forgetwell.files import plain
     from forgetwell.runs.ledger import read, verify
 
+    if head is not None and not _HASH.fullmatch(head):  # as of a variable that isn't set
+        raise InputError(
+            f"--head is {head!r}, which is no entry's hash: give 8 or more of its 64 hex digits, as "
+            "ledger_head in a decision record."
+        )
     entries = read(ledger)
     chain = verify(entries)
-    lost = bool(head) and all(not e.hash.startswith(head) for e in entries)
+    lost = head is not None and all(not e.hash.startswith(head) for e in entries)
     if json_:
         print(
             json.dumps({"entries": plain(entries), "chain": plain(chain), "head_found": not lost}, indent=2)
@@ -150,6 +161,14 @@ def _chain_line(broken: int | None, head: str, lost: bool) -> str:
 
 
 def _summary(entry: Entry) -> str:
+    """Return an entry in one line, whatever somebody has made of it."""
+    try:
+        return _told(entry)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return "can't be read"
+
+
+def _told(entry: Entry) -> str:
     body = entry.body
     part = {k: str(v) for k, v in body.items() if not isinstance(v, dict | list)}.get
     if entry.kind == "request":

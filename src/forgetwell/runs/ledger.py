@@ -25,6 +25,8 @@ KINDS: tuple[str, ...] = get_args(Kind)
 _ACTS = ("decision", "release")  # each is recorded, also one like an earlier one
 _APPLICATION = 0x666F7267  # marks our files among other SQLite files
 _WAIT = 60.0  # seconds for another writer
+_COLUMNS = "number, time, kind, body, previous, hash"
+_RESTORE = "Restore the file from a copy; nothing is decided on a changed ledger."
 _SCHEMA = """
 CREATE TABLE entries (
   number INTEGER PRIMARY KEY, time TEXT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL,
@@ -115,13 +117,19 @@ def append(path: Path, additions: Iterable[Addition], *, after: str | None = Non
 def read(path: Path) -> tuple[Entry, ...]:
     """Return all entries, oldest first, whether or not the chain holds.
 
+    Entries that no writer of ours leaves are given as well, with what can be read of them.
+
     Raises:
         MissingError: There is no such file.
-        InputError: It is no ledger.
+        InputError: It is no ledger, or empty.
     """
     if not path.is_file():
         raise MissingError(
             f"There is no ledger {path}. Give the file that screen, repair or gate was given with --ledger."
+        )
+    if not path.stat().st_size:  # as a copy that failed leaves it: entries may be lost
+        raise InputError(
+            f"The ledger {path} is empty. Restore it from a copy, or remove it if it never held anything."
         )
     try:
         with _opened(path, "ro") as connection:
@@ -151,7 +159,7 @@ def require_whole(path: Path, entries: Iterable[Entry]) -> Chain:
     if chain.broken is not None:
         raise InputError(
             f"The ledger {path} was changed: entry {chain.broken} does not follow from the one before it. "
-            "Restore the file from a copy; nothing is decided on a changed ledger."
+            f"{_RESTORE}"
         )
     return chain
 
@@ -160,7 +168,7 @@ def history_of(path: Path) -> tuple[Entry, ...]:
     """Return the entries of a ledger whose chain holds; none where there is no file yet.
 
     Raises:
-        InputError: The file is no ledger, or an entry was changed or removed.
+        InputError: The file is no ledger or empty, or an entry was changed or removed.
     """
     entries = read(path) if path.is_file() else ()
     require_whole(path, entries)
@@ -194,11 +202,17 @@ def _read_after_a_kill(path: Path) -> tuple[Entry, ...]:
 
 def _entries(connection: sqlite3.Connection, path: Path) -> tuple[Entry, ...]:
     """Return all entries; none of a file that was begun and not written."""
-    if _is_empty(connection):
+    if _is_empty(connection, path):
         return ()
     _require_ours(connection, path)
-    rows = connection.execute("SELECT number, time, kind, body, previous, hash FROM entries ORDER BY number")
-    return tuple(_entry(path, *row) for row in rows)
+    connection.text_factory = lambda text: text.decode("utf-8", "replace")  # read what was changed, too
+    try:
+        rows = connection.execute(f"SELECT {_COLUMNS} FROM entries ORDER BY number").fetchall()
+    except sqlite3.OperationalError as error:
+        if "no such" in str(error):
+            raise InputError(f"The ledger {path} was changed: {error}. {_RESTORE}") from None
+        raise
+    return tuple(_entry(*row) for row in rows)
 
 
 def _new(additions: Iterable[Addition], history: Iterable[Entry]) -> Iterator[Addition]:
@@ -247,7 +261,7 @@ def _opened(path: Path, mode: Literal["ro", "rw", "rwc"]) -> Iterator[sqlite3.Co
 
 
 def _make(connection: sqlite3.Connection, path: Path) -> None:
-    if not _is_empty(connection):
+    if not _is_empty(connection, path):
         _require_ours(connection, path)
         return
     for statement in _SCHEMA.strip().split(";\n"):
@@ -255,19 +269,36 @@ def _make(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute(f"PRAGMA application_id = {_APPLICATION}")
 
 
-def _is_empty(connection: sqlite3.Connection) -> bool:
+def _is_empty(connection: sqlite3.Connection, path: Path) -> bool:
+    """Say whether a file was begun and not written.
+
+    Raises:
+        InputError: It is a ledger whose table was removed.
+    """
     count: int = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if count == 0 and _application(connection) == _APPLICATION:
+        raise InputError(f"The ledger {path} was changed: it has no entries' table. {_RESTORE}")
     return count == 0
 
 
+def _application(connection: sqlite3.Connection) -> int:
+    number: int = connection.execute("PRAGMA application_id").fetchone()[0]
+    return number
+
+
 def _require_ours(connection: sqlite3.Connection, path: Path) -> None:
-    if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
+    if _application(connection) != _APPLICATION:
         raise InputError(f"{path} is a database of another program; choose another ledger file.")
 
 
-def _entry(path: Path, number: int, time: str, kind: str, body: str, previous: str, hash_: str) -> Entry:
+def _entry(number: int, *cells: Any) -> Entry:  # noqa: ANN401 - whatever somebody wrote there
+    """Return an entry; one that isn't as we write them has no hash, so that it follows from nothing."""
+    time, kind, body, previous, hash_ = map(str, cells)
     try:
         content = json.loads(body)
-    except json.JSONDecodeError:
-        raise InputError(f"{path}: entry {number} is damaged. Restore the file from a copy.") from None
-    return Entry(number, time, kind, content, previous, hash_)
+        _canonical(content)  # without NaN
+    except (ValueError, RecursionError):
+        content = None
+    if isinstance(content, dict) and all(isinstance(cell, str) for cell in cells):
+        return Entry(number, time, kind, content, previous, hash_)
+    return Entry(number, time, kind, {}, previous, "")

@@ -228,6 +228,39 @@ def test_a_changed_ledger_shows_and_stops_the_gate(say, release, tmp_path):
     assert not (tmp_path / "e.json").exists()
 
 
+@pytest.mark.parametrize(
+    "change",
+    ["body = '[1]'", "body = '{oops'", "kind = 'screening', body = '{}'", "time = x'00ff'"],
+)
+def test_a_ledger_that_holds_what_we_never_write_is_a_changed_one(say, release, tmp_path, change):
+    say("gate", "p.toml", *release, "--ledger", "l.sqlite", "--out", "d.json")
+    with sqlite3.connect(tmp_path / "l.sqlite") as connection:
+        connection.execute("DROP TRIGGER no_update")
+        connection.execute(f"UPDATE entries SET {change} WHERE number = 2")
+    connection.close()
+    code, out, _ = say("history", "l.sqlite")
+    assert (code, "CHANGED: entry 2" in out) == (3, True)
+    code, out, _ = say("history", "l.sqlite", "--json")
+    assert (code, json.loads(out)["chain"]["broken"]) == (3, 2)
+    code, _, error = say("gate", "p.toml", *release, "--ledger", "l.sqlite", "--out", "e.json")
+    assert (code, "was changed" in error) == (2, True)
+
+
+@pytest.mark.parametrize("head", ["", " ", "a", "None"])
+def test_a_head_that_is_no_hash_is_refused(say, release, head):
+    """A variable that isn't set would check nothing."""
+    say("gate", "p.toml", *release, "--ledger", "l.sqlite", "--out", "d.json")
+    code, _, error = say("history", "l.sqlite", "--head", head)
+    assert code == 2
+    assert "no entry's hash" in error
+
+
+def test_a_new_ledger_is_said(say, release):
+    code, out, _ = say("gate", "p.toml", *release, "--ledger", "l.sqlite", "--out", "d.json")
+    assert code == 0
+    assert "Note: l.sqlite is a new ledger." in out
+
+
 def test_by_default_people_are_asked_where_the_model_learned_them(monkeypatch):
     asked = scanning.load_world()
     monkeypatch.setattr(

@@ -171,12 +171,58 @@ def test_concurrent_first_writers_make_one_ledger_with_each_fact_once(tmp_path):
     assert [e.kind for e in read(path)] == ["request", "run"]
 
 
-def test_a_file_that_was_begun_and_not_written_holds_nothing_yet(tmp_path):
+def test_an_empty_file_is_no_new_ledger_to_who_reads_it(tmp_path):
+    """Entries may be lost; who writes may find the file that another writer has just begun."""
     path = tmp_path / "l.sqlite"
-    path.touch()
     assert history_of(path) == ()
+    path.touch()
+    with pytest.raises(InputError, match="is empty"):
+        history_of(path)
     append(path, [run("b", "a")])
     assert len(history_of(path)) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "body = '[1,2]'",
+        "body = '3'",
+        "body = '{oops'",
+        "body = '{\"a\":NaN}'",
+        "body = '{\"a\":1e999}'",
+        "body = x'00ff'",
+        "body = CAST(x'7b22ff227d' AS TEXT)",
+        "time = x'00ff'",
+        "kind = CAST(x'ff' AS TEXT)",
+        "previous = x'00'",
+        "hash = x'00'",
+        "kind = 'screening', body = '{}'",
+    ],
+)
+def test_an_entry_of_which_nothing_can_be_read_is_a_break_in_the_chain(tmp_path, change):
+    path = tmp_path / "l.sqlite"
+    append(path, [run(f"b{k}", "a") for k in range(1, 4)])
+    tampered(path, f"UPDATE entries SET {change} WHERE number = 2")
+    assert verify(read(path)).broken == 2
+    with pytest.raises(InputError, match="entry 2 does not follow"):
+        append(path, [run("c", "b")])
+
+
+def test_a_deep_body_is_a_break_in_the_chain(tmp_path):
+    path = tmp_path / "l.sqlite"
+    append(path, [run("b", "a")])
+    tampered(path, "UPDATE entries SET body = ?", "[" * 200_000)
+    assert verify(read(path)).broken == 1
+
+
+@pytest.mark.parametrize("statement", ["DROP TABLE entries", "ALTER TABLE entries DROP COLUMN time"])
+def test_a_ledger_without_its_table_is_a_changed_one(tmp_path, statement):
+    path = tmp_path / "l.sqlite"
+    append(path, [run("b", "a")])
+    tampered(path, statement)
+    for act in (lambda: read(path), lambda: append(path, [run("c", "b")])):
+        with pytest.raises(InputError, match=r"was changed.*Restore"):
+            act()
 
 
 def test_a_folder_in_the_way_is_a_plain_error(tmp_path):
