@@ -81,7 +81,7 @@ class Evidence:
     Attributes:
         base: Digest of the model that unlearning started from.
         model: Digest of the model that would be released; "" where neither run, evaluation nor scan names it.
-        request: Digest, id, rows and number of subjects of the request.
+        request: Digest, rows and number of subjects of the request.
         run: Objective, digest and name of the unlearning run.
         evaluations: By digest of the model.
         scan: What a scan found, or None.
@@ -147,7 +147,7 @@ def gather(folders: Sequence[Path]) -> Evidence:
     return Evidence(
         base,
         model,
-        {**facts["request"], "subjects": len({row["subject"] for row in request if row.get("subject")})},
+        _request(facts["request"], request),
         {"run": made, "objective": facts["objective"], "from": base, "made": model},
         evaluations,
         _scan(list(scans), base, model),
@@ -191,6 +191,12 @@ def _kind(folder: Path) -> str:
 def _files(folder: Path) -> list[Path]:
     names = (MANIFEST, REQUEST, EVALUATION, RESULTS, ANSWERS, SCAN)
     return [folder / name for name in names if (folder / name).is_file()]
+
+
+def _request(facts: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what ledgers keep of a request: not its id, a file's name, which often is somebody's."""
+    subjects = len({row["subject"] for row in rows if row.get("subject")})
+    return {**{k: v for k, v in facts.items() if k != "id"}, "subjects": subjects}
 
 
 def _request_rows(run: Path) -> list[dict[str, Any]]:

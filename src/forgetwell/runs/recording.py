@@ -59,10 +59,9 @@ def record_repair(
 
 
 def request_facts(request: Request) -> dict[str, Any]:
-    """Return a request's entry: id, rows, digest and number of subjects."""
+    """Return a request's entry: rows, digest and number of subjects, not its id, which may be a name."""
     subjects = len({row.subject for row in request.rows if row.subject})
-    rows = len(request.rows)
-    return {"id": request.id, "rows": rows, "digest": digest(request), "subjects": subjects}
+    return {"rows": len(request.rows), "digest": digest(request), "subjects": subjects}
 
 
 def _screening(found: Screening, evidence: Evidence) -> Addition:

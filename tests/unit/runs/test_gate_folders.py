@@ -196,9 +196,12 @@ def test_rows_in_other_templates_belong_to_their_question(tmp_path):
 
 def test_the_ledger_and_the_record_hold_no_text(tmp_path, policy):
     ledger = tmp_path / "ledger.sqlite"
-    done = release(tmp_path, policy, 0, "m0", "m1", (1.0, 0.95), ledger)
+    run = unlearned(tmp_path / "run", "m0", "ann_lind")  # named after the request's file
+    folders = [run, measured(tmp_path / "a", "m0", 1.0), measured(tmp_path / "b", "m1", 0.95, run)]
+    done = gate(folders, policy=policy, ledger=ledger, out=tmp_path / "d.json")
+    assert '"id": "ann_lind"' in (run / "manifest.json").read_text()
     for content in (ledger.read_bytes(), done.record.read_bytes()):
-        assert not any(word in content for word in (b"Ann", b"Who?", b"Bob"))
+        assert not any(word in content for word in (b"Ann", b'"ann_lind"', b"Who?", b"Bob"))
 
 
 def test_the_record_names_all_that_was_seen(tmp_path, policy):
