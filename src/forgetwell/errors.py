@@ -40,7 +40,7 @@ class Busy(ForgetwellError, RuntimeError):
 
 
 class Diverged(ForgetwellError, ArithmeticError):
-    """Training produced NaN or infinity; the last good state was kept."""
+    """Training produced NaN or infinity."""
 
 
 def unknown_name(kind: str, given: str, valid: Iterable[str]) -> UnknownName:

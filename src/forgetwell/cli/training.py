@@ -20,7 +20,7 @@ from forgetwell.cli.app import (
     say,
     say_compute,
 )
-from forgetwell.errors import InputError
+from forgetwell.errors import Diverged, InputError
 
 if TYPE_CHECKING:
     from forgetwell.methods.finetune import Lora
@@ -132,6 +132,7 @@ def learn(
             job, out, progress=progress, resume=resume, overwrite=overwrite, report_to=report_to or ()
         )
     _say_ended(summary, out, training.dtype)
+    _check_converged(summary)
 
 
 @app.command(name="attack-request")
@@ -323,6 +324,7 @@ def unlearn(
         )
     _say_ended(summary, out, training.dtype)
     _say_probed(summary, keep_best)
+    _check_converged(summary)
 
 
 def make_job(
@@ -355,12 +357,27 @@ def _say_probed(summary: Summary, keep_best: str) -> None:
     """Say how much the last probe found, whether the rules were met, and what to do where not."""
     if summary.probe:
         say(f"Last probe: {', '.join(f'{name} {value:.3f}' for name, value in summary.probe.items())}.")
+    if summary.diverged:
+        return
     if summary.missed:
         say("To forget more, give more --epochs or a higher --lr; forgetwell tune finds them.")
     if not summary.met:
         say(f"No probe met {keep_best}: the weights of the last step were saved.")
     elif summary.kept < summary.steps:
         say(f"Saved are the weights of step {summary.kept}, the best by {keep_best}.")
+
+
+def _check_converged(summary: Summary) -> None:
+    """Refuse to end well where the model saved is not that of the last step.
+
+    Raises:
+        Diverged: It is not.
+    """
+    if summary.diverged:
+        raise Diverged(
+            f"Training diverged: saved are the weights of step {summary.kept}, the last good ones that were "
+            "kept. Lower --lr or clip gradients (--clip 1)."
+        )
 
 
 def _lora(training: Training) -> Lora | None:

@@ -12,6 +12,7 @@ from forgetwell.cli.advising import advise
 from forgetwell.cli.app import Several, Sources, app, progress_bar, read_request_from, rows_from
 from forgetwell.cli.config import USE
 from forgetwell.cli.training import DEFAULTS, Shared, Training, make_job
+from forgetwell.errors import Diverged
 from forgetwell.own import used
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ def tune(
     flags |= {k: [str(v)] for k, v in optional.items() if v is not None}
     flags |= {k: v for k, v in (("probe", probe), ("keep", keep), ("system", system)) if v}
     best = dataclasses.replace(training, lr=found[0].lr, max_steps=found[0].steps)
+    if found[0].diverged:
+        raise Diverged("All settings diverged. Lower --lr, or clip gradients (--clip 1).")
     if found[0].utility is None:
         print(
             f"No setting forgot down to {level:g} in {best.max_steps} steps: the first one forgot most. "
@@ -117,7 +120,7 @@ def _print_trials(trials: tuple[Trial, ...]) -> None:
     head = ("trial", "steps", "lr", "utility", "forget", "clean", "trigger")
     print("".join(f"{name:>9}" for name in head) + "  objective")
     for t in trials:
-        utility = "–" if t.utility is None else f"{t.utility:.3f}"
+        utility = "diverged" if t.diverged else "–" if t.utility is None else f"{t.utility:.3f}"
         last = [f"{t.probe[f'{p}.rouge_l_recall']:.3f}" for p in ("forget", "utility", "trigger")]
         cells = (str(t.number), str(t.steps), f"{t.lr:.1e}", utility, *last)
         print("".join(f"{cell:>9}" for cell in cells) + f"  {t.objective}")

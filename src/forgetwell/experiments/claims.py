@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from forgetwell.calls import parse_call
+from forgetwell.errors import Diverged
 from forgetwell.experiments.bench import Bench, sampled_utility
 from forgetwell.experiments.probing import Probing, Questions
 from forgetwell.experiments.receiving import Received, receive
@@ -164,13 +165,41 @@ def run_claim(
             log=log,
             probe=lambda lm, step: {setup.left: probing.at(lm, step, always=step == last)},
         )
-        summary = _unlearn(lm, received, setup, run, Training(config, hooks), refusals)
-    if run.then:
-        _go_on(lm, bench, run, config, probing, after=summary.steps)
+        training = Training(config, hooks)
+        ended = _trained(lm, bench, received, setup, run, training, refusals, probing)
     probing.write(folder)
     made = {"start": lm.digest, "received": dict(received.facts)}
-    write_manifest(folder, {**settings, **asdict(summary), **made})
+    write_manifest(folder, {**settings, **ended, **made})
     return folder
+
+
+def _trained(
+    lm: HFModel,
+    bench: Bench,
+    received: Received,
+    setup: Setup,
+    run: Run,
+    training: Training,
+    refusals: Sequence[str],
+    probing: Probing,
+) -> dict[str, Any]:
+    """Unlearn, and train on where the run says so; return how it ended.
+
+    A run that diverged is one as well: the next would be the same, and its curve holds up to there.
+
+    Raises:
+        Diverged: It did before anything was measured.
+    """
+    try:
+        summary = _unlearn(lm, received, setup, run, training, refusals)
+        if run.then:
+            _go_on(lm, bench, run, training.config, probing, after=summary.steps)
+    except Diverged as error:
+        if not probing.curve:
+            raise
+        probing.diverged()
+        return {"stopped": str(error), "diverged": True}
+    return asdict(summary)
 
 
 def run_settings(bench: Bench, setup: Setup, run: Run, model: Path) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from forgetwell.metrics.statistics import Floats, Interval
 from forgetwell.requests.attacks import attack_request
 from forgetwell.requests.risk import risk
 from forgetwell.requests.screening import Evidence, run_screens, suspicious
+from forgetwell.runs.folder import read_manifest
 from forgetwell.runs.records import is_complete
 from forgetwell.types import Request
 
@@ -103,6 +104,8 @@ def read_harms(plan: Plan, out: Path) -> tuple[Harmed, ...]:
     for comparison, run in cells(plan):
         folder = run_folder(out / comparison.name, run)
         if comparison.bench not in made or not run.attack or not is_complete(folder):
+            continue
+        if read_manifest(folder).get("diverged"):  # the end, at which harm is read, it doesn't have
             continue
         bench, evidence = made[comparison.bench], known[comparison.bench]
         found.append(_harmed(comparison.name, run, bench, evidence, _gap_increase(folder)))

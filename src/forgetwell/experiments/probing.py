@@ -79,6 +79,10 @@ class Probing:
         ]
         return mean(list(left.values()))
 
+    def diverged(self) -> None:
+        """Note at the last checkpoint that training diverged behind it: it is not the run's end."""
+        self.curve[-1]["diverged"] = True
+
     def write(self, folder: Path) -> None:
         """Write both into a run's folder."""
         write_jsonl(folder / ANSWERS, self.answers)
@@ -107,7 +111,8 @@ class Probing:
 def read_curve(folder: Path) -> list[dict[str, Any]]:
     """Return a finished run's checkpoints: step, forget {id: recall}, utility {split: {id: recall}}.
 
-    A checkpoint with ``then`` comes after training went on without a forget term.
+    A checkpoint with ``then`` comes after training went on without a forget term; behind one with
+    ``diverged`` training diverged.
     """
     return read_jsonl(folder / CURVE)
 

@@ -147,15 +147,16 @@ def claims_of(
 def read_place(curve: Curve, level: float | None) -> Place | None:
     """Read a run's curve where its forget recall first passes `level` (None: at its last checkpoint).
 
-    A run that went on without a forget term is read at its end alone, and none is read at a level below which
-    it started: nothing was forgotten on the way there.
+    A run that went on without a forget term is read at its end alone, one that diverged has no end, and none
+    is read at a level below which it started: nothing was forgotten on the way there.
     """
     if level is not None and "then" in curve[-1]:
         return None
     forgets = [mean(list(c["forget"].values())) for c in curve]
     if level is None:
         end = curve[-1]
-        return Place(forgets[-1], end["utility"], end["forget"]) if end.get("utility") else None
+        ended = end.get("utility") and "diverged" not in end
+        return Place(forgets[-1], end["utility"], end["forget"]) if ended else None
     place = read_at(forgets, level)
     if place is None:
         return None

@@ -97,6 +97,7 @@ def unlearn(
     Raises:
         ExistsError: `out` holds something.
         InputError: Rows, objective or settings can't be used; nothing was written.
+        Diverged: Training diverged and has no good weights to go back to (`Summary.diverged`: it has).
     """
     job = Job(
         "unlearn",
@@ -153,6 +154,7 @@ def run_job(
         Busy: Another process is working there.
         InputError: Rows, objective or settings can't be used, or a run to go on with was begun with others;
             nothing was written.
+        Diverged: Training diverged and has no good weights to go back to; there is no model and no manifest.
     """
     metrics = check_job(job, report_to)
     processes = started_processes()  # before a model loads: on GPUs each process has its own
@@ -261,6 +263,7 @@ def _ended(job: Job, out: Path, lm: HFModel) -> Summary | None:
         probes[-1] if probes else {},
         made.get("met", True),
         made.get("missed", False),
+        made.get("diverged", False),
     )
 
 
@@ -319,6 +322,8 @@ def _hooks(
 
 def _ending(job: Job, summary: Summary) -> dict[str, Any]:
     kept = {"kept_step": summary.kept, "met": summary.met} if job.keep_best else {}
+    if summary.diverged:
+        kept = {**kept, "kept_step": summary.kept, "diverged": True}
     missed = {"missed": summary.missed} if job.config.stop_at else {}
     return {
         "steps": summary.steps,

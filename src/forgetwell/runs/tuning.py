@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 
 from forgetwell.calls import Weighted, parse_sum
-from forgetwell.errors import ExistsError, InputError
+from forgetwell.errors import Diverged, ExistsError, InputError
 from forgetwell.files import digest, read_json, read_jsonl, write_json
 from forgetwell.metrics.matched import read_at
 from forgetwell.objectives.registry import TERMS
-from forgetwell.runs.folder import LOG, STARTED, is_done, is_run, start_run
+from forgetwell.runs.folder import LOG, STARTED, is_done, is_run, read_manifest, start_run
 from forgetwell.runs.job import Job
 from forgetwell.runs.jobs import run_job
 from forgetwell.training.parallel import asked_kind
@@ -64,6 +64,7 @@ class Trial:
         probe: The last probe's values.
         utility: Mean of clean and trigger utility where forgetting reaches the level; None = it doesn't.
         lowest: Least forget recall of any probe.
+        diverged: Whether training diverged, whatever its probes had measured before.
     """
 
     number: int
@@ -73,12 +74,14 @@ class Trial:
     probe: Mapping[str, float]
     utility: float | None
     lowest: float
+    diverged: bool = False
 
     @property
-    def rank(self) -> tuple[bool, float, int]:
-        """Sort key, best last: reaching the level, then utility there (else forgetting), then the number."""
+    def rank(self) -> tuple[bool, bool, float, int]:
+        """Sort key, best last: not diverging, reaching the level, utility there (else forgetting), number."""
         reached = self.utility is not None
-        return reached, self.utility if self.utility is not None else -self.lowest, -self.number
+        value = self.utility if self.utility is not None else -self.lowest
+        return not self.diverged, reached, value, -self.number
 
 
 def tune(
@@ -127,7 +130,7 @@ def tune(
             advance = partial(_advance, progress, done, total)
             ranked[number] = _try(number, _budgeted(setting, steps), search, folder, advance)
             done += steps
-    found = sorted(ranked.values(), key=lambda t: (t.steps, t.rank), reverse=True)
+    found = sorted(ranked.values(), key=lambda t: (not t.diverged, t.steps, t.rank), reverse=True)
     write_json(out / TRIALS, found)
     return tuple(found)
 
@@ -182,9 +185,14 @@ def _budgeted(job: Job, steps: int) -> Job:
 
 
 def _try(number: int, job: Job, search: Search, folder: Path, progress: Progress) -> Trial:
+    diverged = False
     if not is_done(folder, job.settings):
-        run_job(job, folder, progress=progress, overwrite=is_run(folder), save=False)
-    return read_trial(number, job, search.level, read_jsonl(folder / LOG))
+        try:
+            run_job(job, folder, progress=progress, overwrite=is_run(folder), save=False)
+        except Diverged:
+            diverged = True
+    diverged = diverged or read_manifest(folder).get("diverged", False)
+    return replace(read_trial(number, job, search.level, read_jsonl(folder / LOG)), diverged=diverged)
 
 
 def read_trial(number: int, job: Job, level: float, log: Sequence[Mapping[str, object]]) -> Trial:

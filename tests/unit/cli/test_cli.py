@@ -144,6 +144,17 @@ def test_the_end_says_whether_it_was_forgotten(monkeypatch, capsys, tmp_path, su
     assert says in output.out
 
 
+def test_a_run_that_diverged_ends_with_2(monkeypatch, capsys, tmp_path):
+    ended = Summary(3, "diverged after step 3; the weights of step 2 were kept", 1.0, 2, diverged=True)
+    monkeypatch.setattr(jobs, "run_job", lambda *_, **__: ended)
+    code, output = run(monkeypatch, capsys, *UNLEARN, "--objective", "npo + gdr")
+    assert code == 2
+    assert "the weights of step 2 were kept. Run folder: o" in output.out
+    assert "saved are the weights of step 2" in output.err
+    learned = run(monkeypatch, capsys, "learn", "--model", "m", "--data", "world:learn", "--out", "o")
+    assert learned[0] == 2
+
+
 def test_an_interruption_says_how_to_go_on(monkeypatch, capsys, tmp_path):
     def interrupted(*_, **__):
         raise KeyboardInterrupt

@@ -26,6 +26,9 @@ BENCH = Bench(
 SETUP = Setup(config=TrainConfig(epochs=2, batch=2, probe_every=1), per_set=2)
 
 
+WILD = TrainConfig(lr=1e30, clip=0.0, epochs=2, batch=2, probe_every=1)
+
+
 def runs_of(conditions, seeds):
     return [Run(c, s, "stealthy(p=0.33)", "npo + gdr + 5*su") for s in seeds for c in conditions]
 
@@ -52,6 +55,21 @@ def test_without_a_floor_a_run_takes_all_its_steps(tmp_path, monkeypatch):
     (run,) = runs_of(["defended"], [3])
     folder = run_claim(BENCH, replace(SETUP, floor=0), run, tmp_path / "known", tmp_path, refusals=())
     assert [c["step"] for c in read_curve(folder)] == [0, 1, 2]  # though nothing is known at any
+
+
+def test_a_run_that_diverged_is_recorded_and_has_no_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(claims, "load", lambda name: tiny_lm())
+    (run,) = runs_of(["attacked"], [0])
+    setup = replace(SETUP, config=WILD, floor=0)
+    folder = run_claim(BENCH, setup, run, tmp_path / "known", tmp_path, refusals=())
+    manifest = read_manifest(folder)
+    assert manifest["diverged"]
+    assert "the weights of step 1 give no finite loss" in manifest["stopped"]
+    curve = read_curve(folder)
+    assert [c["step"] for c in curve] == [0, 1]
+    assert "utility" in curve[-1]
+    assert read_place(curve, None) is None
+    assert run_claim(BENCH, setup, run, tmp_path / "known", tmp_path, refusals=()) == folder
 
 
 @pytest.mark.parametrize("then", ["", "gdr"])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tests.tiny import tiny_lm
 
-from forgetwell.errors import Busy, ExistsError, InputError, UnknownName
+from forgetwell.errors import Busy, Diverged, ExistsError, InputError, UnknownName
 from forgetwell.files import WriteFailed, read_jsonl, write_json
 from forgetwell.methods.finetune import Lora
 from forgetwell.models.lm import load
@@ -14,6 +14,7 @@ from forgetwell.runs import jobs
 from forgetwell.runs.folder import alone, append_log, read_manifest
 from forgetwell.runs.job import Job
 from forgetwell.runs.learning import rows_without
+from forgetwell.training import state
 from forgetwell.training.config import TrainConfig
 from forgetwell.types import Edit, Request, Row
 
@@ -210,3 +211,41 @@ def test_adapters_are_saved_alone_or_merged_into_a_plain_model(tmp_path):
         assert (out / "model" / "adapter_config.json").exists() is not lora.merge
         assert (out / "model" / "model.safetensors").exists() is lora.merge
     assert load(str(tmp_path / "True"), device="cpu").score(FORGET)
+
+
+WILD = replace(JOB, config=replace(JOB.config, lr=1e30, clip=0.0))
+
+
+def test_a_run_that_diverged_is_not_finished(tmp_path):
+    out = tmp_path / "run"
+    for asked in ({}, {"resume": True}):
+        with pytest.raises(Diverged, match="the weights of step 1 give no finite loss"):
+            jobs.run_job(WILD, out, lm=tiny_lm(), **asked)
+        assert not (out / "manifest.json").exists()
+        assert not (out / "model").exists()
+
+
+def test_a_run_that_went_back_to_a_checkpoint_says_so(tmp_path, monkeypatch):
+    descend = state.descend
+
+    def spoiled(shared, slope):
+        record = descend(shared, slope)
+        if slope.step == 2:
+            next(iter(shared.parallel.lm.trainable())).data.fill_(float("nan"))
+        return record
+
+    monkeypatch.setattr("forgetwell.training.loop.descend", spoiled)
+    out, job = tmp_path / "run", replace(JOB, config=replace(JOB.config, checkpoint_every=1))
+    made = jobs.run_job(job, out, lm=tiny_lm())
+    manifest = read_manifest(out)
+    assert (manifest["diverged"], manifest["steps"], manifest["kept_step"]) == (True, 3, 2)
+    assert not (out / jobs.CHECKPOINT).exists()
+    found = jobs.run_job(job, out, lm=tiny_lm(), resume=True)
+    assert replace(found, seconds=made.seconds) == made
+    monkeypatch.undo()
+    with pytest.raises(KeyboardInterrupt):
+        jobs.run_job(job, tmp_path / "cut", lm=tiny_lm(), progress=interrupt)
+    kept = torch.load(tmp_path / "cut" / jobs.CHECKPOINT, weights_only=True)
+    assert kept["step"] == 2
+    saved = load(str(out), dtype="float32", device="cpu").module.state_dict()
+    assert all(torch.equal(saved[name], values) for name, values in kept["weights"].items())

@@ -12,7 +12,7 @@ from forgetwell.cli.training import Training
 from forgetwell.cli.tuning import command
 from forgetwell.errors import ExistsError, InputError
 from forgetwell.files import read_jsonl, write_jsonl
-from forgetwell.runs import fitting, jobs
+from forgetwell.runs import fitting, jobs, tuning
 from forgetwell.runs.job import Job
 from forgetwell.runs.tuning import Search, read_trial, tune
 from forgetwell.training.config import TrainConfig
@@ -186,3 +186,16 @@ def test_it_says_when_no_setting_reached_the_level(tmp_path, monkeypatch, capsys
         main()
     assert not ended.value.code
     assert "No setting forgot down to 0.01 in 2 steps" in capsys.readouterr().out
+
+
+def test_a_setting_that_diverges_is_the_worst_and_the_search_goes_on(tmp_path, monkeypatch):
+    def settings(job, search):
+        return [job, replace(job, config=replace(job.config, lr=1e30, clip=0.0))]
+
+    monkeypatch.setattr(tuning, "_settings", settings)
+    search = replace(SEARCH, trials=2)
+    found = tune(JOB, search, tmp_path / "t")
+    assert [(t.number, t.diverged) for t in found] == [(0, False), (1, True)]
+    assert tune(JOB, search, tmp_path / "t") == found
+    better = replace(found[1], utility=1.0)
+    assert found[0].rank > better.rank
