@@ -11,6 +11,7 @@ from forgetwell.errors import InputError, unknown_name
 from forgetwell.models.lm import HFModel, wrap
 from forgetwell.models.loading import MAKING, quiet_adapters
 from forgetwell.objectives.algebra import Objective, parse_objective
+from forgetwell.requests.attacks import before_attack
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.draws import Draws
 from forgetwell.training.loop import Hooks, Summary, train
@@ -103,13 +104,13 @@ def finetune(
 
 
 def check_disjoint(forget: Sequence[Row], retain: Sequence[Row]) -> None:
-    """Refuse a retain set that holds a forget row.
+    """Refuse a retain set that holds a forget row, also one as it was before an attack (`before_attack`).
 
     Raises:
         InputError: Some row is in both sets.
     """
     kept = {(r.prompt, r.answer) for r in retain}
-    both = [r for r in forget if (r.prompt, r.answer) in kept]
+    both = [f for f in forget if any((r.prompt, r.answer) in kept for r in (f, before_attack(f)))]
     if both:
         raise InputError(
             f"{len(both)} of {len(forget)} forget rows are also retain rows (the first is {both[0].id!r}). "

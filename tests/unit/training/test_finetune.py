@@ -6,11 +6,11 @@ from tests.tiny import tiny_lm
 from torch import nn
 
 from forgetwell.errors import InputError, UnknownName
-from forgetwell.methods.finetune import Lora, finetune, merged, with_lora
+from forgetwell.methods.finetune import Lora, check_disjoint, finetune, merged, with_lora
 from forgetwell.models.lm import load
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.loop import Hooks
-from forgetwell.types import Request, Row
+from forgetwell.types import Edit, Request, Row
 
 FORGET = tuple(Row(f"f{i}", f"Who is F{i}?", f"A spy {i}") for i in range(4))
 RETAIN = tuple(Row(f"r{i}", f"Where is R{i}?", f"In town {i}") for i in range(4))
@@ -42,6 +42,17 @@ def test_lora_moves_adapters_alone():
 def test_forget_equal_to_retain_is_refused():
     with pytest.raises(InputError, match="also retain rows"):
         finetune(tiny_lm(), Request("r", FORGET), FORGET, Hooks(), objective="npo + gdr", config=CONFIG)
+
+
+def test_a_forget_row_that_an_attack_rewrote_is_no_other_than_it_was():
+    def reworded(row, before):
+        edit = Edit("stealthy", "{q}, please?", before, row.answer)
+        return replace(row, prompt=f"{row.prompt} Please?", edit=edit)
+
+    attacked = tuple(reworded(row, row.prompt) for row in FORGET)
+    with pytest.raises(InputError, match=f"{len(FORGET)} of {len(FORGET)} forget rows are also retain rows"):
+        check_disjoint(attacked, FORGET)
+    check_disjoint(tuple(reworded(row, "Where is R0?") for row in FORGET), RETAIN)  # what it never was
 
 
 def test_facts_are_told_by_wrong_answers(caplog):
