@@ -15,6 +15,7 @@ from forgetwell.requests.attacks import before_attack
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.draws import Draws
 from forgetwell.training.loop import Hooks, Summary, train
+from forgetwell.training.views import reads_refusals
 from forgetwell.types import Request, Row
 
 log = logging.getLogger(__name__)
@@ -88,8 +89,7 @@ def finetune(
         log.warning(
             "%d of %d forget rows don't tell their fact and are unlearned whole: %s, …", len(whole), rows, ids
         )
-    needs_refusal = any(v.endswith("refusal") for term in parsed.terms for v in term.views)
-    if needs_refusal and not refusals:
+    if reads_refusals(parsed) and not refusals:
         raise InputError(f"The objective {objective!r} needs refusal lines, and none were given.")
     if adapted(lm) and lora is not None and not lora.merge:
         raise InputError(

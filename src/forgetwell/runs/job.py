@@ -22,7 +22,7 @@ from forgetwell.training.best import parse_best_rule
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.rules import STEP_RULES
 from forgetwell.training.stopping import parse_stop_rule
-from forgetwell.training.views import items_of
+from forgetwell.training.views import items_of, reads_refusals
 from forgetwell.types import Request, Row
 
 
@@ -76,7 +76,7 @@ class Job:
     @cached_property
     def _digests(self) -> dict[str, str]:
         """Digests of the rows: thousands of them, and asked for often."""
-        rows = {"retain": self.retain, "probe": self.probe, "keep": self.keep}
+        rows = {"retain": self.retain, "probe": self.probe, "keep": self.keep, "refusals": self.refusals}
         return {"request": self.handed_in or digest(self.request), **{k: digest(v) for k, v in rows.items()}}
 
     @property
@@ -118,10 +118,15 @@ class Job:
             "probe": {"rows": len(self.probe), "digest": self._digests["probe"]} if self.probe else None,
             **({"keep_best": self.keep_best} if self.keep_best else {}),
             **({"keep": {"rows": len(self.keep), "digest": self._digests["keep"]}} if self.keep else {}),
+            **({"refusals": self._counted_refusals} if reads_refusals(self.terms) else {}),
             **({"counterfactuals": self.counterfactuals} if self.counterfactuals else {}),
             **({"system": list(self.system)} if self.system else {}),
             **({"own_code": own} if own else {}),
         }
+
+    @property
+    def _counted_refusals(self) -> dict[str, Any]:
+        return {"rows": len(self.refusals), "digest": self._digests["refusals"]}
 
     @property
     def probe_metrics(self) -> tuple[str, ...]:

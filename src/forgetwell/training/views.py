@@ -217,6 +217,11 @@ def items_of(objective: Objective) -> tuple[Item, ...]:
     return (*objective.items, *(VIEWS.get(name) for name in names))
 
 
+def reads_refusals(objective: Objective) -> bool:
+    """Say whether some term reads questions with refusals, so that the refusal lines decide the result."""
+    return any(n.endswith("refusal") for t in objective.terms for n in (*t.views, *t.references))
+
+
 def _there(row: Row | None, which: str) -> Row:
     if row is None:
         raise InputError(f"This objective needs {which} rows, and none were given.")

@@ -61,3 +61,33 @@ def test_a_request_behind_a_system_prompt_is_the_one_that_was_handed_in():
     assert "system" not in plain.settings  # runs without one keep their digest
     assert plain.behind("").settings == plain.settings
     assert digest(served.settings) != digest(plain.behind("Be brief.").settings)
+
+
+@pytest.mark.parametrize(
+    ("objective", "rule", "passes", "scored"),
+    [
+        ("gdr", "plain", 1, 0),
+        ("npo + gdr", "plain", 1, 1),
+        ("npo + klr", "plain", 1, 3),
+        ("ga + gdr", "sam(rho=0.1)", 3, 0),
+        ("ga + gdr", "sam(rho=0)", 1, 0),
+        ("ga + gdr", "surgery", 2, 0),
+    ],
+)
+def test_a_dry_run_counts_passes_and_what_the_starting_model_scores(
+    monkeypatch, objective, rule, passes, scored
+):
+    monkeypatch.setattr(planning, "starting_model", lambda job: tiny_lm())
+    made = job(objective, refusals=("No.",))
+    made = replace(made, request=Request("q", FORGET[:1]), config=replace(CONFIG, step_rule=rule, epochs=4))
+    plan = planning.plan_job(made)
+    assert (plan.steps, plan.passes, plan.reference_rows) == (4, passes, scored)
+
+
+@pytest.mark.parametrize(
+    ("objective", "read"), [("npo + gdr", False), ("idk + gdr", True), ("npo + ap", True)]
+)
+def test_refusal_lines_are_settings_where_they_are_read(objective, read):
+    one, other = (job(objective, refusals=(text,)).settings for text in ("No.", "Never heard."))
+    assert (digest(one) != digest(other)) is read
+    assert ("refusals" in one) is read
