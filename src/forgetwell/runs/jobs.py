@@ -38,7 +38,7 @@ from forgetwell.runs.job import Job
 from forgetwell.runs.records import read_log
 from forgetwell.runs.redaction import redact
 from forgetwell.runs.tracking import Log, check_trackers, tracked
-from forgetwell.suites.probe import request_probe
+from forgetwell.suites.probe import check_asked, request_probe
 from forgetwell.training.best import parse_best_rule
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.loop import Hooks, Summary
@@ -218,6 +218,8 @@ def check_method(job: Job) -> None:
 
     Raises:
         InputError: It is one of these.
+    if job.probe:
+        check_asked(job.request.rows, job.probe)
         UnknownName: There is no such method.
     """
     if bool(job.method) == bool(job.objective):

@@ -16,7 +16,7 @@ from forgetwell.metrics.matched import read_at
 from forgetwell.objectives.registry import TERMS
 from forgetwell.runs.folder import LOG, STARTED, is_done, is_run, read_manifest, start_run
 from forgetwell.runs.job import Job
-from forgetwell.runs.jobs import run_job
+from forgetwell.runs.jobs import check_job, run_job
 from forgetwell.training.parallel import asked_kind
 from forgetwell.types import Progress, quiet
 
@@ -116,6 +116,7 @@ def tune(
         raise InputError("Tuning runs in one process; start it without a launcher.")
     if not job.probe:
         raise InputError("Tuning reads the probe; give rows to keep that it asks.")
+    check_job(_budgeted(job, 1))
     out = Path(out)
     settings = {"kind": "tune", "job": job.settings, "search": asdict(search)}
     _start(out, settings, job.model, overwrite=overwrite)

@@ -74,6 +74,24 @@ def make_probe(
     return probe
 
 
+def check_asked(forget: Sequence[Row], kept: Sequence[Row]) -> None:
+    """Refuse rows of which a probe could ask nothing.
+
+    Raises:
+        InputError: Either has no questions: plain text can't be asked.
+    """
+    advice = {
+        "forget": "Leave out the probe and the rules that read it (stop_at, keep_best); evaluate afterwards",
+        "keep": "Give questions to keep that it asks (probe)",
+    }
+    for what, rows in (("forget", forget), ("keep", kept)):
+        if all(row.text for row in rows):
+            raise InputError(
+                f"The probe asks questions, and the {len(rows)} rows to {what} hold none: plain text can't "
+                f"be asked. {advice[what]}."
+            )
+
+
 def request_probe(
     request: Request,
     kept: Sequence[Row],
@@ -98,6 +116,7 @@ def request_probe(
     Raises:
         InputError: Either has no questions (plain text can't be asked).
     """
+    check_asked(request.rows, kept)
     stream = random.Random(seed)
     honest = [before_attack(row) for row in request.rows]
     asked = [[row for row in group if not row.text] for group in (honest, kept)]
