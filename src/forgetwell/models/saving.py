@@ -9,18 +9,20 @@ import re
 import stat
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from forgetwell.errors import ExistsError, ForgetwellError
 from forgetwell.files import WriteFailed, is_taken, plain, write_text
-from forgetwell.types import Result
 
 _LIMITS = (
     "Unlearning lowers what the model shows of the forgotten rows; it does not prove that nothing is left. "
-    "Rephrased questions, further training or changes to the weights can bring it back. "
-    "The numbers above hold for the rows and settings they were measured with."
+    "Rephrased questions, further training or changes to the weights can bring it back."
+)
+_OF_NUMBERS = (
+    "The numbers above are means over a small sample, by the last probe; they hold for the rows and settings "
+    "they were measured with."
 )
 _MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|~$:-])")
 
@@ -34,14 +36,17 @@ class ModelCard:
         objective: The objective as it was given.
         settings: Hyperparameters by name.
         digests: Of inputs (base, request, …) by name.
-        results: Measured numbers, if any.
+        ending: How training ended: steps, why it stopped and, where they aren't the last step's, whose
+            weights these are.
+        probe: What the last probe measured, by name; nothing without one.
     """
 
     base: str
     objective: str
     settings: Mapping[str, object]
     digests: Mapping[str, str]
-    results: tuple[Result, ...] = ()
+    ending: Mapping[str, object] = field(default_factory=dict)
+    probe: Mapping[str, float] = field(default_factory=dict)
 
 
 def save_model(
@@ -107,29 +112,19 @@ def card_text(card: ModelCard) -> str:
         "## Digests",
         _table(("of", "digest"), card.digests.items()),
     ]
-    if card.results:
-        parts += ["## Results", _results(card.results)]
-    return "\n\n".join([*parts, "## Limits", _LIMITS]) + "\n"
+    if card.ending:
+        parts += ["## Training", _table(("what", "value"), ((k, _value(v)) for k, v in card.ending.items()))]
+    if card.probe:
+        numbers = ((name, _number(value)) for name, value in card.probe.items())
+        parts += ["## Last probe", _table(("measured", "value"), numbers)]
+    limits = f"{_LIMITS} {_OF_NUMBERS}" if card.probe else _LIMITS
+    return "\n\n".join([*parts, "## Limits", limits]) + "\n"
 
 
 def _front_matter(card: ModelCard) -> str:
     # A JSON string in ASCII is a YAML string, whatever it holds.
     lines = [f"base_model: {json.dumps(card.base)}", "library_name: transformers", "tags:"]
     return "\n".join(["---", *lines, "- unlearning", "- forgetwell", "---"])
-
-
-def _results(results: Sequence[Result]) -> str:
-    rows = (
-        (
-            r.metric,
-            r.split,
-            _number(r.value),
-            " to ".join(map(_number, r.ends)),
-            str(r.n),
-        )
-        for r in results
-    )
-    return _table(("metric", "rows", "value", "95 % interval", "n"), rows)
 
 
 def _number(value: float) -> str:

@@ -48,6 +48,10 @@ from forgetwell.training.stopping import check_probed
 from forgetwell.types import Progress, Request, Row, quiet
 
 CHECKPOINT = "checkpoint.pt"
+_ON_CARD = (
+    *("kind", "config", "lora", "dtype", "max_length"),
+    *("keep_best", "keep", "counterfactuals", "refusals", "system"),
+)
 
 
 def unlearn(
@@ -172,7 +176,8 @@ def run_job(
         facts = {**job.settings, **made, **_ending(job, outcome.summary)}
         if processes.count > 1:
             facts["processes"] = {"count": processes.count, "kind": asked_kind()}
-        processes.by_first(lambda: _finish(job, out, outcome.lm if save else None, facts))
+        probe, made_lm = outcome.summary.probe, outcome.lm if save else None
+        processes.by_first(lambda: _finish(job, out, made_lm, facts, probe))
     return outcome.summary
 
 
@@ -283,13 +288,15 @@ def _start(job: Job, out: Path, ending: ExitStack, *, overwrite: bool, resume: b
     trim_log(out, _finished(out / CHECKPOINT) if resume else -1)
 
 
-def _finish(job: Job, out: Path, lm: HFModel | None, facts: dict[str, Any]) -> None:
+def _finish(
+    job: Job, out: Path, lm: HFModel | None, facts: dict[str, Any], probe: Mapping[str, float]
+) -> None:
     """Save the model, if there is one to save, and the manifest, with the digest that it will be known by."""
     # Left by a run that was killed after saving and before its manifest.
     shutil.rmtree(out / "model", ignore_errors=True)
     if lm is not None:
         made = merged(lm) if job.lora and job.lora.merge else lm
-        made.save(out / "model", _card(job, facts["base_digest"]))
+        made.save(out / "model", _card(job, facts, probe))
         known = saved_digest(out / "model")
         facts = {**facts, **({"digest": known} if known else {})}
     write_manifest(out, facts)
@@ -336,13 +343,13 @@ def _ending(job: Job, summary: Summary) -> dict[str, Any]:
     }
 
 
-def _card(job: Job, base_digest: str) -> ModelCard:
-    shown = ("kind", "config", "lora", "dtype", "max_length")
-    settings = {k: v for k, v in job.settings.items() if k in shown}
-    digests = {"base": base_digest, "retain": job.settings["retain"]["digest"]}
+def _card(job: Job, facts: Mapping[str, Any], probe: Mapping[str, float]) -> ModelCard:
+    settings = {name: facts[name] for name in _ON_CARD if name in facts}
+    digests = {"base": facts["base_digest"], "retain": facts["retain"]["digest"]}
     if job.request.rows:
-        digests["request"] = job.settings["request"]["digest"]
-    return ModelCard(job.model, job.settings["objective"], settings, digests)
+        digests["request"] = facts["request"]["digest"]
+    ending = {name: facts[name] for name in ("steps", "stopped", "kept_step") if name in facts}
+    return ModelCard(job.model, facts["objective"], settings, digests, ending, probe)
 
 
 def _finished(checkpoint: Path) -> int:

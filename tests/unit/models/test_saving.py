@@ -8,13 +8,12 @@ from tests.tiny import tiny_lm, tiny_model, tiny_tokenizer
 from forgetwell.errors import ExistsError
 from forgetwell.files import WriteFailed
 from forgetwell.models.saving import ModelCard, card_text, save_model
-from forgetwell.types import Result
 
 HOSTILE = "x\n---\n# <script>alert(1)</script> | [a](http://b) `c`"
 
 
-def card(base="smollm2", results=()):
-    return ModelCard(base, HOSTILE, {"lr": 1e-5, HOSTILE: HOSTILE}, {"base": "abc"}, results)
+def card(base="smollm2", **more):
+    return ModelCard(base, HOSTILE, {"lr": 1e-5, HOSTILE: HOSTILE}, {"base": "abc"}, **more)
 
 
 def test_save_writes_a_folder_with_a_card_and_leaves_nothing_else(tmp_path):
@@ -69,10 +68,17 @@ def test_hostile_text_stays_text():
     assert text.count("\n---\n") == 1
 
 
-def test_results_make_a_table():
-    result = Result("m", "rouge_l_recall", "forget/clean", 0.25, 0.1, float("nan"), 4, "lower")
-    text = card_text(card(results=(result,)))
-    assert "| metric | rows | value | 95 % interval | n |" in text
-    assert "0.25" in text
+def test_numbers_stand_in_a_table_and_only_then_are_spoken_of():
+    text = card_text(card(probe={"forget.rouge_l_recall": 0.25, "utility.x": float("nan")}))
+    assert "| forget.rouge\\_l\\_recall | 0.25 |" in text
     assert "not known" in text
-    assert "## Results" not in card_text(card())
+    assert "The numbers above" in text
+    assert "numbers above" not in card_text(card())
+    assert "## Last probe" not in card_text(card())
+
+
+def test_a_card_says_how_training_ended():
+    text = card_text(card(ending={"steps": 12, "stopped": HOSTILE, "kept_step": 8}))
+    assert "| steps | 12 |" in text
+    assert "| kept\\_step | 8 |" in text
+    assert "<script>" not in text

@@ -72,6 +72,40 @@ def test_a_rule_without_a_probe_is_refused_before_anything_is_written(job, tmp_p
     assert not (tmp_path / "run").exists()
 
 
+TEXTS = tuple(Row(f"t{i}", "", f"Text {i}", text=True) for i in range(4))
+ASKED = replace(JOB, config=replace(JOB.config, probe_every=2), probe=RETAIN)
+
+
+@pytest.mark.parametrize(
+    ("job", "says"),
+    [
+        (replace(ASKED, request=Request("q", TEXTS)), "the 4 rows to forget hold none.*Leave out the probe"),
+        (replace(ASKED, probe=TEXTS), "the 4 rows to keep hold none.*Give questions"),
+    ],
+    ids=["request", "probe"],
+)
+def test_what_a_probe_cant_ask_is_refused_before_anything_is_written(job, says, tmp_path):
+    with pytest.raises(InputError, match=says):
+        jobs.run_job(job, tmp_path / "run", lm=tiny_lm())
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_refusal_lines_are_another_run(tmp_path):
+    job, out = replace(JOB, objective="idk + gdr", refusals=("No idea.",)), tmp_path / "run"
+    jobs.run_job(job, out, lm=tiny_lm())
+    with pytest.raises(InputError, match="begun with other rows"):
+        jobs.run_job(replace(job, refusals=("Who knows?",)), out, lm=tiny_lm(), resume=True)
+
+
+def test_the_card_says_what_was_measured_and_how_it_ended(tmp_path):
+    job = replace(ASKED, keep_best="utility.answer_prob", system=("Be kind.",))
+    summary = jobs.run_job(job, tmp_path / "run", lm=tiny_lm())
+    card = (tmp_path / "run" / "model" / "README.md").read_text()
+    for line in ("| steps | 4 |", "| stopped | finished |", f"kept\\_step | {summary.kept} |", "Be kind"):
+        assert line in card
+    assert f"| utility.answer\\_prob | {summary.probe['utility.answer_prob']:.4g} |" in card
+
+
 @pytest.mark.parametrize("asked", [{}, {"resume": True}, {"overwrite": True}], ids=str)
 def test_two_processes_dont_write_one_run(asked, tmp_path):
     out = tmp_path / "run"
