@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+import torch
+
+from forgetwell.calls import parse_call
 from forgetwell.methods.finetune import with_lora
 from forgetwell.models.hardware import pick_dtype
+from forgetwell.objectives.algebra import Objective, WeightedTerm
 from forgetwell.runs.fitting import fitting_rows, foreseen
 from forgetwell.runs.job import Job
 from forgetwell.runs.jobs import check_job, starting_model
 from forgetwell.training.draws import Draws
 from forgetwell.training.loop import running
 from forgetwell.training.memory import estimate_memory
+from forgetwell.training.rules import STEP_RULES, Descent
+from forgetwell.training.state import reference_rows, sides
 from forgetwell.training.step import count, make_views, reads_logits, view_keys
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run would do: steps, per view of a step its rows and computed tokens, memory, compute type."""
+    """What a run would do: steps, per view of a step its rows and computed tokens, memory, compute type.
+
+    `passes` are forward passes a step, over all of its rows or some (`_passes`), each in as many
+    micro-batches as `accumulate` says; `reference_rows` are distinct rows that the starting model scores
+    before the first step.
+    """
 
     steps: int
+    passes: int
+    reference_rows: int
     rows: dict[str, int]
     scored_tokens: dict[str, int]
     packed_tokens: int
@@ -48,8 +62,11 @@ def plan_job(job: Job) -> Plan:
         rows = [r for v in part.values() for r in v.rows]
         several = job.config.accumulate > 1
         memory = estimate_memory(trained, rows, logits=reads_logits(objective), accumulates=several)
+    steps = job.config.steps(draws.steps_per_epoch)
     return Plan(
-        job.config.steps(draws.steps_per_epoch),
+        steps,
+        _passes(job.config.step_rule, objective),
+        len(set(reference_rows(objective, draws, steps, lm.codec))),
         {k.name: c.rows for k, c in counts.items()},
         {k.name: c.tokens for k, c in counts.items()},
         packed.ids.numel(),
@@ -57,3 +74,22 @@ def plan_job(job: Job) -> Plan:
         round(memory.peak, 2),
         str(pick_dtype(job.dtype, lm.device.type)),
     )
+
+
+def _passes(step_rule: str, objective: Objective) -> int:
+    """Return how often a step runs rows through the model: the rule is asked, on a model of one weight."""
+    item, settings = STEP_RULES.resolve(parse_call(step_rule))
+    weight, passes = torch.nn.Parameter(torch.zeros(1)), 0
+
+    def counting(terms: Collection[WeightedTerm]) -> Callable[[], dict[str, float]]:
+        def run() -> dict[str, float]:
+            nonlocal passes
+            passes += 1
+            weight.grad = torch.ones(1)
+            return {term.label: 0.0 for term in terms}
+
+        return run
+
+    forget, keep = (counting(terms) if terms else None for terms in sides(objective))
+    item.function(Descent([weight], forget, keep, counting(objective.terms)), **settings)
+    return passes

@@ -16,7 +16,7 @@ from forgetwell.calls import parse_call
 from forgetwell.data.encoding import Codec
 from forgetwell.models.lm import HFModel
 from forgetwell.models.processes import started_processes
-from forgetwell.objectives.algebra import Objective
+from forgetwell.objectives.algebra import Objective, WeightedTerm
 from forgetwell.training.best import Best
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.draws import Draws
@@ -180,11 +180,16 @@ def _local(values: Tensor) -> Tensor:
 def _descent(state: State, step: int, factors: Mapping[str, float]) -> Descent:
     """Return the step's terms as what a step rule works with."""
     pairs, terms = state.draws.pairs(step), state.objective.terms
-    forget = tuple(t for t in terms if t.item.facts["side"] == "forget")
-    keep = tuple(t for t in terms if t not in forget)
+    forget, keep = sides(state.objective)
     return Descent(
         list(state.parallel.lm.trainable()),
         partial(state.gradient.add, pairs, factors, forget) if forget else None,
         partial(state.gradient.add, pairs, factors, keep) if keep else None,
         partial(state.gradient.add, pairs, factors, terms),
     )
+
+
+def sides(objective: Objective) -> tuple[tuple[WeightedTerm, ...], tuple[WeightedTerm, ...]]:
+    """Return the terms that forget, and all others: what a step rule tells apart."""
+    forget = tuple(t for t in objective.terms if t.item.facts["side"] == "forget")
+    return forget, tuple(t for t in objective.terms if t not in forget)
