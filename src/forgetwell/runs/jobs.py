@@ -71,6 +71,8 @@ def unlearn(
     counterfactuals: int = 0,
     keep_best: str = "",
     system: str | Sequence[str] = "",
+    dtype: str = "auto",
+    max_length: int = 1024,
     overwrite: bool = False,
     resume: bool = False,
     report_to: Sequence[str] = (),
@@ -94,6 +96,8 @@ def unlearn(
             as well: prompts to keep, half of all rows to keep or more; 0 = of nobody.
         keep_best: Save the weights of the best probe, by this rule; by default the last ones.
         system: System prompt before all rows, as the service has, or several, which rows take in turn.
+        dtype: Compute type: auto, float32 or bfloat16.
+        max_length: Longest row in tokens.
         overwrite: Replace a run that is there.
         resume: Go on after an interruption.
         report_to: Trackers that get the log as well, as ("tensorboard",).
@@ -112,6 +116,8 @@ def unlearn(
         config or TrainConfig(),
         load_refusals() if refusals is None else tuple(refusals),
         lora,
+        dtype,
+        max_length,
         redact=redact,
         probe=given_rows(probe),
         keep=given_rows(keep),
@@ -212,6 +218,8 @@ def check_job(job: Job, report_to: Sequence[str] = ()) -> tuple[str, ...]:
     check_probed(job.keep_best, probed=bool(job.probe))
     check_probed(job.config.stop_at, probed=bool(job.probe) and job.config.probe_every > 0)
     check_trackers(report_to)
+    if job.probe:
+        check_asked(job.request.rows, job.probe)
     check_disjoint(job.request.rows, job.retain)
     check_facts(job.terms, job.request.rows)
     check_kept((*job.keep, *job.others), job.request.rows)
@@ -223,8 +231,6 @@ def check_method(job: Job) -> None:
 
     Raises:
         InputError: It is one of these.
-    if job.probe:
-        check_asked(job.request.rows, job.probe)
         UnknownName: There is no such method.
     """
     if bool(job.method) == bool(job.objective):

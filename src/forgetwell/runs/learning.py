@@ -26,6 +26,8 @@ def learn(
     keep: Sequence[Row] | str | Path = (),
     config: TrainConfig | None = None,
     lora: Lora | None = None,
+    dtype: str = "auto",
+    max_length: int = 1024,
     overwrite: bool = False,
     resume: bool = False,
     report_to: Sequence[str] = (),
@@ -40,6 +42,8 @@ def learn(
         keep: Prompts at which the model should stay as it is, or where to read them.
         config: Training hyperparameters; by default `TrainConfig()`.
         lora: Adapters instead of full fine-tuning.
+        dtype: Compute type: auto, float32 or bfloat16.
+        max_length: Longest row in tokens.
         overwrite: Replace a run that is there.
         resume: Go on after an interruption.
         report_to: Trackers that get the log as well, as ("tensorboard",).
@@ -51,7 +55,8 @@ def learn(
     rows = given_rows(data)
     if without is not None:
         rows = rows_without(rows, without if isinstance(without, Request) else read_request(without))
-    job = Job("learn", str(model), Request("", ()), rows, "gdr", config or TrainConfig(), lora=lora)
+    given = Job("learn", str(model), Request("", ()), rows, "gdr", config or TrainConfig())
+    job = replace(given, lora=lora, dtype=dtype, max_length=max_length)
     kept = keeping(job, given_rows(keep))
     return run_job(kept, Path(out), overwrite=overwrite, resume=resume, report_to=report_to)
 

@@ -100,3 +100,13 @@ def test_models_and_files_are_paths_as_well_as_names(files):
     )
     with pytest.raises(InputError, match="nothing to tune"):  # it knows nothing
         forgetwell.tune(job, forgetwell.Search(trials=2), "search")
+
+
+def test_compute_type_and_longest_row_are_the_commands(files):
+    config = TrainConfig(max_steps=1, batch=2)
+    common = {"config": config, "dtype": "float32", "max_length": 200}
+    forgetwell.unlearn("tiny", "request.jsonl", "retain.jsonl", objective="npo", out="after", **common)
+    forgetwell.learn("tiny", "all.jsonl", out="learned", **common)
+    for run in ("after", "learned"):
+        made = read_manifest(files / run)
+        assert (made["dtype"], made["max_length"]) == ("float32", 200)
