@@ -58,6 +58,15 @@ def read_request_from(source: str, columns: str | None = None) -> Request:
     return read_request(source, columns=parse_columns(columns) if columns else None)
 
 
+def check_columns(columns: str | None, *sources: str | Sequence[str] | None) -> None:
+    """Refuse --columns that none of a command's files has."""
+    from forgetwell.data.columns import parse_columns
+    from forgetwell.data.reading import check_columns
+
+    each = [(s,) if isinstance(s, str) else s for s in sources if s]
+    check_columns(parse_columns(columns) if columns else {}, [source for part in each for source in part])
+
+
 def is_first_process() -> bool:
     """Say whether this is the process that speaks to the user."""
     return os.environ.get("RANK", "0") == "0"

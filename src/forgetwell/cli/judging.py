@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from forgetwell.cli.app import FAILED, AsJson, app, progress_bar, rows_from
+from forgetwell.cli.app import FAILED, AsJson, app, check_columns, progress_bar, rows_from
 
 if TYPE_CHECKING:
     from forgetwell.runs.gate import Line
@@ -47,6 +47,7 @@ def scan(
     """
     from forgetwell.runs import scanning
 
+    check_columns(columns, rows)
     asked = rows_from(rows, columns) if rows else None
     with progress_bar("scanning") as progress:
         found = scanning.scan(

@@ -13,6 +13,7 @@ from forgetwell.cli.app import (
     Several,
     Sources,
     app,
+    check_columns,
     progress_bar,
     read_request_from,
     rows_from,
@@ -59,6 +60,7 @@ def screen(
 
     _refuse_same(out, ledger)
     _check_outputs(out, ledger, overwrite)
+    check_columns(columns, request, background)
     asked, usual = read_request_from(request, columns), rows_from(background, columns)
     with progress_bar("screening") as progress:
         evidence = gather_evidence(usual, model=model, history=history, dtype=dtype, progress=progress)
@@ -124,6 +126,7 @@ def repair(
                 check_output(path, overwrite=overwrite)
         _check_outputs(None, ledger, overwrite)
     _check_background(repair, background, bool(screens or model or history))
+    check_columns(columns, request, retain, background)
     asked, kept = read_request_from(request, columns), rows_from(retain or (), columns)
     usual = rows_from(background or (), columns)
     with progress_bar("screening") as progress:

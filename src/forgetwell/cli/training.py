@@ -14,6 +14,7 @@ from forgetwell.cli.app import (
     Several,
     Sources,
     app,
+    check_columns,
     progress_bar,
     read_request_from,
     rows_from,
@@ -122,6 +123,7 @@ def learn(
     from forgetwell.runs import jobs, learning
     from forgetwell.types import Request
 
+    check_columns(columns, data, without, keep)
     rows = rows_from(data, columns)
     if without:
         rows = learning.rows_without(rows, read_request_from(without, columns))
@@ -159,6 +161,7 @@ def attack_request(
     from forgetwell.requests.attacks import attack_request
 
     check_output(out, overwrite=overwrite)
+    check_columns(columns, request)
     honest = read_request_from(request, columns)
     attacked = attack_request(honest, attack, seed=seed)
     write_rows(out, attacked.rows)
@@ -225,6 +228,7 @@ def alternates(
     from forgetwell.models.lm import load
 
     check_output(out, overwrite=overwrite)
+    check_columns(columns, request)
     asked = read_request_from(request, columns)
     lm = load(model, dtype=dtype)
     with progress_bar("writing alternatives") as progress:
@@ -298,6 +302,7 @@ def unlearn(
     from forgetwell.runs import jobs
     from forgetwell.runs.planning import plan_job
 
+    check_columns(columns, request, retain, probe, keep)
     asked, kept = read_request_from(request, columns), rows_from(retain, columns)
     job = make_job("unlearn", model, asked, kept, objective, training, load_refusals(refusals))
     every = probe_every or (-(-len(asked.rows) // training.batch) if stop_at or keep_best or probe else 0)

@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from forgetwell.cli.advising import advise
-from forgetwell.cli.app import Several, Sources, app, progress_bar, read_request_from, rows_from
+from forgetwell.cli.app import (
+    Several,
+    Sources,
+    app,
+    check_columns,
+    progress_bar,
+    read_request_from,
+    rows_from,
+)
 from forgetwell.cli.config import USE
 from forgetwell.cli.training import DEFAULTS, Shared, Training, make_job
 from forgetwell.errors import Diverged
@@ -68,6 +76,7 @@ def tune(
     from forgetwell.data.world import load_refusals
     from forgetwell.runs.tuning import FORGET, Search, tune
 
+    check_columns(columns, request, retain, probe, keep)
     asked, kept = read_request_from(request, columns), rows_from(retain, columns)
     job = make_job("unlearn", model, asked, kept, objective, training, load_refusals(refusals))
     job = dataclasses.replace(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from forgetwell.errors import InputError
@@ -51,88 +52,149 @@ def mapping_for(record: Any, columns: Mapping[str, str]) -> Mapping[str, str]:  
     return {} if _understood(record) else columns
 
 
+def check_used(columns: Mapping[str, str], found: Mapping[str, Iterable[str]]) -> None:
+    """Refuse columns that count nowhere: of several files some are understood without, but not all.
+
+    Args:
+        columns: Our names to the files'.
+        found: The columns of each file that was read; names as ``tofu:…`` have columns of their own.
+
+    Raises:
+        InputError: No file has the columns.
+    """
+    wanted = set(columns.values())
+    if not columns or any(wanted <= set(there) for there in found.values()):
+        return
+    named = ", ".join(repr(name) for name in columns.values())
+    places = "; ".join(f"{name} has {_listed(there)}" for name, there in found.items())
+    raise InputError(
+        f"--columns names {named}, and no file that was given has all of them: "
+        f"{places or 'only names were given, whose columns are known'}. Correct --columns or leave it out."
+    )
+
+
 def to_row(record: Any, default_id: str, where: str, columns: Mapping[str, str]) -> Row:  # noqa: ANN401
     """Return the row a JSON object or table line stands for; `where` is the file and line for messages.
 
     Raises:
-        InputError: A column is missing, empty or of the wrong type.
+        InputError: A column is missing, empty or of the wrong type; it is called by the file's own name.
     """
     if not isinstance(record, dict):
         _fail(where, f"expected an object with columns, got {type(record).__name__}")
     for theirs in columns.values():
         if theirs not in record:
-            _fail(where, f"no column {theirs!r}, which --columns names; found {_found(record)}")
+            _fail(where, f"no column {theirs!r}, which --columns names; found {_listed(record)}")
     cells = _cells(record, columns)
-    if isinstance(cells.get("text"), str):
-        cells |= {"answer": cells["text"], "text": True}
-        cells.setdefault("prompt", "")
+    if "text" in cells and isinstance(cells["text"].value, str):
+        plain = cells["text"]
+        cells |= {"answer": plain, "text": _Cell(True, plain.name)}
+        cells.setdefault("prompt", _Cell("", plain.name))
     if "messages" in cells:
         cells |= _conversation(cells["messages"], where)
-    if "answer" not in cells or "prompt" not in cells:
-        _fail(
-            where,
-            f"no column for the {'prompt' if 'answer' in cells else 'answer'}; found {_found(record)}. "
-            "Understood: question/answer, prompt/completion, query/answer, messages, text; "
-            "else say which they are, as --columns prompt=q,answer=a",
-        )
+    for ours in ("answer", "prompt"):
+        if ours not in cells:
+            _fail(where, _missing(ours, record, columns))
     return _row(cells, default_id, where)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """What a column holds, and the file's name of that column."""
+
+    value: Any
+    name: str
+
+
+_Cells = dict[str, _Cell]
 
 
 def _understood(record: Mapping[str, Any]) -> bool:
     """Say whether a record has columns that are known by name."""
     cells = _cells(record, {})
-    return "messages" in cells or isinstance(cells.get("text"), str) or {"prompt", "answer"} <= cells.keys()
+    text = cells["text"].value if "text" in cells else None
+    return "messages" in cells or isinstance(text, str) or {"prompt", "answer"} <= cells.keys()
 
 
-def _cells(record: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
-    cells: dict[str, Any] = {}
+def _names(ours: str, columns: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the names under which a file may have one of our columns."""
+    return (columns[ours],) if ours in columns else _ALIASES.get(ours, (ours,))
+
+
+def _cells(record: Mapping[str, Any], columns: Mapping[str, str]) -> _Cells:
+    cells: _Cells = {}
     for ours in NAMES:
-        names = (columns[ours],) if ours in columns else _ALIASES.get(ours, (ours,))
-        found = [n for n in names if record.get(n) is not None]
+        found = [n for n in _names(ours, columns) if record.get(n) is not None]
         if found:
-            cells[ours] = record[found[0]]
+            cells[ours] = _Cell(record[found[0]], found[0])
     return cells
 
 
-def _row(cells: Mapping[str, Any], default_id: str, where: str) -> Row:
-    answer = _string(cells["answer"], where, "answer")
+def _missing(ours: str, record: Mapping[str, Any], columns: Mapping[str, str]) -> str:
+    """Say why a row has no prompt or no answer."""
+    null = [n for name in (ours, "messages", "text") for n in _names(name, columns) if n in record]
+    if null:
+        return f"column {null[0]!r} is null; give a text, or leave the row out"
+    return (
+        f"no column for the {ours}; found {_listed(record)}. Understood: question/answer, "
+        "prompt/completion, query/answer, messages, text; else say which they are, as "
+        "--columns prompt=q,answer=a"
+    )
+
+
+def _row(cells: _Cells, default_id: str, where: str) -> Row:
+    answer = _text(cells, "answer", where)
     if not answer.strip():
-        _fail(where, "column 'answer' is empty; give the answer that is to be forgotten")
-    plain, number = cells.get("text", False), cells.get("weight", 1.0)
-    if not isinstance(plain, bool):
-        _fail(where, f"column 'text' is {plain!r}; expected a text, true or false")
-    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= _LARGEST:
-        _fail(where, f"column 'weight' is {number!r:.40}; expected a number from 0 to {_LARGEST:.1e}")
-    focus = _strings(cells.get("focus", ()), where, "focus")
-    for part in focus:
-        if not part.strip() or part not in answer:
-            _fail(where, f"column 'focus': {part!r} is not a part of the answer; copy it from there")
-    given = cells.get("id", default_id)
-    name = str(given) if isinstance(given, int) and not isinstance(given, bool) else given
+        _fail(where, f"column {cells['answer'].name!r} is empty; give the answer that is to be forgotten")
+    plain = cells.get("text", _Cell(False, "text"))
+    if not isinstance(plain.value, bool):
+        _fail(where, f"column {plain.name!r} is {plain.value!r}; expected a text, true or false")
     return Row(
-        id=_string(name, where, "id"),
-        prompt=_string(cells["prompt"], where, "prompt"),
+        id=_id(cells.get("id", _Cell(default_id, "id")), where),
+        prompt=_text(cells, "prompt", where),
         answer=answer,
-        subject=_string(cells.get("subject", ""), where, "subject"),
-        questions=_strings(cells.get("questions", ()), where, "questions"),
-        paraphrases=_strings(cells.get("paraphrases", ()), where, "paraphrases"),
-        wrong=_strings(cells.get("wrong", ()), where, "wrong"),
-        history=_turns(cells.get("history", ()), where, "history"),
-        text=plain,
-        weight=float(number),
-        focus=focus,
+        subject=_text(cells, "subject", where),
+        questions=_texts(cells, "questions", where),
+        paraphrases=_texts(cells, "paraphrases", where),
+        wrong=_texts(cells, "wrong", where),
+        history=_turns(cells.get("history", _Cell((), "history")), where),
+        text=plain.value,
+        weight=_weight(cells.get("weight", _Cell(1.0, "weight")), where),
+        focus=_focus(cells, answer, where),
         edit=_edit(cells.get("edit"), where),
     )
 
 
-def _conversation(value: Any, where: str) -> dict[str, Any]:  # noqa: ANN401
-    turns = _turns(value, where, "messages")
+def _id(cell: _Cell, where: str) -> str:
+    numbered = isinstance(cell.value, int) and not isinstance(cell.value, bool)
+    return str(cell.value) if numbered else _string(cell.value, where, cell.name)
+
+
+def _weight(cell: _Cell, where: str) -> float:
+    number = cell.value
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= _LARGEST:
+        _fail(where, f"column {cell.name!r} is {number!r:.40}; expected a number from 0 to {_LARGEST:.1e}")
+    return float(number)
+
+
+def _focus(cells: _Cells, answer: str, where: str) -> tuple[str, ...]:
+    focus = _texts(cells, "focus", where)
+    for part in focus:
+        if not part.strip() or part not in answer:
+            name = cells["focus"].name
+            _fail(where, f"column {name!r}: {part!r} is not a part of the answer; copy it from there")
+    return focus
+
+
+def _conversation(cell: _Cell, where: str) -> _Cells:
+    turns = _turns(cell, where)
     if len(turns) < 2 or turns[-1].role != "assistant" or turns[-2].role != "user":
-        _fail(where, "column 'messages' must end with a user turn and the assistant's answer")
-    return {"prompt": turns[-2].content, "answer": turns[-1].content, "history": turns[:-2]}
+        _fail(where, f"column {cell.name!r} must end with a user turn and the assistant's answer")
+    parts = {"prompt": turns[-2].content, "answer": turns[-1].content, "history": turns[:-2]}
+    return {ours: _Cell(value, cell.name) for ours, value in parts.items()}
 
 
-def _turns(value: Any, where: str, column: str) -> tuple[Turn, ...]:  # noqa: ANN401
+def _turns(cell: _Cell, where: str) -> tuple[Turn, ...]:
+    value, column = cell.value, cell.name
     if isinstance(value, tuple) and all(isinstance(t, Turn) for t in value):
         return value
     if not isinstance(value, list | tuple):
@@ -145,15 +207,21 @@ def _turns(value: Any, where: str, column: str) -> tuple[Turn, ...]:  # noqa: AN
     return tuple(turns)
 
 
-def _edit(value: Any, where: str) -> Edit | None:  # noqa: ANN401
-    if value is None:
+def _edit(cell: _Cell | None, where: str) -> Edit | None:
+    if cell is None:
         return None
+    value = cell.value
     if not isinstance(value, dict) or set(value) != {"by", "template", "prompt", "answer"}:
-        _fail(where, "column 'edit' must hold by, template, prompt and answer")
-    return Edit(**{key: _string(cell, where, f"edit.{key}") for key, cell in value.items()})
+        _fail(where, f"column {cell.name!r} must hold by, template, prompt and answer")
+    return Edit(**{key: _string(part, where, f"{cell.name}.{key}") for key, part in value.items()})
 
 
-def _strings(value: Any, where: str, column: str) -> tuple[str, ...]:  # noqa: ANN401
+def _text(cells: _Cells, ours: str, where: str) -> str:
+    return _string(cells[ours].value, where, cells[ours].name) if ours in cells else ""
+
+
+def _texts(cells: _Cells, ours: str, where: str) -> tuple[str, ...]:
+    value, column = (cells[ours].value, cells[ours].name) if ours in cells else ((), ours)
     if isinstance(value, str):
         value = (value,) if value else ()
     if not isinstance(value, list | tuple):
@@ -171,8 +239,8 @@ def _string(value: Any, where: str, column: str) -> str:  # noqa: ANN401
     return value
 
 
-def _found(record: Mapping[str, Any]) -> str:
-    return ", ".join(repr(str(k)) for k in list(record)[:20]) or "none"
+def _listed(names: Iterable[object]) -> str:
+    return ", ".join(repr(str(name)) for name in list(names)[:20]) or "none"
 
 
 def _fail(where: str, why: str) -> NoReturn:

@@ -11,6 +11,16 @@ from forgetwell.errors import InputError, MissingError
 from forgetwell.types import Row
 
 
+def hub_columns(name: str) -> tuple[str, ...]:
+    """Return the names of the columns of ``owner/name[:config[:split]]``, those of its first record.
+
+    Raises:
+        InputError: The name isn't of that form.
+        MissingError: The data set can't be loaded.
+    """
+    return tuple(next(iter(_load(*_parts(name))), {}))
+
+
 def read_hub(
     name: str, *, columns: Mapping[str, str] | None = None, limit: int | None = None
 ) -> tuple[Row, ...]:
@@ -20,11 +30,16 @@ def read_hub(
         InputError: The name isn't of that form, or a row can't be used.
         MissingError: The data set can't be loaded.
     """
+    repository, config, split = _parts(name)
+    records = islice(_load(repository, config, split), limit)
+    return rows_of(enumerate(records, start=1), f"hub:{name}", repository.split("/")[1], columns)
+
+
+def _parts(name: str) -> tuple[str, str | None, str]:
     repository, config, split = (*name.split(":"), "", "")[:3]
     if repository.count("/") != 1 or name.count(":") > 2:
         raise InputError(f"hub:{name} was given; write hub:owner/name, optionally with :config:split.")
-    records = islice(_load(repository, config or None, split or "train"), limit)
-    return rows_of(enumerate(records, start=1), f"hub:{name}", repository.split("/")[1], columns)
+    return repository, config or None, split or "train"
 
 
 def _load(repository: str, config: str | None, split: str) -> Any:  # noqa: ANN401 - a datasets.Dataset

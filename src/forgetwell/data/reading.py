@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from forgetwell.data.benchmarks import SCHEMES, resolve
-from forgetwell.data.row_files import read_file
+from forgetwell.data.columns import check_used
+from forgetwell.data.hub import hub_columns
+from forgetwell.data.row_files import file_columns, read_file
 from forgetwell.errors import InputError
 from forgetwell.types import Request, Row
 
@@ -28,9 +30,29 @@ def read_rows(
     """
     if limit is not None and limit < 1:
         raise InputError(f"limit={limit} was given; it must be at least 1.")
-    if isinstance(source, str) and source.startswith(tuple(f"{scheme}:" for scheme in SCHEMES)):
-        return resolve(source, columns=columns, limit=limit)
+    if _is_name(source):
+        return resolve(str(source), columns=columns, limit=limit)
     return read_file(Path(source), columns=columns, limit=limit)
+
+
+def check_columns(columns: Mapping[str, str], sources: Iterable[str | Path]) -> None:
+    """Refuse columns that none of the sources of a command has; `read_rows` can't see the others.
+
+    Raises:
+        MissingError: There is no such file.
+        InputError: No file has the columns, or one can't be read.
+    """
+    found = {}
+    for source in sources if columns else ():
+        if str(source).startswith("hub:"):
+            found[str(source)] = hub_columns(str(source).removeprefix("hub:"))
+        elif not _is_name(source):
+            found[str(source)] = file_columns(Path(source))
+    check_used(columns, found)
+
+
+def _is_name(source: str | Path) -> bool:
+    return isinstance(source, str) and source.startswith(tuple(f"{scheme}:" for scheme in SCHEMES))
 
 
 def read_request(source: str | Path, *, columns: Mapping[str, str] | None = None) -> Request:

@@ -38,6 +38,18 @@ def read_file(
     return rows_of(islice(_records(path), limit), str(path), path.name.split(".")[0], columns)
 
 
+def file_columns(path: Path) -> tuple[str, ...]:
+    """Return the names of a file's columns, those of its first record.
+
+    Raises:
+        MissingError: There is no such file.
+        InputError: It can't be read.
+    """
+    _check_there(path)
+    _, first = next(_records(path), (0, {}))
+    return tuple(first) if isinstance(first, dict) else ()
+
+
 def read_records(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, Any]]]:
     """Return a file's records, numbered from 1, with all their columns as they are; `columns` must be there.
 

@@ -253,6 +253,23 @@ def test_columns_count_for_the_files_that_have_them_beside_names_and_usual_colum
     assert job.retain[1:] == read_rows("world:retain")
 
 
+@pytest.mark.parametrize("command", ["unlearn", "attack-request", "screen", "scan", "learn"])
+def test_columns_that_no_file_has_are_refused(monkeypatch, capsys, tmp_path, command):
+    file = tmp_path / "usual.jsonl"
+    file.write_text('{"question": "Who is Cid?", "answer": "A judge"}\n')
+    flags = {
+        "unlearn": ["--model", "m", "--request", file, "--retain", "world:retain", "--out", tmp_path / "o"],
+        "attack-request": [file, "--attack", "stealthy", "--out", tmp_path / "o.jsonl"],
+        "screen": [file, "--background", "world:retain"],
+        "scan": ["--before", "m", "--after", "n", "--rows", file],
+        "learn": ["--model", "m", "--data", file, "--out", tmp_path / "o"],
+    }[command]
+    code, output = run(monkeypatch, capsys, command, *flags, "--columns", "answer=completions")
+    assert code == 2
+    assert "--columns names 'completions'" in output.err
+    assert "usual.jsonl has 'question', 'answer'" in output.err
+
+
 def test_a_request_to_leave_out_of_learning_has_the_columns_of_the_data(monkeypatch, capsys, tmp_path):
     made = []
     monkeypatch.setattr(jobs, "run_job", lambda job, *a, **k: made.append(job) or Summary(1, "finished", 1.0))

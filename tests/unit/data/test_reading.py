@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forgetwell.data.reading import read_request, read_rows
+from forgetwell.data.reading import check_columns, read_request, read_rows
 from forgetwell.data.row_files import write_rows
 from forgetwell.errors import InputError, MissingError
 from forgetwell.types import Edit, Row, Turn
@@ -47,6 +47,39 @@ def test_errors_name_the_place(tmp_path, content, words):
         read_rows(path)
     with pytest.raises(MissingError):
         read_rows(tmp_path / "no.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("record", "columns", "says"),
+    [
+        ({"question": "a", "completion": 7}, {}, "column 'completion' must be a text, got int"),
+        ({"question": "a", "completion": " "}, {}, "column 'completion' is empty"),
+        ({"query": 7, "answer": "b"}, {}, "column 'query' must be a text, got int"),
+        ({"question": "a", "answer": "b", "perturbed_answer": 5}, {}, "column 'perturbed_answer' must be"),
+        ({"question": "a", "answer": "b", "perturbed_answer": [5]}, {}, "column 'perturbed_answer' must be"),
+        ({"q": "a", "a": 7}, {"prompt": "q", "answer": "a"}, "column 'a' must be a text, got int"),
+        ({"question": "a", "answer": "b", "w": -1}, {"weight": "w"}, "column 'w' is -1"),
+        ({"text": ""}, {}, "column 'text' is empty"),
+        ({"question": "a", "answer": None}, {}, "line 1: column 'answer' is null"),
+        ({"query": None, "answer": "b"}, {}, "line 1: column 'query' is null"),
+        ({"q": "a", "a": None}, {"prompt": "q", "answer": "a"}, "line 1: column 'a' is null"),
+        ({"text": None}, {}, "line 1: column 'text' is null"),
+        ({"messages": None}, {}, "line 1: column 'messages' is null"),
+        ({"question": "a"}, {}, "line 1: no column for the answer; found 'question'"),
+    ],
+)
+def test_errors_call_a_column_by_its_name_in_the_file(tmp_path, record, columns, says):
+    path = tmp_path / "x.jsonl"
+    path.write_text(json.dumps(record))
+    with pytest.raises(InputError, match=says):
+        read_rows(path, columns=columns)
+
+
+def test_a_null_in_parquet_is_called_null(tmp_path):
+    path = tmp_path / "n.parquet"
+    pq.write_table(pa.table({"question": ["a", "b"], "answer": ["c", None]}), path)
+    with pytest.raises(InputError, match=r"n\.parquet, line 2: column 'answer' is null"):
+        read_rows(path)
 
 
 def test_messages_and_columns(tmp_path):
@@ -150,6 +183,19 @@ def test_a_file_with_neither_columns_or_with_both_is_refused(tmp_path, lines, sa
     path.write_text(lines)
     with pytest.raises(InputError, match=says):
         read_rows(path, columns=OWN)
+
+
+def test_columns_that_no_file_has_are_refused(tmp_path):
+    own, usual = tmp_path / "own.csv", tmp_path / "usual.jsonl"
+    own.write_text("q,a\nWho is Ann?,A spy\n")
+    usual.write_text('{"question": "Who is Cid?", "answer": "A judge"}\n')
+    check_columns(OWN, [usual, own, "world:retain"])
+    check_columns({}, [tmp_path / "no.jsonl"])
+    says = r"names 'q', 'a', and no file .*: .*usual\.jsonl has 'question', 'answer'\. Correct"
+    with pytest.raises(InputError, match=says):
+        check_columns(OWN, ["world:retain", usual])
+    with pytest.raises(InputError, match="only names were given"):
+        check_columns(OWN, ["world:retain"])
 
 
 def test_columns_do_not_count_for_names():
