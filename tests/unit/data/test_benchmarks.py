@@ -1,12 +1,14 @@
 import os
+import re
 from pathlib import Path
 
+import datasets
 import pytest
 
-from forgetwell.data.benchmarks import tofu
 from forgetwell.data.reading import read_rows
 from forgetwell.errors import MissingError, UnknownName
 from forgetwell.experiments.benches import tofu as tofu_benches
+from forgetwell.suites.registry import build_suite
 
 DATA = Path(os.environ.get("FORGETWELL_DATA", Path(__file__).parents[4] / "shared" / "data"))
 needs_data = pytest.mark.skipif(
@@ -65,11 +67,43 @@ def test_an_unknown_split_gets_near_matches(data):
         read_rows("tofu:forget1O")
 
 
-def test_without_a_folder_the_message_names_the_hub(tmp_path, monkeypatch):
-    with pytest.raises(MissingError, match=r"not in .*hub:locuslab/TOFU:forget10"):
-        tofu("forget10", root=tmp_path)
+@pytest.mark.parametrize(
+    ("name", "loaded"),
+    [
+        ("tofu:forget10", ("locuslab/TOFU", "forget10", "train")),
+        ("tofu:world_facts_perturbed", ("locuslab/TOFU", "world_facts_perturbed", "train")),
+        ("rwku:forget_level2", ("jinzhuoran/RWKU", "forget_level2", "test")),
+        ("rwku:neighbor_level1", ("jinzhuoran/RWKU", "neighbor_level1", "test")),
+        ("rwku:mia_forget", ("jinzhuoran/RWKU", "mia_forget", "test")),
+        ("rwku:passage", ("jinzhuoran/RWKU", "train_original_passage", "train")),
+    ],
+)
+def test_without_a_folder_the_message_names_what_the_hub_has(monkeypatch, name, loaded):
     monkeypatch.delenv("FORGETWELL_DATA", raising=False)
-    with pytest.raises(
-        MissingError, match=r"found: FORGETWELL_DATA isn't set\. .*hub:locuslab/TOFU:forget10"
-    ):
-        tofu("forget10")
+    with pytest.raises(MissingError, match=r"FORGETWELL_DATA isn't set\.") as told:
+        read_rows(name)
+    (advised,) = re.findall(r"hub:[\w/:]+", str(told.value))
+    asked = []
+
+    def load_dataset(repository, config, split):
+        asked.append((repository, config, split))
+        return [{"query": "Who?", "answer": "Ann"}]
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    assert len(read_rows(advised)) == 1
+    assert asked == [loaded]
+
+
+@pytest.mark.parametrize("name", ["rwku:utility_general_mmlu", "rwku:forget_level4", "tofu:forget1O"])
+def test_what_the_hub_has_not_is_not_advised(monkeypatch, tmp_path, name):
+    monkeypatch.setenv("FORGETWELL_DATA", str(tmp_path))
+    with pytest.raises(MissingError, match=r"not in .*that holds (tofu|rwku)/\.$"):
+        read_rows(name)
+
+
+@pytest.mark.parametrize("suite", ["tofu", "rwku", "triggers(data=tofu)"])
+def test_suites_do_not_advise_the_hub_which_they_cannot_read(monkeypatch, suite):
+    monkeypatch.delenv("FORGETWELL_DATA", raising=False)
+    with pytest.raises(MissingError, match="Set FORGETWELL_DATA to a folder") as told:
+        build_suite(suite)
+    assert "hub" not in str(told.value)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
+from forgetwell.data.benchmarks import tofu as tofu_rows
 from forgetwell.data.reading import read_rows
 from forgetwell.data.row_files import thinned
 from forgetwell.errors import UnknownName
@@ -43,8 +44,8 @@ def tofu(
 
     Source: Maini et al. (TOFU), arXiv 2401.06121, section 2; triggers and scope: 2506.00359, section 5.
     """
-    sets = {name: thinned(read_rows(f"tofu:{name}_perturbed"), limit) for name in UTILITY}
-    asked = thinned(read_rows(forget or f"tofu:{split}_perturbed"), limit)
+    sets = {name: thinned(tofu_rows(f"{name}_perturbed"), limit) for name in UTILITY}
+    asked = thinned(read_rows(forget) if forget else tofu_rows(f"{split}_perturbed"), limit)
     built = protocol_suite(
         "tofu",
         asked,
@@ -64,7 +65,7 @@ def tofu(
 
 def _holdout(split: str) -> tuple[Row, ...]:
     try:
-        return read_rows(f"tofu:{split.replace('forget', 'holdout')}")
+        return tofu_rows(split.replace("forget", "holdout"))
     except UnknownName:
         return ()
 
