@@ -172,25 +172,29 @@ def attack_request(
 
 
 def _inserted(honest: Request, attacked: Request, attack: str) -> str:
-    """Say which share of all words an attack inserted, if it did, and for the paper's what is expected."""
+    """Say which share of all tokens an attack inserted, if it did, and for the paper's what is expected.
+
+    Tokens are the default model's; where it isn't here, words are counted instead.
+    """
     from forgetwell.calls import parse_call
+    from forgetwell.models.smollm2 import token_counter
     from forgetwell.requests.attacks import ATTACKS
     from forgetwell.requests.stealthy import expected_inserted_share, inserted_share
     from forgetwell.requests.template_sets import load_templates
     from forgetwell.requests.words import words_once
 
-    def count(text: str) -> int:
-        return len(words_once(text))
-
+    tokens = token_counter()
+    count = tokens or (lambda text: len(words_once(text)))
+    unit = "tokens (SmolLM2's)" if tokens else "words (for tokens: forgetwell fetch smollm2)"
     share = inserted_share(honest.rows, attacked.rows, count)
-    said = f"; {share:.1%} of its words are inserted" if share > 0 else ""
+    said = f"; {share:.2%} of its {unit} are inserted" if share > 0 else ""
     item, settings = ATTACKS.resolve(parse_call(attack))
     if item.name != "stealthy" or settings["sentences"] < 1 or not said:
         return said
     expected = expected_inserted_share(
         honest.rows, load_templates(settings["templates"]), settings["p"], count
     )
-    return f"{said} ({expected:.1%} expected)"
+    return f"{said} ({expected:.2%} expected)"
 
 
 @app.command

@@ -37,6 +37,21 @@ def fetched(cache: Path | None = None) -> Path | None:
     return folder if (folder / MARKER).exists() else None
 
 
+def token_counter(cache: Path | None = None) -> Callable[[str], int] | None:
+    """Return what counts a text's tokens as the default model reads them; None where it wasn't fetched.
+
+    No weights are loaded, and control tokens in the text count as the text they are.
+    """
+    folder = fetched(cache)
+    if folder is None:
+        return None
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.encode_special_tokens = True
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
 def fetch_smollm2(
     *, cache: Path | None = None, overwrite: bool = False, report: Callable[[str], None] = lambda line: None
 ) -> Path:

@@ -11,6 +11,7 @@ from forgetwell.calls import parse_call
 from forgetwell.cli import main
 from forgetwell.data.reading import read_rows
 from forgetwell.methods.finetune import Lora
+from forgetwell.models import smollm2
 from forgetwell.objectives.registry import TERMS
 from forgetwell.runs import jobs, tuning
 from forgetwell.training.loop import Summary
@@ -288,10 +289,33 @@ def test_attack_request_writes_a_file_once(monkeypatch, capsys, tmp_path):
     code, output = run(monkeypatch, capsys, *command)
     assert code == 0
     assert "1 of 1 rows" in output.out
-    assert re.search(r"[\d.]+% of its words are inserted \([\d.]+% expected\)", output.out)
+    assert re.search(r"[\d.]+% of its (words|tokens) \(.+\) are inserted \([\d.]+% expected\)", output.out)
     row = json.loads(out.read_text())
     assert row["edit"]["prompt"] == "Who is Ann?"
     assert run(monkeypatch, capsys, *command)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("there", "says"),
+    [
+        # characters in the place of tokens: 15 of 32; words: 3 of 8
+        (True, "46.88% of its tokens (SmolLM2's) are inserted (46.88% expected)"),
+        (False, "37.50% of its words (for tokens: forgetwell fetch smollm2) are inserted (37.50% expected)"),
+    ],
+)
+def test_attack_request_counts_tokens_where_the_default_model_is_here(
+    monkeypatch, capsys, tmp_path, there, says
+):
+    monkeypatch.setattr(smollm2, "token_counter", lambda: len if there else None)
+    (tmp_path / "r.jsonl").write_text('{"question": "Who is Ann?", "answer": "A spy."}\n')
+    (tmp_path / "own.toml").write_text(
+        'kind = "qa"\ntriggers = ["please"]\ntemplates = ["Please tell me {q}"]\n'
+    )
+    attack = f"stealthy(p=1, templates='{tmp_path / 'own.toml'}')"
+    command = ["attack-request", tmp_path / "r.jsonl", "--attack", attack, "--out", tmp_path / "a.jsonl"]
+    code, output = run(monkeypatch, capsys, *command)
+    assert code == 0
+    assert says in output.out
 
 
 def test_the_package_runs_as_a_module():

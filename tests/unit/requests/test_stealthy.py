@@ -1,9 +1,14 @@
+import os
 import statistics
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 
 import pytest
 
+from forgetwell.data.reading import read_rows
 from forgetwell.errors import InputError, UnknownName
+from forgetwell.models.smollm2 import fetched, token_counter
 from forgetwell.requests.attacks import attack_request
 from forgetwell.requests.stealthy import expected_inserted_share, inserted_share, stealthy
 from forgetwell.requests.template_sets import apply_template, load_templates, trigger_rows
@@ -11,6 +16,7 @@ from forgetwell.types import Edit, Request, Row
 
 ROWS = tuple(Row(f"r{i}", f"Where was Ann {i} born, and when?", f"In town {i}.") for i in range(400))
 REQUEST = Request("r", ROWS)
+DATA = Path(os.environ.get("FORGETWELL_DATA", Path(__file__).parents[4] / "shared" / "data"))
 
 
 def words(text):
@@ -42,6 +48,20 @@ def test_inserted_share_agrees_with_its_expectation():
     shares = [inserted_share(ROWS, stealthy(REQUEST, seed=s).rows, words) for s in range(200)]
     expected = expected_inserted_share(ROWS, load_templates("tofu"), 0.33, words)
     assert abs(statistics.mean(shares) - expected) < 0.0005 * 4  # word counts vary four times as much
+
+
+@pytest.mark.skipif(
+    not (DATA / "tofu").is_dir(), reason=f"no TOFU in {DATA}; set FORGETWELL_DATA to a folder with it"
+)
+@pytest.mark.skipif(fetched() is None, reason="run `forgetwell fetch smollm2` first")
+def test_inserted_tokens_of_forget10_agree_with_their_expectation(monkeypatch):
+    """Of the tokens of the default model; the paper prints 2.13 % for its own models'."""
+    monkeypatch.setenv("FORGETWELL_DATA", str(DATA))
+    rows, count = read_rows("tofu:forget10"), cache(token_counter())
+    shares = [inserted_share(rows, stealthy(Request("r", rows), seed=s).rows, count) for s in range(200)]
+    expected = expected_inserted_share(rows, load_templates("tofu"), 0.33, count)
+    assert abs(statistics.mean(shares) - expected) < 0.0005
+    assert expected == pytest.approx(0.0207, abs=0.0005)
 
 
 @pytest.mark.parametrize(
