@@ -199,7 +199,7 @@ def _load(folder: Path, name: str, quantized: Mapping[str, Any] = MappingProxyTy
     _check_whole(folder)
     disable_progress_bar()
     model, info = AutoModelForCausalLM.from_pretrained(
-        str(folder),
+        str(folder.resolve()),  # adapters trained on it name this path, also for other working directories
         dtype=torch.float32,
         use_safetensors=True,
         local_files_only=True,

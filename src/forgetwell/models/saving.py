@@ -85,6 +85,7 @@ def _write(network: Any, tokenizer: Any, made: Path, card: ModelCard | None) -> 
     made.mkdir()
     network.save_pretrained(made, safe_serialization=True)
     tokenizer.save_pretrained(made)
+    (made / "README.md").unlink(missing_ok=True)  # PEFT's is an empty form that names folders of this machine
     if card is not None:
         write_text(made / "README.md", card_text(card))
     _give_usual_modes(made)

@@ -1,10 +1,13 @@
 import json
+from pathlib import Path
 
 import pytest
 from tests.tiny import tiny_lm, tiny_model, tiny_tokenizer
 
 from forgetwell.errors import ForgetwellError, InputError, MissingError
+from forgetwell.methods.finetune import Lora, with_lora
 from forgetwell.models import loading
+from forgetwell.models.lm import load
 from forgetwell.models.loading import find_model, folder_digest, load_pretrained
 
 
@@ -49,6 +52,21 @@ def test_a_saved_model_loads_with_the_same_weights(folder):
 def test_a_local_adapter_on_a_local_base_loads(tmp_path, folder):
     loaded = load_pretrained(str(adapter(tmp_path, str(folder))))
     assert loaded.digest != folder_digest(folder)
+
+
+def test_an_adapter_is_found_from_other_working_directories(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    tiny_lm().save(Path("run/model"))
+    with_lora(load("run"), Lora(rank=2), seed=0).save(Path("adapter"))
+    here = load("adapter").digest
+    named = json.loads(Path("adapter/adapter_config.json").read_text())["base_model_name_or_path"]
+    assert named == str((tmp_path / "run/model").resolve())
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert load("../adapter").digest == here
+    texts = [f.read_text() for f in (tmp_path / "run").rglob("*.json")]
+    texts += [f.read_text() for f in (tmp_path / "adapter").glob("*.md")]
+    assert not [text for text in texts if str(tmp_path) in text]
 
 
 @pytest.mark.parametrize("base", ["owner/name", "", None, 3, "ADAPTER", "EMPTY"])
