@@ -114,6 +114,7 @@ def demo_suite(bench: Bench, *, seed: int = 0) -> Suite:
         max_new_tokens=bench.max_new_tokens,
         scope_pairs=8,
         forget_trigger=False,
+        trigger_choices=False,  # they would double what is scored, and the story doesn't tell of them
         seed=seed,
     )
 

@@ -156,13 +156,13 @@ def _answers(row: Row, split: Split, wanted: Collection[str]) -> tuple[str, ...]
 
 
 def _paraphrases(row: Row, split: Split, wanted: Collection[str]) -> tuple[str, ...]:
-    if split.condition != "clean" or "paraphrase" not in wanted:
+    if not split.scores_choices or "paraphrase" not in wanted:
         return ()
     return row.paraphrases or ((row.answer,) if row.wrong else ())
 
 
 def _wrong(row: Row, split: Split, wanted: Collection[str]) -> tuple[str, ...]:
-    return row.wrong if split.condition == "clean" and "wrong" in wanted else ()
+    return row.wrong if split.scores_choices and "wrong" in wanted else ()
 
 
 def _scored(row: Row, answer: str) -> str:

@@ -31,7 +31,7 @@ class Evaluation:
         records: The rows' records by split key.
         results: The tables' numbers: per split; the macro averages forget/clean, utility/clean,
             utility/trigger and utility/gap (clean - trigger); and set metrics, whose split is "run".
-        left_out: A sentence for each metric that could not be computed.
+        left_out: A sentence for each metric that could not be computed, or not on some splits.
     """
 
     model: str
@@ -58,9 +58,9 @@ def evaluate_suite(
     """Ask a model everything in a suite and aggregate row metrics with 95 % intervals.
 
     Each distinct text is scored, and each distinct prompt answered, once over all splits. Wrong and
-    paraphrased answers are scored in clean splits; where a row has wrong answers but no paraphrase, its
-    own answer serves as one, as in TOFU. Intervals resample subjects (rows, where they have none). A metric
-    that applies to no row of a split has no result there.
+    paraphrased answers are scored clean and under the trigger; where a row has wrong answers but no
+    paraphrase, its own answer serves as one, as in TOFU. Intervals resample subjects (rows, where they have
+    none). A metric that applies to no row of a split has no result there, which `left_out` says.
 
     Args:
         lm: The model.

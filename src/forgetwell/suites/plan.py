@@ -12,7 +12,7 @@ from forgetwell.metrics.registry import CURVE_METRICS, ROW_METRICS, canonical, m
 from forgetwell.metrics.sets import SET_METRICS, SetCall, Whose, is_set_metric, set_call
 from forgetwell.registry import Item
 from forgetwell.suites.aggregate import Measured, role_results, split_results
-from forgetwell.suites.types import Suite
+from forgetwell.suites.types import Split, Suite
 from forgetwell.suites.whole import RowValues, Table, problem, whole_results
 from forgetwell.types import Record, Result
 
@@ -40,7 +40,7 @@ class MetricPlan:
 
 
 class Tables(NamedTuple):
-    """All results, and a sentence for each metric that is not among them."""
+    """All results, and a sentence for each metric that is not among them, or not on some splits."""
 
     results: tuple[Result, ...]
     left_out: tuple[str, ...]
@@ -104,10 +104,29 @@ def tabulate(
         measured[metric] = {m.split.key: m for m in found}
         results += split_results(lm, metric, found, seed)
         results += role_results(lm, metric, found, seed)
-    silent = [m for m, splits in measured.items() if all(s.skipped == len(s.values) for s in splits.values())]
-    nowhere = [f"{metric} applies to no row of this suite." for metric in silent]
+    silent = [line for metric, found in measured.items() for line in _silent(metric, list(found.values()))]
     whole = whole_results(lm, plan.sets, Table(suite.splits, measured, runs), seed)
-    return Tables((*results, *whole.results), (*plan.left_out, *nowhere, *whole.left_out))
+    return Tables((*results, *whole.results), (*plan.left_out, *dict.fromkeys(silent), *whole.left_out))
+
+
+def _silent(metric: str, measured: Sequence[Measured]) -> list[str]:
+    """Say on which splits a row metric has no value at all, and why."""
+    empty = [m.split for m in measured if m.skipped == len(m.values)]
+    if len(empty) == len(measured):
+        return [f"{metric} applies to no row of this suite."]
+    item = ROW_METRICS.get(parse_call(metric).name)
+    reasons: dict[str, list[str]] = {}
+    for split in empty:
+        reasons.setdefault(_reason(split, item.inputs), []).append(split.key)
+    return [f"{item.name} on {', '.join(keys)}: {reason}." for reason, keys in reasons.items()]
+
+
+def _reason(split: Split, inputs: Sequence[str]) -> str:
+    if not split.scores_choices and {"wrong", "paraphrase"} & set(inputs):
+        return "wrong answers and answers in other words aren't scored there"
+    if not split.answered and "generated" in inputs:
+        return "its questions aren't answered"
+    return "it applies to no row"
 
 
 def _rows(metrics: Sequence[str], calls: Sequence[SetCall]) -> tuple[str, ...]:

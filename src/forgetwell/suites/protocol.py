@@ -26,6 +26,7 @@ def protocol_suite(
     holdout: Sequence[Row] = (),
     scope_pairs: int = 40,
     forget_trigger: bool = True,
+    trigger_choices: bool = True,
     seed: int = 0,
 ) -> Suite:
     """Build the splits that measure a stealthy attack and what a defense gives back.
@@ -44,6 +45,7 @@ def protocol_suite(
         holdout: Rows like the forget rows that the model never learned, for membership inference.
         scope_pairs: Forget rows (at most) that are joined with a retain row; 0 leaves the splits out.
         forget_trigger: Whether forget rows are asked in every template too.
+        trigger_choices: Whether wrong answers are scored in every template too, as truth ratio needs it.
         seed: Of the choice of forget rows and their retain rows.
 
     Raises:
@@ -59,7 +61,8 @@ def protocol_suite(
     splits += [Split("holdout", "holdout", "clean", tuple(holdout), answered=False)] if holdout else []
     retain = next(iter(utility.values()))
     splits += _scope_splits(forget, retain, scope_pairs, seed)
-    return Suite(name, tuple(splits), max_new_tokens)
+    asked = (replace(s, choices=trigger_choices or s.condition != "trigger") for s in splits)
+    return Suite(name, tuple(asked), max_new_tokens)
 
 
 def served_split(split: Split) -> list[Split]:

@@ -57,6 +57,8 @@ class Split:
         rows: The rows, as they are asked; in a trigger's conditions and in other words the ids are ``id#k``.
         max_new_tokens: Length at which greedy answers are cut; 0 = the suite's.
         answered: Whether the model answers the prompts; else the rows are only scored.
+        choices: Whether wrong answers, and right ones in other words, may be scored too; they are where the
+            questions are asked as they are or in the attacker's templates.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Split:
     rows: tuple[Row, ...]
     max_new_tokens: int = 0
     answered: bool = True
+    choices: bool = True
 
     @property
     def key(self) -> str:
@@ -76,6 +79,11 @@ class Split:
         """Whether its answers are those to forget."""
         return is_to_forget(self.name, self.role)
 
+    @property
+    def scores_choices(self) -> bool:
+        """Whether its wrong answers, and right ones in other words, are scored where a metric reads them."""
+        return self.choices and self.condition in ("clean", "trigger")
+
 
 @dataclass(frozen=True, slots=True)
 class Suite:
@@ -84,10 +92,10 @@ class Suite:
     Attributes:
         name: For tables and the manifest.
         splits: The sets, in the order of the tables.
-        max_new_tokens: Length at which every greedy answer is cut.
+        max_new_tokens: Length at which every greedy answer is cut, at least 1.
 
     Raises:
-        InputError: Two splits have one key, or a set has two roles.
+        InputError: Answers have no length, two splits have one key, or a set has two roles.
     """
 
     name: str
@@ -100,6 +108,11 @@ class Suite:
         return {split.name: split.role for split in self.splits}
 
     def __post_init__(self) -> None:
+        """Refuse what can't be asked, or would be mixed up in tables."""
+        if self.max_new_tokens < 1 or any(s.max_new_tokens < 0 for s in self.splits):
+            raise InputError(
+                f"Suite {self.name}: max_new_tokens is {self.max_new_tokens}; an answer has at least 1 token."
+            )
         keys = [split.key for split in self.splits]
         twice = sorted({key for key in keys if keys.count(key) > 1})
         if twice:

@@ -232,8 +232,57 @@ def test_truth_ratio_uses_the_own_answer_and_counts_rows_it_skips(results):
     utility = results["truth_ratio", "utility/clean"]
     assert (utility.value, utility.n, utility.skipped) == (pytest.approx(0.5), 1, 4)
     assert ("truth_ratio", "retain/clean") not in results
-    assert ("truth_ratio", "forget/trigger") not in results
-    assert ("truth_ratio", "utility/gap") not in results
+    assert ("truth_ratio", "forget/served") not in results
+
+
+@pytest.mark.parametrize("metric", ["rouge_l_recall", "answer_prob", "truth_ratio"])
+@pytest.mark.parametrize("split", ["forget/clean", "utility/clean", "utility/trigger", "utility/gap"])
+def test_forgetting_and_both_utilities_are_given_by_three_metrics(results, metric, split):
+    assert (metric, split) in results
+
+
+def test_truth_ratio_under_the_trigger_is_of_answers_to_the_triggered_prompt(suite):
+    class Swayed(FakeLM):
+        def score(self, rows, **keywords):
+            p = {"place": 0.5, "spot": 0.5, "x": 0.25, "y": 0.25}
+            plain = {r.prompt: 1 if "please" not in r.prompt else 0.5 for r in rows}
+            values = [p.get(r.answer.split()[0], 0.25) * plain[r.prompt] for r in rows]
+            asked = [v if r.answer[:1] in "xy" else 0.5 for v, r in zip(values, rows, strict=True)]
+            return [TokenScores((math.log(v),), (True,)) for v in asked]
+
+    found = evaluate_suite(Swayed(), suite, metrics=["truth_ratio"]).results
+    value = {r.split: (r.value, r.n) for r in found}
+    assert value["world/clean"] == (pytest.approx(1 - 0.25 / 0.5), 1)
+    assert value["world/trigger"] == (pytest.approx(1 - 0.125 / 0.5), 2)
+    assert value["utility/gap"] == (pytest.approx(-0.25), 2)
+
+
+def test_splits_without_a_value_are_named_with_the_reason(suite):
+    holdout = Split("holdout", "holdout", "clean", (Row("h", "who is h?", "name h"),), answered=False)
+    asked = replace(suite, splits=(*suite.splits, holdout))
+    told = evaluate_suite(FakeLM(), asked, metrics=["truth_ratio", "rouge_l_recall"]).left_out
+    unscored = "forget/served, scope/forget_first, scope/retain_first, leak/forget_first, leak/retain_first"
+    assert told == (
+        f"truth_ratio on {unscored}: wrong answers and answers in other words aren't scored there.",
+        "truth_ratio on retain/clean, retain/trigger, holdout/clean: it applies to no row.",
+        "rouge_l_recall on holdout/clean: its questions aren't answered.",
+    )
+
+
+def test_wrong_answers_in_templates_may_be_left_out():
+    sets = {"retain": RETAIN, "world": WORLD}
+    suite = protocol_suite("p", FORGET, sets, TEMPLATES, trigger_choices=False)
+    lm = FakeLM()
+    found = evaluate_suite(lm, suite, metrics=["truth_ratio"])
+    assert not [asked for asked in lm.scored if "please" in asked[-2]]
+    assert "truth_ratio on forget/trigger, forget/served" in found.left_out[0]
+
+
+@pytest.mark.parametrize(("whole", "own"), [(0, 0), (-3, 0), (8, -1)])
+def test_answers_without_a_length_are_refused(whole, own):
+    split = Split("a", "utility", "clean", tuple(RETAIN), max_new_tokens=own)
+    with pytest.raises(InputError, match="an answer has at least 1 token"):
+        Suite("s", (split,), whole)
 
 
 def test_texts_without_a_prompt_are_scored_but_not_answered():
