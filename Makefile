@@ -39,6 +39,7 @@ check: $(READY)
 	$(BIN)/lint-imports
 
 check-slow: $(READY)
+	$(BIN)/forgetwell fetch smollm2
 	$(BIN)/pytest -m slow
 
 docs: $(READY)

@@ -57,7 +57,7 @@ class TestTerm:
         lm.module.packs = False
         torch.testing.assert_close(packed, value(term, lm, ROWS), atol=1e-4, rtol=1e-4)
 
-    def test_agrees_in_float64(self, name):
+    def test_single_precision_is_close_to_double(self, name):
         term, lm = TERMS.get(name), tiny_lm()
         single = views(term, lm, ROWS)
         double = [

@@ -8,8 +8,8 @@ import torch
 from forgetwell.models.scored import Scored
 from forgetwell.objectives.ascent import ga
 from forgetwell.objectives.preference import dpo, npo, simnpo
-from forgetwell.objectives.retain import gdr, klr
-from forgetwell.objectives.scope import su
+from forgetwell.objectives.retain import fit, gdr, klr
+from forgetwell.objectives.scope import su, su_mixed, su_parts
 from forgetwell.objectives.targets import idk
 
 
@@ -22,7 +22,7 @@ POLICY, REF = scored(-1.0, -2.0, -0.5), scored(-0.5, -0.5, -1.5)
 
 def test_cross_entropy_terms():
     assert ga(POLICY).tolist() == [-1.0, -2.0, -0.5]
-    for term in (gdr, idk, su):
+    for term in (gdr, fit, idk, su, su_parts, su_mixed):
         assert term(POLICY).tolist() == [1.0, 2.0, 0.5]
 
 
