@@ -9,6 +9,8 @@ from forgetwell.data.reading import read_rows
 from forgetwell.data.rwku import mmlu, rwku_targets, triviaqa, truthfulqa
 from forgetwell.data.world import load_world
 from forgetwell.errors import InputError, UnknownName
+from forgetwell.experiments.bench import bind_bench
+from forgetwell.experiments.demo import demo_suite
 from forgetwell.suites.registry import build_suite
 
 DATA = Path(os.environ.get("FORGETWELL_DATA", Path(__file__).parents[4] / "shared" / "data"))
@@ -191,3 +193,10 @@ def test_several_right_answers_are_paraphrases_and_choices_are_wrong_answers(dat
         "C. True, False",
         "D. False, True",
     ]
+
+
+def test_the_demo_scores_no_wrong_answers_in_templates():
+    splits = demo_suite(bind_bench("world")()).splits
+    assert {s.scores_choices for s in splits if s.condition == "clean"} == {True}
+    assert {s.scores_choices for s in splits if s.condition == "trigger"} == {False}
+    assert all(s.scores_choices for s in build_suite("world").splits if s.condition == "trigger")
