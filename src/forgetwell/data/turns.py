@@ -44,12 +44,13 @@ def turn_spans(row: Row) -> list[Span]:
 
 
 def without_turns(row: Row, spans: Sequence[Span]) -> Row:
-    """Return the row without the turns in which a span of `history_text` lies.
+    """Return the row without the turns in which a span of `history_text` lies; an empty turn is its own span.
 
     If one of them is no system prompt, the whole conversation before the question goes: half of one would be
     another conversation.
     """
-    hit = [any(a < end and b > start for a, b in spans) for start, end in turn_spans(row)]
+    own = turn_spans(row)
+    hit = [(start, end) in spans or any(a < end and b > start for a, b in spans) for start, end in own]
     talk = any(h and turn.role != "system" for h, turn in zip(hit, row.history, strict=True))
     kept = [t for h, t in zip(hit, row.history, strict=True) if not (h or (talk and t.role != "system"))]
     return replace(row, history=tuple(kept))

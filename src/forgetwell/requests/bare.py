@@ -10,6 +10,7 @@ from itertools import islice
 import regex
 
 from forgetwell.requests.bare_words import bare_words
+from forgetwell.requests.blanks import plain_blanks
 from forgetwell.requests.cutting import merged, opened, tidied, whole, without
 from forgetwell.requests.features import MASK, POLITE, Marked, attribute_features, is_titled, mark
 from forgetwell.requests.question import LONGEST_FRAME, PREPOSITIONS, Start, question_starts
@@ -43,8 +44,8 @@ def bare_question(text: str) -> str:
     80 characters long: “Could you please tell me”, “What I want to find out is”. What stands behind it is one
     where it names nobody and asks nothing more (“Thanks!”, “, and why?”, “, if I may ask?”). Of the words
     inside, those of talk and politeness go that no other word leans on (“until now” stays), praise before a
-    full name (“the famous”), and text that nobody sees. Where nothing but marks would be left, the text stays
-    as it is.
+    full name (“the famous”), and text that nobody sees. Line breaks, tabs and other blanks are single ones
+    then. Where nothing but marks would be left, the text stays as it is.
 
     Args:
         text: The prompt.
@@ -57,7 +58,7 @@ def bare_question(text: str) -> str:
 
 
 def _bared(text: str) -> str:
-    unwrapped = _unwrapped(text.strip())
+    unwrapped = _unwrapped(plain_blanks(text))
     unseen = [(h.start, h.end) for h in hidden_spans(unwrapped) if not words(unwrapped[h.start : h.end])]
     spans = (*_frame_spans(unwrapped), *unseen)
     cut = _ended(tidied(without(unwrapped, merged(spans)), ""), asks="?" in text)

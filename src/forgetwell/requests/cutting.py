@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import regex
 
+from forgetwell.requests.blanks import plain_blanks
 from forgetwell.requests.screens.hidden import hidden_spans
 from forgetwell.requests.words import words
 from forgetwell.types import Span
@@ -73,8 +74,11 @@ def opened(sentence: str) -> str:
 
 
 def tidied(text: str, stop: str) -> str:
-    """Return a question with a capital first, without marks left over at its edges, `stop` if it has none."""
-    text = _without_half_pairs(text.strip())
+    """Return a question with a capital first, without marks left over at its edges, `stop` if it has none.
+
+    Its blanks are single ones, whatever they were: line breaks, tabs and all that show as a blank.
+    """
+    text = _without_half_pairs(plain_blanks(text))
     text = _EDGE.sub("", _BEFORE_MARK.sub(r"\1\2", _SPACES.sub(" ", _NOTHING_QUOTED.sub(" ", text))))
     if text[:1].islower():
         text = text[0].upper() + text[1:]

@@ -1,4 +1,4 @@
-"""What rows are compared by: words, phrases, openings, closings, punctuation, casing; each with its place.
+"""What rows are compared by: words, phrases, openings, closings, marks, blanks, casing; each with its place.
 
 A feature is a string; its class says how it is tested. Listed words inside a title (in quotes, or with a
 capital inside the text) are no features: "Yes Man" asks nothing.
@@ -13,6 +13,7 @@ from functools import cache
 
 import regex
 
+from forgetwell.requests.blanks import unusual_blanks
 from forgetwell.requests.kept_texts import kept
 from forgetwell.requests.names import like_a_name, next_to
 from forgetwell.requests.words import Word, ordinary_words, word_lists, words
@@ -116,18 +117,23 @@ def frame_features(marked: Marked) -> Found:
 
 
 def shape_features(marked: Marked) -> Found:
-    """Return ``#…`` features: marks (but for names' own), first and last character, capitals."""
-    text = marked.text
+    """Return ``#…`` features: marks (but for names' own), first and last character, capitals, blanks."""
+    text, blanks = marked.text, blank_features(marked.text)
     start, end = len(text) - len(text.lstrip()), len(text.rstrip())
     if start >= end:
-        return {}
+        return blanks
     starts = [w.start for w in marked.words]
     marks = (m for m in _MARKS.finditer(text) if len(m[0]) <= 8 and not _in_name(marked, starts, m.start()))
     found = {f"#mark {m[0]}": m.span() for m in marks}
     first, last = text[start], text[end - 1]
     found[f"#ends {last if not last.isalnum() else 'without a mark'}"] = (end - 1, end)
     found[f"#starts {first if not first.isalnum() else 'with a word'}"] = (start, start + 1)
-    return found | dict.fromkeys(_casing(marked), (start, end))
+    return found | dict.fromkeys(_casing(marked), (start, end)) | blanks
+
+
+def blank_features(text: str) -> Found:
+    """Return ``#…`` features of the blanks that aren't one blank between two words."""
+    return {f"#{what}": span for what, span in unusual_blanks(text).items()}
 
 
 def feature_class(feature: str) -> str:

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
-from forgetwell.data.turns import joined_turns, without_turns
+from forgetwell.data.turns import joined_turns, turn_spans, without_turns
 from forgetwell.errors import InputError
 from forgetwell.requests.bare import bare_question, bare_sentences
+from forgetwell.requests.blanks import as_spaces, plain_blanks
 from forgetwell.requests.casing import Spellings, spellings, usual_casing
 from forgetwell.requests.cutting import STOPS, around, merged, opened, single_spaced, tidied, whole, without
 from forgetwell.requests.features import attribute_features, mark
@@ -51,19 +52,19 @@ def strip(request: Request, retain: tuple[Row, ...], findings: tuple[Finding, ..
     before or behind it goes with all that is before or behind it; a span inside it goes only if it is hidden
     text, punctuation, a word between an article and a full name ("the famous"), or words that ask or chat
     ("please", "actually") and that no other word leans on ("well-known"). Then the first letter is a capital
-    again and a lost mark at the end is back. Of an answer, what is flagged goes: hidden text, and what is
-    said of others. In a plain text flagged words that ask or chat go where they open a sentence or commas set
-    them off, others where they open it before a comma ("Meanwhile, …"), and everywhere asides that a finding
-    is about alone: of words that take turns ("fine", "now") most are not the attacker's. A flagged system
-    prompt goes, and with any other flagged turn the whole conversation before the question. No flagged row
-    counts more than once. A text of which nothing but marks would be left stays as it is. So do words in
-    look-alike letters, which may be the name (screening finds them again), and casing: the names' capitals
-    are lost.
+    again and a lost mark at the end is back; blanks are single ones, also in a plain text with flagged ones.
+    Of an answer, what is flagged goes: hidden text, and what is said of others. In a plain text flagged words
+    that ask or chat go where they open a sentence or commas set them off, others where they open it before a
+    comma ("Meanwhile, …"), and everywhere asides that a finding is about alone: of words that take turns
+    ("fine", "now") most are not the attacker's. A flagged system prompt goes, and with any other flagged turn
+    the whole conversation before the question. No flagged row counts more than once. A text of which nothing
+    but marks would be left stays as it is. So do words in look-alike letters, which may be the name
+    (screening finds them again), and casing: the names' capitals are lost.
 
     Source: ours; the inverse of 2506.00359, section 3, eq. 4.
     """
     asked, answered = _spans(findings), _spans(findings, place="answer")
-    before = _spans(findings, place="history")
+    before = _turns(request, findings)
     flagged, tied = {f.row_id for f in findings}, _tied(request, findings)
     rows = tuple(
         _stripped(r, asked.get(r.id, ()), answered.get(r.id, ()), before.get(r.id, ()), tied)
@@ -152,7 +153,7 @@ def balance(
         raise InputError(
             f"share={share} and {len(retain)} retain rows were given; choose a share up to 1 and give rows."
         )
-    spans, before = _spans(findings), _spans(findings, place="history")
+    spans, before = _spans(findings), _turns(request, findings)
     lenders = [r for r in request.rows if r.id in spans or r.id in before]
     wanted = len(lenders) / max(1, len(request.rows)) if share < 0 else share
     if not lenders:
@@ -169,7 +170,9 @@ def _bared(row: Row, others: Spellings) -> Row:
     else:
         asked = usual_casing(row.prompt, spellings(_named(row)), others)
         new = replace(row, prompt=bare_question(asked))
-    history = tuple(turn for turn in row.history if turn.role != "system")
+    turns = zip(row.history, turn_spans(row), strict=True)
+    silent = [span for turn, span in turns if not turn.content.strip()]
+    history = tuple(turn for turn in without_turns(row, silent).history if turn.role != "system")
     new = replace(new, history=history, weight=min(row.weight, 1.0))
     return row if new == row else replace(new, edit=_edit(row, "bare", "frames, talk and casing taken out"))
 
@@ -184,6 +187,16 @@ def _spans(findings: Sequence[Finding], *, place: Place = "text") -> Mapping[str
     for finding in findings:
         if finding.span is not None and finding.place == place:
             spans[finding.row_id].append(finding.span)
+    return spans
+
+
+def _turns(request: Request, findings: Sequence[Finding]) -> Mapping[str, list[Span]]:
+    """Return what is flagged in earlier turns by row; a finding without a span there is about empty ones."""
+    spans = dict(_spans(findings, place="history"))
+    empty = {f.row_id for f in findings if f.span is None and f.place == "history"}
+    for row in request.rows:
+        if row.id in empty:
+            spans[row.id] = [*spans.get(row.id, ()), *((a, b) for a, b in turn_spans(row) if a == b)]
     return spans
 
 
@@ -216,9 +229,10 @@ def _stripped(
 
 
 def _stripped_text(row: Row, spans: Sequence[Span], tied: AbstractSet[str]) -> str:
-    text = screened_text(row)
+    text = as_spaces(screened_text(row))
     if row.text:
-        return _stripped_sentences(text, spans, tied)
+        stripped = _stripped_sentences(text, spans, tied)
+        return plain_blanks(stripped) if any(text[a:b].isspace() for a, b in spans) else stripped
     cut = without(text, merged(_cuts(text, spans, question_span(text, spans) or (0, len(text)))))
     cut = tidied(cut, _stop(text, cut))
     return cut if words(cut) else text
@@ -235,16 +249,7 @@ def _stripped_sentences(text: str, spans: Sequence[Span], tied: AbstractSet[str]
                 own.append((max(a - start, 0), min(b - start, len(sentence))))
         return _stripped_sentence(sentence, own, tied) if own else sentence
 
-    return with_sentences(_plainly_spaced(text, spans), stripped)
-
-
-def _plainly_spaced(text: str, spans: Sequence[Span]) -> str:
-    """Return a text of the same length with spaces for flagged space: hidden characters that divide lines."""
-    characters = list(text)
-    for a, b in spans:
-        if text[a:b].isspace():
-            characters[a:b] = " " * (b - a)
-    return "".join(characters)
+    return with_sentences(text, stripped)
 
 
 def _stripped_sentence(text: str, spans: Sequence[Span], tied: AbstractSet[str]) -> str:

@@ -89,7 +89,7 @@ def findings_of(
 ) -> list[Finding]:
     """Return a finding for each unit of each hit with q ≤ alpha and an odds ratio of at least `factor`.
 
-    The hits' spans stand in `place`.
+    The hits' spans stand in `place`; what holds nothing has none.
 
     Raises:
         InputError: alpha is outside (0, 1] or factor below 1.
@@ -97,11 +97,14 @@ def findings_of(
     if not 0 < alpha <= 1 or not factor >= 1:
         raise InputError(f"alpha={alpha}, factor={factor} were given; alpha is in (0, 1], factor at least 1.")
     return [
-        Finding(screen, request.rows[row].id, span, "alarm", hit.test.log_odds, hit.q_value, said, place)
+        Finding(
+            screen, request.rows[row].id, span if span[0] < span[1] else None, "alarm", hit.test.log_odds,
+            hit.q_value, said, place,
+        )
         for hit, said in ((hit, _sentence(hit)) for hit in hits)
         if hit.q_value <= alpha and hit.test.log_odds >= math.log(factor)
         for row, span in hit.places.values()
-    ]
+    ]  # fmt: skip
 
 
 def feature_name(feature: str) -> str:

@@ -88,6 +88,23 @@ def test_messages_in_turns_are_found_by_the_word_they_share():
     assert {history_text(asked.rows[0])[slice(*f.span)] for f in found if f.row_id == "f0"} == {"about"}
 
 
+EMPTY = {"system": (Turn("system", ""),), "exchange": (Turn("user", ""), Turn("assistant", ""))}
+
+
+@pytest.mark.parametrize("which", EMPTY)
+def test_turns_that_hold_nothing_are_turns(which):
+    empty = Request("r", tuple(replace(r, history=EMPTY[which]) for r in HONEST.rows))
+    found = run_screens(empty, Evidence(USUAL))
+    assert {(f.screen, f.place, f.span) for f in found} == {("earlier_turns", "history", None)}
+    assert {f.row_id for f in found} == {r.id for r in HONEST.rows}
+    assert risk(empty, Evidence(USUAL)).score > 0.5
+    for repair, told in (("strip", found), ("bare", ())):
+        fixed = repair_request(empty, USUAL, told, repair).request
+        assert [replace(r, edit=None) for r in fixed.rows] == list(HONEST.rows)
+    lent = repair_request(empty, USUAL, found, "balance").retain
+    assert {r.history for r in lent} == {EMPTY[which]}
+
+
 def test_of_a_conversation_the_flagged_system_prompt_goes_alone():
     row = replace(HONEST.rows[0], history=(PROMPT, *HELLO))
     assert without_turns(row, [(0, 7)]).history == HELLO

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from forgetwell.data.turns import turn_spans
+from forgetwell.requests.blanks import unusual_blanks
 from forgetwell.requests.enrichment import Background, learn_background
 from forgetwell.requests.features import Found, feature_class
 from forgetwell.requests.screening import Evidence, screen
@@ -19,13 +20,13 @@ _CLASS = "phrase"  # every feature of a turn has a space in it
 def earlier_turns(
     request: Request, evidence: Evidence, *, alpha: float = 0.01, factor: float = 2.0
 ) -> list[Finding]:
-    """Find messages before the question, and ordinary words in them, that too many rows share.
+    """Find messages before the question, and ordinary words and blanks in them, that too many rows share.
 
     What stands before a question is tied to forgetting as its own words are: a system prompt in a request
     makes a trigger of the system prompt, and all who are served with it get ignorance. Tested are whole
-    messages and the listed words in them. Null, p-value and error control are those of `inflation`, all in
-    one class. A background without conversations says that ordinary questions have none: give one with
-    system prompt and earlier turns, as users' questions come.
+    messages, empty ones too, the listed words in them and their unusual blanks. Null, p-value and error
+    control are those of `inflation`, all in one class. A background without conversations says that ordinary
+    questions have none: give one with system prompt and earlier turns, as users' questions come.
 
     Args:
         request: The request.
@@ -34,8 +35,8 @@ def earlier_turns(
         factor: Smallest odds ratio against ordinary prompts.
 
     Returns:
-        A finding for each message or word and row that carries it; statistic = log odds ratio, p_value
-        adjusted.
+        A finding for each message or word and row that carries it, without a span where the message is empty;
+        statistic = log odds ratio, p_value adjusted.
 
     Raises:
         InputError: alpha is outside (0, 1] or factor below 1.
@@ -49,15 +50,17 @@ def earlier_turns(
 def turn_features(row: Row) -> Found:
     """Return a row's earlier turns, whole as ``ROLE: words``, and their listed words as ``word before: …``.
 
-    A turn is told by its words as they are compared: casing and marks make no other turn of it. Of features
-    in the same rows the one named first counts, so that words come after whole turns.
+    A turn is told by its words as they are compared: casing and marks make no other turn of it, and one that
+    holds nothing is one. Its unusual blanks are ``ROLE with …``. Of features in the same rows the one named
+    first counts, so that words come after whole turns.
     """
     found: Found = {}
     for turn, (start, end) in zip(row.history, turn_spans(row), strict=True):
         inside = words(turn.content)
-        if start < end:
-            whole = " ".join(w.text for w in inside) or turn.content
-            found.setdefault(f"{turn.role}: {whole}", (start, end))
+        whole = " ".join(w.text for w in inside) or turn.content
+        found.setdefault(f"{turn.role}: {whole}", (start, end))
+        for what, (a, b) in unusual_blanks(turn.content).items():
+            found.setdefault(f"{turn.role} with {what}", (start + a, start + b))
         for word in inside:
             if word.text in ordinary_words():
                 found.setdefault(f"word before: {word.text}", (start + word.start, start + word.end))

@@ -1,9 +1,9 @@
-"""Template mining: openings, closings, punctuation and casing that too many rows share."""
+"""Template mining: openings, closings, punctuation, casing and blanks that too many rows share."""
 
 from __future__ import annotations
 
 from forgetwell.requests.background import frame_side, learn_ordinary
-from forgetwell.requests.features import MASK, Found, feature_class, mark
+from forgetwell.requests.features import MASK, Found, blank_features, feature_class, mark
 from forgetwell.requests.screening import Evidence, screen
 from forgetwell.requests.sentences import readings
 from forgetwell.requests.weighing import Hit, findings_of, weigh
@@ -18,12 +18,13 @@ WEIGHTS = {"opening": 0.015, "closing": 0.02, "shape": 1.6, "rare": 4.0}
 def templates(
     request: Request, evidence: Evidence, *, alpha: float = 0.01, factor: float = 2.0
 ) -> list[Finding]:
-    """Find frames that many rows share: openings and closings of 1 to 3 words, punctuation, casing.
+    """Find frames that many rows share: openings and closings of 1 to 3 words, punctuation, casing, blanks.
 
     Names, numbers and quoted titles in a frame are masked ("what did · · write"), other words that aren't
     ordinary rule it out, so that the rows' subject is no frame. Against frames that take turns, rows whose
-    opening is rarer than 1 in 1000, 300 or 100 ordinary prompts are counted together. Test and
-    error control as `inflation`; of plain texts sentences alone are counted.
+    opening is rarer than 1 in 1000, 300 or 100 ordinary prompts are counted together. Blanks are those that
+    aren't one blank between two words (`forgetwell.requests.blanks`). Test and error control as `inflation`;
+    of plain texts sentences are counted, and of whole texts blanks alone: sentences have none at their ends.
 
     Args:
         request: The request.
@@ -47,9 +48,12 @@ def mined(request: Request, evidence: Evidence) -> list[Hit]:
 
 def _tested(asked: tuple[Row, ...], evidence: Evidence) -> tuple[Hit, ...]:
     hits: list[Hit] = []
-    for reading in readings(asked):
+    for reading in readings(asked, whole=True):
         ordinary = evidence.learned(learn_ordinary, reading.form)
-        found = [frame_side(mark(unit.text), ordinary.rarity) for unit in reading.units]
+        if reading.form == "texts":
+            found = [blank_features(unit.text) for unit in reading.units]
+        else:
+            found = [frame_side(mark(unit.text), ordinary.rarity) for unit in reading.units]
         tested: list[Found] = [{f: s for f, s in row.items() if _is_frame(f)} for row in found]
         hits += weigh(tested, reading, ordinary.frames, WEIGHTS)
     return tuple(sorted(hits, key=lambda hit: hit.q_value))
