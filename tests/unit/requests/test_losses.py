@@ -1,9 +1,11 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy.stats import binom
 
+from forgetwell.requests.repairs import repair_request
 from forgetwell.requests.screening import Evidence
 from forgetwell.requests.screens.losses import unknown
 from forgetwell.types import Request, Row
@@ -22,7 +24,7 @@ def rows_of(values):
 
 def whole(own, usual, **settings):
     found = unknown(Request("r", rows_of(own)), Evidence(rows_of(usual), (), Model()), **settings)
-    return [f for f in found if f.severity == "alarm"]
+    return [f for f in found if f.severity == "alarm" and not f.row_id]
 
 
 def test_the_whole_requests_p_value_by_hand():
@@ -52,3 +54,21 @@ def test_false_alarms_are_as_many_as_promised_however_many_rows_share_the_backgr
 def test_answers_that_the_model_does_not_know_are_found():
     rng = np.random.default_rng(0)
     assert whole(rng.normal(-1.5, size=40), rng.normal(size=256))[0].p_value < 1e-4
+
+
+def test_rows_that_an_alarm_of_the_whole_rests_on_are_named_so_that_drop_can_leave_them_out():
+    """Of 256 values none is small enough for fewer than 16 of 40 rows, each adjusted for all."""
+    rng = np.random.default_rng(0)
+    known, usual = rng.normal(size=30), rng.normal(size=256)
+    request = Request("r", rows_of([*np.full(10, -9.0), *known]))
+    found = unknown(request, Evidence(rows_of(usual), (), Model()))
+    lowest = {str(i) for i, v in enumerate(known, 10) if v < np.sort(usual)[11]}
+    named = [f for f in found if f.row_id]
+    assert {f.row_id for f in named} == {str(i) for i in range(10)} | lowest
+    assert {f.severity for f in named} == {"alarm"}
+    assert "5 % would be" in named[0].message
+    left = repair_request(request, (), found, "drop").request.rows
+    assert [row.id for row in left] == [
+        row.id for row in request.rows if row.id not in {f.row_id for f in named}
+    ]
+    assert unknown(replace(request, rows=left), Evidence(rows_of(usual), (), Model())) == []

@@ -31,8 +31,9 @@ def unknown(request: Request, evidence: Evidence, *, alpha: float = 0.01) -> lis
     Statistic of a row: mean log-probability of its answer's tokens. p = (1 + #background rows at most as
     likely) / (1 + #background rows), exact if the row is exchangeable with the background; Benjamini-Hochberg
     over rows, which holds though all share one background. Many rows a little below are one finding for the
-    whole request, by the number L of rows with p ≤ 1/20. Of m background rows these are the rows below the
-    k-th smallest, k = ⌊(m + 1)/20⌋. The share of the law below it, the k-th of m uniform order statistics, is
+    whole request, by the number L of rows with p ≤ 1/20; these are then named, since an adjusted p-value of a
+    row can't be small where the background has few. Of m background rows these are the rows below the k-th
+    smallest, k = ⌊(m + 1)/20⌋. The share of the law below it, the k-th of m uniform order statistics, is
     Beta(k, m + 1 − k); given that share, L is binomial. So under the null L is beta-binomial with parameters
     n, k, m + 1 − k: mean share k/(m + 1), correlation 1/(m + 2). Of fewer than 19 background rows k = 0, and
     nothing is found.
@@ -46,8 +47,9 @@ def unknown(request: Request, evidence: Evidence, *, alpha: float = 0.01) -> lis
         alpha: Largest adjusted p-value.
 
     Returns:
-        A warning for each row found, and an alarm (row_id "") for the whole; statistic = mean log-probability
-        of the row, or the share of rows with p ≤ 1/20.
+        An alarm (row_id "") for the whole and for each of its rows with p ≤ 1/20, a warning for any other row
+        found; statistic = share of rows with p ≤ 1/20, or mean log-probability of the row. A named row's
+        p-value is the whole's.
 
     Raises:
         InputError: There is no model.
@@ -62,17 +64,22 @@ def unknown(request: Request, evidence: Evidence, *, alpha: float = 0.01) -> lis
     below = np.searchsorted(usual, own, side="right")
     q = benjamini_hochberg((1 + below) / (1 + len(usual)))
     low, whole = _count_low(below, len(usual))
-    found = [
-        Finding("unknown", row.id, None, "warning", float(own[i]), float(q[i]), _row_message(own[i], usual))
-        for i, row in enumerate(request.rows)
-        if q[i] <= alpha
+    if whole > alpha:
+        low[:] = False
+    found = [_row_finding(request.rows[i], own[i], usual, q[i]) for i in np.flatnonzero((q <= alpha) & ~low)]
+    if not low.any():
+        return found
+    count = f"{low.sum()} of {len(own)} answers"
+    message = f"The model gives {count} less probability than 95 % of the background's."
+    named = f"{message} This row is one of them; of an honest request's rows 5 % would be."
+    return [
+        Finding("unknown", "", None, "alarm", float(low.mean()), whole, message),
+        *(
+            Finding("unknown", request.rows[i].id, None, "alarm", float(own[i]), whole, named)
+            for i in np.flatnonzero(low)
+        ),
+        *found,
     ]
-    if whole <= alpha:
-        message = (
-            f"The model gives {low} of {len(own)} answers less probability than 95 % of the background's."
-        )
-        found.append(Finding("unknown", "", None, "alarm", low / len(own), whole, message))
-    return found
 
 
 @screen(null="none: a fixed share of the rows, whatever they are", needs_lm=True)
@@ -115,14 +122,14 @@ def _mean_logps(lm: LM, rows: Sequence[Row]) -> NDArray[np.float64]:
     return np.array([float(np.mean(score.logps)) for score in lm.score(rows)])
 
 
-def _count_low(below: NDArray[np.int64], usual: int) -> tuple[int, float]:
-    """Return how many rows lie below the k-th smallest of the background's, and P(as many or more)."""
+def _count_low(below: NDArray[np.int64], usual: int) -> tuple[NDArray[np.bool_], float]:
+    """Return which rows lie below the k-th smallest of the background's, and P(as many or more)."""
     k = (usual + 1) // _ONE_IN
-    low = int((below < k).sum())
-    if not low:
-        return 0, 1.0
+    low = below < k
+    if not low.any():
+        return low, 1.0
     mean, correlation = np.array([k / (usual + 1)]), np.array([1 / (usual + 2)])
-    return low, float(beta_binomial_tail(np.array([float(low)]), len(below), mean, correlation)[0])
+    return low, float(beta_binomial_tail(np.array([float(low.sum())]), len(below), mean, correlation)[0])
 
 
 def _spaced(rows: Sequence[Row]) -> list[Row]:
@@ -131,8 +138,9 @@ def _spaced(rows: Sequence[Row]) -> list[Row]:
     return [rows[round(i * (len(rows) - 1) / (_SAMPLE - 1))] for i in range(_SAMPLE)]
 
 
-def _row_message(value: float, usual: NDArray[np.float64]) -> str:
-    return (
+def _row_finding(row: Row, value: float, usual: NDArray[np.float64], q: float) -> Finding:
+    message = (
         f"The model doesn't know the answer: mean log-probability {value:.2f} a token; "
         f"of the background's rows, {np.mean(usual > value):.0%} are higher."
     )
+    return Finding("unknown", row.id, None, "warning", float(value), float(q), message)
