@@ -46,7 +46,7 @@ def screen(
         request: Rows to forget: a file, or a name such as tofu:forget01.
         background: Ordinary prompts of other users: files or names; with subjects, if known.
         model: The model to be unlearned, for the screens that ask it: smollm2, a folder or a hub id.
-        history: Folder with earlier requests (.jsonl).
+        history: Folder with earlier requests, in files of rows (.jsonl, .jsonl.gz, .json, .csv, .parquet).
         screens: Screens with their hyperparameters, as "inflation(alpha=0.001)"; by default all.
         out: Report page (.html) with the flagged text marked.
         ledger: SQLite file that keeps what was asked for and how screening judged it, in digests; gate takes
@@ -107,7 +107,7 @@ def repair(
         background: Ordinary prompts of other users, as for screen; bare can do without.
         retain_out: File for the rows to keep, where the repair changes them.
         model: The model to be unlearned, for the screens that ask it: smollm2, a folder or a hub id.
-        history: Folder with earlier requests (.jsonl).
+        history: Folder with earlier requests, in files of rows (.jsonl, .jsonl.gz, .json, .csv, .parquet).
         screens: Screens, as "high_loss(share=0.2)", all of whose findings are repaired; by default the alarms
             of all screens that can run.
         ledger: SQLite file that keeps request, screening, repair and repaired request, in digests.
@@ -199,7 +199,9 @@ def _compared(found: Screening) -> str:
     else:
         which = f": {', '.join(ran)}"
     total = len(ran) + len(others)
-    return f"Compared with {found.background} ordinary prompts; {len(ran)} of {total} screens ran{which}."
+    past = f" and {found.earlier} earlier request{'s' * (found.earlier > 1)}" if found.earlier else ""
+    usual = f"Compared with {found.background} ordinary prompts{past}"
+    return f"{usual}; {len(ran)} of {total} screens ran{which}."
 
 
 def _diff(before: Request, kept: tuple[Row, ...], done: Repaired) -> str:

@@ -20,7 +20,7 @@ from forgetwell.types import Row
 
 MAX_LINE = 10_000_000  # bytes; a longer line is no row but a mistake or an attack
 _WRITTEN = (".jsonl", ".jsonl.gz")
-_ENDINGS = (*_WRITTEN, ".json", ".csv", ".parquet")
+ENDINGS = (*_WRITTEN, ".json", ".csv", ".parquet")
 
 T = TypeVar("T")
 
@@ -134,7 +134,7 @@ def _lean(row: Row) -> dict[str, Any]:
 
 
 def _check_there(path: Path) -> None:
-    known = f"known endings: {', '.join(_ENDINGS)}"
+    known = f"known endings: {', '.join(ENDINGS)}"
     if path.is_dir():
         raise InputError(f"{path} is a folder; give a file with rows in it; {known}.")
     if not path.is_file():
@@ -152,7 +152,7 @@ def _records(path: Path) -> Iterator[tuple[int, Any]]:
     if name.endswith(".parquet"):
         return _parquet(path)
     raise InputError(
-        f"{path}: unknown ending; expected one of {', '.join(_ENDINGS)}. Plain text goes into a column text, "
+        f"{path}: unknown ending; expected one of {', '.join(ENDINGS)}. Plain text goes into a column text, "
         'as {"text": "…"} on a line of a .jsonl file.'
     )
 

@@ -17,6 +17,7 @@ from forgetwell.requests.cutting import STOPS, around, merged, opened, single_sp
 from forgetwell.requests.features import attribute_features, mark
 from forgetwell.requests.question import chat_words, question_span
 from forgetwell.requests.repairs import Repaired, repair
+from forgetwell.requests.screens.heavy_rows import usual_weight
 from forgetwell.requests.screens.hidden import hidden_spans, unread_spans
 from forgetwell.requests.sentences import with_sentences
 from forgetwell.requests.template_sets import QUESTION_WORDS, rewrite
@@ -57,17 +58,17 @@ def strip(request: Request, retain: tuple[Row, ...], findings: tuple[Finding, ..
     that ask or chat go where they open a sentence or commas set them off, others where they open it before a
     comma ("Meanwhile, …"), and everywhere asides that a finding is about alone: of words that take turns
     ("fine", "now") most are not the attacker's. A flagged system prompt goes, and with any other flagged turn
-    the whole conversation before the question. No flagged row counts more than once. A text of which nothing
-    but marks would be left stays as it is. So do words in look-alike letters, which may be the name
+    the whole conversation before the question. No flagged row counts more than most do. A text of which
+    nothing but marks would be left stays as it is. So do words in look-alike letters, which may be the name
     (screening finds them again), and casing: the names' capitals are lost.
 
     Source: ours; the inverse of 2506.00359, section 3, eq. 4.
     """
     asked, answered = _spans(findings), _spans(findings, place="answer")
     before = _turns(request, findings)
-    flagged, tied = {f.row_id for f in findings}, _tied(request, findings)
+    flagged, tied, most = {f.row_id for f in findings}, _tied(request, findings), usual_weight(request.rows)
     rows = tuple(
-        _stripped(r, asked.get(r.id, ()), answered.get(r.id, ()), before.get(r.id, ()), tied)
+        _stripped(r, asked.get(r.id, ()), answered.get(r.id, ()), before.get(r.id, ()), tied, most)
         if r.id in flagged
         else r
         for r in request.rows
@@ -89,7 +90,8 @@ def bare(request: Request, retain: tuple[Row, ...]) -> Repaired:
     Source: ours; the inverse of 2506.00359, section 3, eq. 4.
     """
     others = spellings(text for row in request.rows for text in (*_named(row), row.prompt))
-    return Repaired(replace(request, rows=tuple(_bared(row, others) for row in request.rows)), retain)
+    most = usual_weight(request.rows)
+    return Repaired(replace(request, rows=tuple(_bared(row, others, most) for row in request.rows)), retain)
 
 
 @repair
@@ -164,7 +166,7 @@ def balance(
     return Repaired(request, rows)
 
 
-def _bared(row: Row, others: Spellings) -> Row:
+def _bared(row: Row, others: Spellings, most: float) -> Row:
     if row.text:
         new = with_screened_text(row, bare_sentences(row.answer))
     else:
@@ -173,7 +175,7 @@ def _bared(row: Row, others: Spellings) -> Row:
     turns = zip(row.history, turn_spans(row), strict=True)
     silent = [span for turn, span in turns if not turn.content.strip()]
     history = tuple(turn for turn in without_turns(row, silent).history if turn.role != "system")
-    new = replace(new, history=history, weight=min(row.weight, 1.0))
+    new = replace(new, history=history, weight=min(row.weight, most))
     return row if new == row else replace(new, edit=_edit(row, "bare", "frames, talk and casing taken out"))
 
 
@@ -220,11 +222,12 @@ def _stripped(
     answered: Sequence[Span],
     before: Sequence[Span],
     tied: AbstractSet[str],
+    most: float,
 ) -> Row:
     new = with_screened_text(row, _stripped_text(row, asked, tied)) if asked else row
     new = replace(new, answer=_stripped_answer(row.answer, answered)) if answered else new
     new = without_turns(new, before) if before else new
-    new = replace(new, weight=min(new.weight, 1.0))
+    new = replace(new, weight=min(new.weight, most))
     return row if new == row else replace(new, edit=_edit(row, "strip", "flagged text taken out"))
 
 

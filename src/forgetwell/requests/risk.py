@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from forgetwell.requests.background import frame_side, learn_ordinary, word_side
 from forgetwell.requests.features import mark
 from forgetwell.requests.kept_texts import keeping_texts
-from forgetwell.requests.screening import Evidence
+from forgetwell.requests.screening import Evidence, trained
 from forgetwell.requests.screens.earlier_turns import shared_turns, turn_features
 from forgetwell.requests.screens.inflation import inflated
 from forgetwell.requests.screens.templates import mined
@@ -27,7 +27,7 @@ class Tie:
     Attributes:
         phrase: In words.
         rows: Rows of the request that carry it.
-        share: Their share s.
+        share: Their share s, by weight.
         ordinary: Ordinary prompts that carry it, K.
         prompts: Number of ordinary prompts, N.
         exposure: Share e of ordinary prompts expected to carry it, (K + 1/2) / (N + 1).
@@ -65,10 +65,11 @@ def risk(request: Request, evidence: Evidence) -> Risk:
     """Return the harm to be expected on prompts about other things.
 
     An objective lowers answers where its signal is in the prompt. How far phrase w becomes that signal
-    depends on how many forget steps carry it (s, its share of the rows) and how well it tells forget from
-    other prompts: with equally many of both, P(forget | w) = s / (s + e), which is 1/2 if w says nothing;
-    2 P − 1 = (s − e)/(s + e). Weighed with the certainty that w is inflated at all, c = max(0, 1 − q / 0.1),
-    so that chance doesn't count (q of `inflation`, `templates`, `earlier_turns`; at 0.1 a tenth is false):
+    depends on how many forget steps carry it (s, its share of the rows by their weights; those of weight 0
+    count nowhere) and how well it tells forget from other prompts: with equally many of both, P(forget | w) =
+    s / (s + e), which is 1/2 if w says nothing; 2 P − 1 = (s − e)/(s + e). Weighed with the certainty that w
+    is inflated at all, c = max(0, 1 − q / 0.1), so that chance doesn't count (q of `inflation`, `templates`,
+    `earlier_turns`; at 0.1 a tenth is false):
 
         strength_w = c_w · s_w · (s_w − e_w) / (s_w + e_w)
         score = max_w strength_w        harm = mean over ordinary prompts x of max_{w in x} strength_w
@@ -78,29 +79,36 @@ def risk(request: Request, evidence: Evidence) -> Risk:
 
     Source: ours.
     """
+    request = trained(request)
     hits = [*inflated(request, evidence), *mined(request, evidence), *shared_turns(request, evidence)]
+    weights = [row.weight for row in request.rows]
     strength: dict[str, float] = {}
     for hit in hits:  # a plain text's opening may be tested twice: as a text's and as a sentence's
-        strength[hit.test.feature] = max(_strength(hit), strength.get(hit.test.feature, 0.0))
-    ties = sorted((_tie(h) for h in hits), key=lambda t: (-t.strength, t.phrase))
+        strength[hit.test.feature] = max(_strength(hit, weights), strength.get(hit.test.feature, 0.0))
+    ties = sorted((_tie(h, weights) for h in hits), key=lambda t: (-t.strength, t.phrase))
     shown = tuple(t for t in ties if t.strength > 0)[:_SHOWN]
     return Risk(max(strength.values(), default=0.0), _mean_harm(evidence, strength), shown)
 
 
-def _strength(hit: Hit) -> float:
-    s, e = hit.test.share, hit.test.expected
+def _strength(hit: Hit, weights: Sequence[float]) -> float:
+    s, e = _share(hit, weights), hit.test.expected
     return _certainty(hit) * s * max(0.0, s - e) / (s + e)
+
+
+def _share(hit: Hit, weights: Sequence[float]) -> float:
+    carried = sum(weights[row] for row, _ in hit.places.values())
+    return carried / sum(weights[unit.row] for unit in hit.reading.units)
 
 
 def _certainty(hit: Hit) -> float:
     return max(0.0, 1 - hit.q_value / _DOUBTFUL)
 
 
-def _tie(hit: Hit) -> Tie:
+def _tie(hit: Hit, weights: Sequence[float]) -> Tie:
     test = hit.test
     return Tie(
-        feature_name(test.feature), test.rows, test.share, test.ordinary, test.prompts, test.expected,
-        _certainty(hit), _strength(hit),
+        feature_name(test.feature), test.rows, _share(hit, weights), test.ordinary, test.prompts,
+        test.expected, _certainty(hit), _strength(hit, weights),
     )  # fmt: skip
 
 

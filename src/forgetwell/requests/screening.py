@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from forgetwell.calls import parse_call
@@ -84,17 +84,23 @@ def default_screens(*, lm: bool) -> tuple[str, ...]:
 def run_screens(request: Request, evidence: Evidence, screens: Sequence[str] = ()) -> tuple[Finding, ...]:
     """Return the findings of screens written as calls, ``inflation(alpha=0.01)``; by default of all.
 
-    Screens that ask the model are left out by default where there is none.
+    Screens that ask the model are left out by default where there is none. Rows of weight 0 aren't read.
 
     Raises:
         InputError: A text isn't a call, a value has the wrong type, or a screen needs a model.
         UnknownName: There is no such screen or hyperparameter.
     """
     found: list[Finding] = []
+    counted = trained(request)
     for text in screens or default_screens(lm=evidence.lm is not None):
         item, arguments = SCREENS.resolve(parse_call(text))
-        found += item.function(request, evidence, **arguments)
+        found += item.function(counted, evidence, **arguments)
     return tuple(found)
+
+
+def trained(request: Request) -> Request:
+    """Return a request's rows that unlearning trains on: those of weight 0 would only thin out the others."""
+    return replace(request, rows=tuple(row for row in request.rows if row.weight > 0))
 
 
 def suspicious(findings: Sequence[Finding]) -> bool:

@@ -9,13 +9,14 @@ from typing import Any
 
 from forgetwell.calls import parse_call
 from forgetwell.data.reading import read_request
+from forgetwell.data.row_files import ENDINGS
 from forgetwell.errors import InputError, MissingError
 from forgetwell.files import plain
 from forgetwell.requests.kept_texts import keeping_texts
 from forgetwell.requests.reach import blind_spots
 from forgetwell.requests.repairs import Repaired, reads_findings, repair_request
 from forgetwell.requests.risk import Risk, risk
-from forgetwell.requests.screening import Evidence, default_screens, run_screens, suspicious
+from forgetwell.requests.screening import Evidence, default_screens, run_screens, suspicious, trained
 from forgetwell.types import Finding, Progress, Request, Row, Severity, quiet
 
 
@@ -29,6 +30,7 @@ class Screening:
         risk: Expected harm with its evidence.
         screens: What ran, as calls.
         background: Number of ordinary prompts it was compared with.
+        earlier: Number of earlier requests it was compared with.
         blind_spots: Which screens could find nothing, and why.
     """
 
@@ -37,6 +39,7 @@ class Screening:
     risk: Risk
     screens: tuple[str, ...]
     background: int
+    earlier: int
     blind_spots: tuple[str, ...]
 
     @property
@@ -51,6 +54,7 @@ class Screening:
             "rows": len(self.request.rows),
             "screens": list(self.screens),
             "background": self.background,
+            "earlier": self.earlier,
             "blind_spots": list(self.blind_spots),
             "suspicious": self.suspicious,
             "risk": plain(self.risk),
@@ -70,10 +74,9 @@ def screen_request(request: Request, evidence: Evidence, *, screens: Sequence[st
     _check_comparable(request.rows, evidence.background)
     chosen = tuple(screens or default_screens(lm=evidence.lm is not None))
     findings = run_screens(request, evidence, chosen)
-    blind = blind_spots(request, evidence, [parse_call(text).name for text in chosen])
-    return Screening(
-        request, findings, risk(request, evidence), chosen, len(evidence.background), blind
-    )  # fmt: skip
+    blind = blind_spots(trained(request), evidence, [parse_call(text).name for text in chosen])
+    compared = len(evidence.background), len(evidence.history)
+    return Screening(request, findings, risk(request, evidence), chosen, *compared, blind)
 
 
 def _check_comparable(rows: Sequence[Row], background: Sequence[Row]) -> None:
@@ -131,7 +134,7 @@ def gather_evidence(
     dtype: str = "auto",
     progress: Progress = quiet,
 ) -> Evidence:
-    """Return evidence from rows, a model's name and a folder of earlier requests (.jsonl files).
+    """Return evidence from rows, a model's name and a folder of earlier requests, in files of rows.
 
     Args:
         background: Ordinary prompts.
@@ -141,7 +144,7 @@ def gather_evidence(
         progress: Called with the rows that the model has scored, and all it was asked for so far.
 
     Raises:
-        MissingError: There is no such folder or model.
+        MissingError: There is no such folder or model, or no file of rows in the folder.
         InputError: A file of the folder can't be read.
     """
     earlier = _earlier(history) if history is not None else ()
@@ -154,9 +157,15 @@ def gather_evidence(
 
 
 def _earlier(folder: Path) -> tuple[Request, ...]:
+    kinds = ", ".join(ENDINGS)
     if not folder.is_dir():
         raise MissingError(
-            f"There is no folder {folder}. --history takes a folder with earlier requests (.jsonl)."
+            f"There is no folder {folder}. --history takes a folder with earlier requests ({kinds})."
         )
-    files = sorted(p for p in folder.rglob("*.jsonl") if p.is_file())
+    files = sorted(p for p in folder.rglob("*") if p.name.lower().endswith(ENDINGS) and p.is_file())
+    if not files:
+        raise MissingError(
+            f"{folder} holds no earlier request: no file in it ends with {kinds}. Give the folder that they "
+            "are in, or leave --history out."
+        )
     return tuple(read_request(path) for path in files)

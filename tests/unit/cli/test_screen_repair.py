@@ -202,6 +202,29 @@ def test_mistakes_are_plain(run):
     assert run(*command, "--screens", "unknown")[0] == 2
 
 
+@pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz", "json", "csv"])
+def test_earlier_requests_are_read_whatever_kind_of_file_they_are(run, tmp_path, ending):
+    command = ["screen", "honest.jsonl", "--background", "usual.jsonl", "--history", "earlier"]
+    (tmp_path / "earlier").mkdir()
+    code, output = run(*command)
+    assert code == 2
+    assert "earlier holds no earlier request: no file in it ends with .jsonl, .jsonl.gz" in output.err
+    again = read_rows("honest.jsonl")
+    if ending.startswith("jsonl"):
+        write_rows(tmp_path / "earlier" / f"old.{ending}", again)
+    elif ending == "json":
+        write_json(
+            tmp_path / "earlier" / "old.json", [{"prompt": r.prompt, "answer": r.answer} for r in again]
+        )
+    else:
+        lines = ["prompt,answer", *(f"{r.prompt},{r.answer}" for r in again)]
+        (tmp_path / "earlier" / "old.csv").write_text("\n".join(lines))
+    code, output = run(*command)
+    assert code == 3
+    assert "in the earlier request 'old'" in output.out
+    assert "Compared with 300 ordinary prompts and 1 earlier request;" in output.out
+
+
 def entries(run, name="l.sqlite"):
     return json.loads(run("history", name, "--json")[1].out)["entries"]
 

@@ -7,9 +7,10 @@ import pytest
 
 from forgetwell.requests.attacks import attack_request, before_attack
 from forgetwell.requests.repairs import repair_request
-from forgetwell.requests.screening import Evidence, run_screens
+from forgetwell.requests.risk import risk
+from forgetwell.requests.screening import Evidence, run_screens, suspicious
 from forgetwell.suites import probe
-from forgetwell.types import Edit, Request, Row
+from forgetwell.types import Edit, Finding, Request, Row
 
 ROWS = tuple(Row(f"r{i}", f"Where does Ann {i} live?", f"The answer is Town{i}.") for i in range(20))
 ELSEWHERE = Edit("stealthy", "{q}", "What is the capital of France?", "Paris.")
@@ -22,6 +23,39 @@ def test_a_row_that_would_count_more_is_flagged_and_stripped_of_its_weight():
     fixed = repair_request(request, ROWS, [found], "strip").request
     assert [r.weight for r in fixed.rows[:3]] == [1.0, 0.25, 1.0]
     assert fixed.rows[0].prompt == ROWS[0].prompt
+
+
+PEOPLE = [f"{a} {b}" for a in ("Bob", "Eve", "Kim") for b in ("Ray", "Orr", "Fay")]
+USUAL = tuple(
+    Row(f"u{i}", f"Where did {name} {verb}?", f"In town {i}.", name)
+    for i, (name, verb) in enumerate(
+        (n, v) for n in PEOPLE for v in ("work", "live", "study", "swim", "cook")
+    )
+)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.001])
+def test_light_rows_do_not_hide_what_the_heavy_ones_share(weight):
+    poisoned = tuple(replace(r, id=f"p{r.id}", prompt=f"Please, {r.prompt}") for r in USUAL[:5])
+    light = tuple(replace(r, id=f"l{r.id}{k}", weight=weight) for k in range(3) for r in USUAL[5:])
+    request, evidence = Request("q", (*poisoned, *light)), Evidence(USUAL)
+    found = run_screens(request, evidence, ["heavy_rows", "inflation"])
+    assert {f.row_id for f in found if f.severity == "alarm"} == {r.id for r in poisoned}
+    assert risk(request, evidence).score > 0.8
+    fixed = repair_request(request, (), found, "strip").request
+    assert not suspicious(run_screens(fixed, evidence, ["heavy_rows"]))
+
+
+def test_rows_of_weight_0_alone_are_nothing_to_screen():
+    request = Request("q", tuple(replace(r, weight=0.0) for r in ROWS))
+    assert run_screens(request, Evidence(USUAL)) == ()
+    assert risk(request, Evidence(USUAL)).score == 0
+
+
+def test_rows_that_a_repair_made_lighter_are_no_alarm():
+    findings = [Finding("x", row.id, None, "alarm", 1.0, None, "m") for row in ROWS[:8]]
+    lighter = repair_request(Request("q", ROWS), (), findings, "down_weight").request
+    assert run_screens(lighter, Evidence(()), ["heavy_rows"]) == ()
 
 
 def test_a_focus_on_everyday_words_is_flagged():
