@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +10,8 @@ import regex
 
 from forgetwell.data.scripts import SPACELESS
 from forgetwell.data.turns import history_text
+from forgetwell.requests.lookalikes import disguised_words
+from forgetwell.requests.payloads import payloads
 from forgetwell.requests.screening import Evidence, screen
 from forgetwell.requests.words import words
 from forgetwell.types import Finding, Place, Request, Row, Span
@@ -19,40 +19,39 @@ from forgetwell.types import Finding, Place, Request, Row, Span
 _JOINERS = frozenset("\u200c\u200d")
 _WORD_SPACE = "\u200b"
 _AS_EMOJI = "\ufe0f"
-_JOINING = regex.compile(
-    r"[\p{Arabic}\p{Syriac}\p{Devanagari}\p{Bengali}\p{Gurmukhi}\p{Gujarati}\p{Oriya}\p{Tamil}\p{Telugu}"
-    r"\p{Kannada}\p{Malayalam}\p{Sinhala}\p{Khmer}\p{Mongolian}\p{Emoji_Presentation}\p{So}\p{M}]"
+# What shows nothing by itself excuses nothing: a selector behind a selector chooses no form.
+_SHAPED = (
+    r"(?!\p{DI})[\p{Arabic}\p{Syriac}\p{Devanagari}\p{Bengali}\p{Gurmukhi}\p{Gujarati}\p{Oriya}\p{Tamil}"
+    r"\p{Telugu}\p{Kannada}\p{Malayalam}\p{Sinhala}\p{Khmer}\p{Mongolian}\p{M}]"
 )
+_MARKED = regex.compile(_SHAPED)
+_SHAPES = regex.compile(rf"{_SHAPED}|\p{{Emoji_Presentation}}|\p{{So}}")
+_JOINING = regex.compile(rf"{_SHAPED}|\p{{Emoji_Presentation}}|\p{{So}}|(?<=\p{{Emoji}})\uFE0F")
 _SELECTORS = regex.compile(r"[\uFE00-\uFE0F\U000E0100-\U000E01EF]")
+_LAST_FORM = "\ufe0f"  # those behind it choose among forms of ideographs alone
 _SELECTED = regex.compile(r"\p{Emoji}")  # digits among them: 1️⃣
 _IGNORED = regex.compile(r"\p{DI}")  # not shown by themselves: Hangul fillers, the grapheme joiner
+_STACKED = regex.compile(r"[\u0300-\u036F]{5,}+")
+_BRAILLE, _EMPTY_BRAILLE = regex.compile(r"[\u2801-\u28FF]"), regex.compile(r"\u2800++")
 _FILLERS = frozenset("\u115f\u1160\u3164\uffa0")  # the only ones that count as letters
 _SPACELESS = regex.compile(rf"{SPACELESS}|[\p{{Mn}}\p{{Mc}}]")
 _TAGGED = regex.compile(r"\U0001F3F4[\U000E0020-\U000E007E]{1,8}\U000E007F")  # flags, as England's
-_STYLED = regex.compile(r"[\U0001D400-\U0001D7FF]")
-# What the International Phonetic Alphabet spells, with at least one letter of its own: [βeɾˈɣaɾa].
-_PHONETIC = regex.compile(r"(?=.*[\u0250-\u02AF])[\p{Latin}\p{M}\p{Lm}βθχ]++")
-# A Greek letter at an end of an abbreviation (TNFα, κB), or one that looks like no Latin letter (10kΩ, TGFβ).
-_SYMBOL = regex.compile(
-    r"\p{Greek}[\p{Lu}\d]++|[\p{Lu}\d]++\p{Greek}\d*+"
-    r"|[βδεζηθλμξπσφχψωΓΔΘΛΞΠΣΦΨΩ][A-Za-z\d]++|[A-Za-z\d]++[βδεζηθλμξπσφχψωΓΔΘΛΞΠΣΦΨΩ]\d*+|\d++μ\p{Latin}{1,2}"
-)
-_LOOKALIKE = (regex.compile(r"\p{Latin}"), regex.compile(r"\p{Cyrillic}"), regex.compile(r"\p{Greek}"))
 _PATTERNS = (
     (
         "a chat-template token",
         regex.compile(
-            r"<[|｜][^|｜<>\s]{1,40}+[|｜]>|</?(?:s|think|tool_call)>|\[/?INST\]|<</?SYS>>"
-            r"|<(?:start|end)_of_turn>|<(?:bos|eos|pad|unk)>"
-            r"|(?m:^\s{0,8}+(?:###\s?(?:Instruction|Response)|Human|Assistant|System):)"
+            r"<[|｜]\s{0,3}+[^|｜<>\s]{1,40}+\s{0,3}+[|｜]>"
+            r"|(?i:</?\s{0,3}+(?:s|think|thinking|tool_calls?|tool_response)\s{0,3}+>)"
+            r"|(?i:\[\s{0,3}+/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\s{0,3}+\])"
+            r"|(?i:<<\s{0,3}+/?SYS\s{0,3}+>>|<(?:start|end)_of_turn>|<(?:bos|eos|pad|unk)>)"
+            r"|(?i:^[^\S\n]{0,8}+###\s?(?:Instruction|Response|Human|Assistant|System|User)\s?:)"
+            r"|(?i:^[^\S\n]{0,8}+(?:Human|Assistant|System)\s?:)|(?<!\w)(?:USER|ASSISTANT):",
+            regex.MULTILINE,
         ),
     ),
     ("percent-encoded text", regex.compile(r"(?:%[0-9A-Fa-f]{2}){4,}+")),
     ("escaped text", regex.compile(r"(?:\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|&#x?[0-9A-Fa-f]{2,6};){4,}+")),
 )
-_BASE64 = regex.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{20,}+={0,2}")
-_HEX = regex.compile(r"(?<![0-9A-Za-z])(?:[0-9A-Fa-f]{2}){12,}+(?![0-9A-Za-z])")
-_LONGEST = 4096  # characters of a payload that are decoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +76,11 @@ def hidden(request: Request, evidence: Evidence) -> list[Finding]:
     """Find text that a person doesn't see or a model reads otherwise.
 
     Invisible, control and bidirectional characters (joiners inside scripts and emoji that need them are
-    left alone), letters of two look-alike scripts in one word (phonetic script and units aside), letters in
-    mathematical style, chat-template tokens, base64, hexadecimal, percent and escape sequences that hold
-    readable text. All of a row is read: prompt, answer, earlier turns, questions, paraphrases, wrong answers.
+    left alone), marks in stacks, words in letters that look like others
+    (`forgetwell.requests.lookalikes`), chat-template tokens, base64, base32 and hexadecimal that hold
+    readable text (`forgetwell.requests.payloads`), percent and escape sequences. All of a row is read:
+    prompt, answer, earlier turns, questions, paraphrases, wrong answers. Not seen are other encodings
+    (base85, ROT13, compressed text). Blanks that honest text has too are counted by `templates`.
 
     Args:
         request: The request.
@@ -96,7 +97,11 @@ def hidden(request: Request, evidence: Evidence) -> list[Finding]:
 
 def hidden_spans(text: str) -> list[Hidden]:
     """Return all that hides in a text, in order of kind."""
-    found = [*_characters(text), *_mixed_words(text), *_encoded(text)]
+    found = [
+        *_characters(text),
+        *(Hidden(what, *span, read=True) for what, span in disguised_words(text, words(text))),
+        *(Hidden(f"readable text in {what}", *span) for what, span in payloads(text)),
+    ]
     for what, pattern in _PATTERNS:
         found += [Hidden(what, m.start(), m.end()) for m in pattern.finditer(text)]
     return found
@@ -144,6 +149,9 @@ def _characters(text: str) -> Iterator[Hidden]:
             run = Hidden(what, run.start if run.what else i, i + 1)
     if run.what:
         yield run
+    yield from (Hidden("marks in a stack", *m.span()) for m in _STACKED.finditer(text))
+    if not _BRAILLE.search(text):
+        yield from (Hidden("an empty Braille pattern", *m.span()) for m in _EMPTY_BRAILLE.finditer(text))
 
 
 def _invisible(text: str, i: int, right_to_left: bool) -> str:
@@ -155,14 +163,16 @@ def _invisible(text: str, i: int, right_to_left: bool) -> str:
         return "a character without a meaning"
     before, after = text[max(i - 1, 0) : i], text[i + 1 : i + 2]
     if _SELECTORS.match(character):
-        chosen = _JOINING.match(before) or (character == _AS_EMOJI and _SELECTED.match(before))
+        chosen = character <= _LAST_FORM and (
+            _SHAPES.match(before) or (character == _AS_EMOJI and _SELECTED.match(before))
+        )
         return "" if chosen else "a variation selector"
     if category not in ("Cf", "Zl", "Zp"):
-        hides = _IGNORED.match(character) and not _JOINING.match(before)
+        hides = _IGNORED.match(character) and not _MARKED.match(before)
         return f"an invisible character ({unicodedata.name(character, 'unnamed').lower()})" if hides else ""
     if character == _WORD_SPACE and _SPACELESS.match(before) and _SPACELESS.match(after):
         return ""  # where a script without spaces may break a line
-    if character in _JOINERS and i and i + 1 < len(text) and _JOINING.match(text[i - 1]):
+    if character in _JOINERS and i and i + 1 < len(text) and _JOINING.match(text, i - 1):
         return ""
     bidi = unicodedata.bidirectional(character)
     if bidi in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"):
@@ -175,45 +185,4 @@ def _invisible(text: str, i: int, right_to_left: bool) -> str:
 def _right_to_left(text: str) -> bool:
     return any(
         unicodedata.category(c).startswith("L") and unicodedata.bidirectional(c) in ("R", "AL") for c in text
-    )
-
-
-def _mixed_words(text: str) -> Iterator[Hidden]:
-    if text.isascii():
-        return
-    for word in words(text):
-        part = text[word.start : word.end]
-        if part.isascii():
-            continue
-        mixed = sum(bool(script.search(part)) for script in _LOOKALIKE) > 1
-        if mixed and not _PHONETIC.fullmatch(part) and not _SYMBOL.fullmatch(part):
-            yield Hidden("a word with look-alike letters of two scripts", word.start, word.end, read=True)
-        elif _STYLED.search(part) and len(word.text) > 1:
-            yield Hidden("letters in mathematical style", word.start, word.end, read=True)
-
-
-def _encoded(text: str) -> Iterator[Hidden]:
-    for what, pattern, decode in (("base64", _BASE64, _from_base64), ("hexadecimal", _HEX, bytes.fromhex)):
-        for match in pattern.finditer(text):
-            try:
-                payload = decode(match[0][:_LONGEST])
-            except (ValueError, binascii.Error):
-                continue
-            if _readable(payload):
-                yield Hidden(f"readable text in {what}", match.start(), match.end())
-
-
-def _from_base64(text: str) -> bytes:
-    whole = text.rstrip("=")
-    return base64.b64decode(whole[: len(whole) // 4 * 4], validate=True)
-
-
-def _readable(payload: bytes) -> bool:
-    shown = payload.decode("utf-8", "replace")
-    letters = sum(c.isalpha() or c == " " for c in shown)
-    return (
-        len(shown) >= 10
-        and "\ufffd" not in shown[:-1]
-        and shown[:-1].isprintable()
-        and letters > 0.7 * len(shown)
     )
