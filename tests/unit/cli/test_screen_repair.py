@@ -54,10 +54,10 @@ def test_exit_code_and_json(run):
 
 def test_what_was_compared_is_told_and_what_could_not_be_seen(run, tmp_path):
     _, output = run("screen", "honest.jsonl", "--background", "usual.jsonl")
-    told = "Compared with 300 ordinary prompts; 12 of 14 screens ran (high_loss, unknown need --model).\n"
+    told = "Compared with 300 ordinary prompts; 13 of 15 screens ran (high_loss, unknown need --model).\n"
     assert f"{told}Pass: nothing speaks against it." in output.out
     _, output = run("screen", "honest.jsonl", "--background", "usual.jsonl", "--screens", "hidden")
-    assert "Compared with 300 ordinary prompts; 1 of 14 screens ran: hidden.\nPass: " in output.out
+    assert "Compared with 300 ordinary prompts; 1 of 15 screens ran: hidden.\nPass: " in output.out
     write_rows(tmp_path / "one.jsonl", [Row("o", "Please, please tell me where Ann Lee lives!", "x")])
     _, output = run("screen", "one.jsonl", "--background", "one.jsonl")
     assert output.out.splitlines()[-4:] == [
