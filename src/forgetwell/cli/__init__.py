@@ -36,6 +36,7 @@ def _run() -> None:
         judging,
         listing,
         measuring,
+        requesting,
         screening,
         training,
         tuning,
