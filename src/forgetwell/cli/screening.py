@@ -116,15 +116,12 @@ def repair(
         dry_run: Show what would change, and write nothing.
         overwrite: Replace files that are there.
     """
-    from forgetwell.data.row_files import check_output, write_rows
+    from forgetwell.data.row_files import write_rows
     from forgetwell.runs.screening import gather_evidence, repair_screened
 
     _refuse_same(out, retain_out, ledger)
     if not dry_run:
-        for path in (out, retain_out):
-            if path is not None:
-                check_output(path, overwrite=overwrite)
-        _check_outputs(None, ledger, overwrite)
+        _check_repaired(out, retain_out, ledger, overwrite)
     _check_background(repair, background, bool(screens or model or history))
     check_columns(columns, request, retain, background)
     asked, kept = read_request_from(request, columns), rows_from(retain or (), columns)
@@ -150,6 +147,15 @@ def repair(
         record_repair(ledger, (asked, read_request_from(str(out))), done, screened)
     print(diff)  # when all is written: a pipe that closes early loses nothing
     print(f"{', '.join(repair)}. Written: {out}{f' and {retain_out}' if retain_out else ''}")
+
+
+def _check_repaired(out: Path, retain_out: Path | None, ledger: Path | None, overwrite: bool) -> None:
+    from forgetwell.data.row_files import check_output
+
+    for path in (out, retain_out):
+        if path is not None:
+            check_output(path, overwrite=overwrite)
+    _check_outputs(None, ledger, overwrite)
 
 
 def _check_background(repairs: Sequence[str], background: Several, screened: bool) -> None:

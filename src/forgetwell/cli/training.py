@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -134,7 +135,6 @@ def learn(
             job, out, progress=progress, resume=resume, overwrite=overwrite, report_to=report_to or ()
         )
     _say_ended(summary, out, training.dtype)
-    _check_converged(summary)
 
 
 @app.command
@@ -195,7 +195,6 @@ def unlearn(
     """
     from forgetwell.data.world import load_refusals
     from forgetwell.runs import jobs
-    from forgetwell.runs.planning import plan_job
 
     check_columns(columns, request, retain, probe, keep)
     asked, kept = read_request_from(request, columns), rows_from(retain, columns)
@@ -214,17 +213,12 @@ def unlearn(
     jobs.check_method(job)
     advise(job)
     if dry_run:
-        jobs.check_job(job, report_to or ())
-        plan = None if method else dataclasses.asdict(plan_job(job))  # how a method trains is its own
-        say(json.dumps({**job.settings, "plan": plan}, indent=2))
-        return
+        return _say_plan(job, report_to or ())
     with progress_bar("unlearning") as progress:
         summary = jobs.run_job(
             job, out, progress=progress, resume=resume, overwrite=overwrite, report_to=report_to or ()
         )
-    _say_ended(summary, out, training.dtype)
-    _say_probed(summary, keep_best)
-    _check_converged(summary)
+    _say_ended(summary, out, training.dtype, keep_best)
 
 
 def make_job(
@@ -248,9 +242,30 @@ def make_job(
     )
 
 
-def _say_ended(summary: Summary, out: Path, dtype: str) -> None:
+def _say_plan(job: Job, report_to: Sequence[str]) -> None:
+    """Say what a job would do; how a method trains is its own."""
+    from forgetwell.runs import jobs
+    from forgetwell.runs.planning import plan_job
+
+    jobs.check_job(job, report_to)
+    plan = None if job.method else dataclasses.asdict(plan_job(job))
+    say(json.dumps({**job.settings, "plan": plan}, indent=2))
+
+
+def _say_ended(summary: Summary, out: Path, dtype: str, keep_best: str = "") -> None:
+    """Say how training ended.
+
+    Raises:
+        Diverged: The model saved is not that of the last step.
+    """
     say_compute(dtype)
     say(f"{summary.steps} steps in {summary.seconds:.0f} s, {summary.stopped}. Run folder: {out}")
+    _say_probed(summary, keep_best)
+    if summary.diverged:
+        raise Diverged(
+            f"Training diverged: saved are the weights of step {summary.kept}, the last good ones that were "
+            "kept. Lower --lr or clip gradients (--clip 1)."
+        )
 
 
 def _say_probed(summary: Summary, keep_best: str) -> None:
@@ -265,19 +280,6 @@ def _say_probed(summary: Summary, keep_best: str) -> None:
         say(f"No probe met {keep_best}: the weights of the last step were saved.")
     elif summary.kept < summary.steps:
         say(f"Saved are the weights of step {summary.kept}, the best by {keep_best}.")
-
-
-def _check_converged(summary: Summary) -> None:
-    """Refuse to end well where the model saved is not that of the last step.
-
-    Raises:
-        Diverged: It is not.
-    """
-    if summary.diverged:
-        raise Diverged(
-            f"Training diverged: saved are the weights of step {summary.kept}, the last good ones that were "
-            "kept. Lower --lr or clip gradients (--clip 1)."
-        )
 
 
 def _lora(training: Training) -> Lora | None:

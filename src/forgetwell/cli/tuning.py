@@ -74,7 +74,7 @@ def tune(
         overwrite: Replace a search of other settings.
     """
     from forgetwell.data.world import load_refusals
-    from forgetwell.runs.tuning import FORGET, Search, tune
+    from forgetwell.runs.tuning import Search, tune
 
     check_columns(columns, request, retain, probe, keep)
     asked, kept = read_request_from(request, columns), rows_from(retain, columns)
@@ -95,16 +95,27 @@ def tune(
     flags |= {k: [str(v)] for k, v in optional.items() if v is not None}
     flags |= {k: v for k, v in (("probe", probe), ("keep", keep), ("system", system)) if v}
     best = dataclasses.replace(training, lr=found[0].lr, max_steps=found[0].steps)
-    if found[0].diverged:
+    _print_reached(found[0], level)
+    print(f"\nBest:\n{command(flags, best)}")
+
+
+def _print_reached(best: Trial, level: float) -> None:
+    """Say whether the best trial forgot down to the level.
+
+    Raises:
+        Diverged: It didn't even train to its end.
+    """
+    from forgetwell.runs.tuning import FORGET
+
+    if best.diverged:
         raise Diverged("All settings diverged. Lower --lr, or clip gradients (--clip 1).")
-    if found[0].utility is None:
+    if best.utility is None:
         print(
-            f"No setting forgot down to {level:g} in {best.max_steps} steps: the first one forgot most. "
+            f"No setting forgot down to {level:g} in {best.steps} steps: the first one forgot most. "
             "Give more --max-steps or --epochs, a higher --lr or a higher --level."
         )
     else:
         print(f'Add --stop-at "{FORGET}<={level:g}" to stop at the level.')
-    print(f"\nBest:\n{command(flags, best)}")
 
 
 def command(flags: Mapping[str, Sequence[str]], training: Training) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from forgetwell.calls import parse_call
 from forgetwell.experiments.paper import MEAN, Published, Triple, published
+from forgetwell.experiments.reading import END
 from forgetwell.experiments.tables import RunReading
 
 LOSSES = ("ga", "npo", "idk")
@@ -79,7 +80,7 @@ def mean_of_losses(ends: Mapping[str, Sequence[RunReading]]) -> tuple[RunReading
         c for c in dict.fromkeys(r.condition for r in ends["ga"]) if all(_has(e, c) for e in ends.values())
     ]
     return tuple(
-        RunReading(MEAN, c, 0, "end", *_mean([r for e in ends.values() for r in e if r.condition == c]))
+        RunReading(MEAN, c, 0, END, *_mean([r for e in ends.values() for r in e if r.condition == c]))
         for c in shared
     )
 
