@@ -17,9 +17,10 @@ from benchmarks.plain import make_plain, plain_loss
 from forgetwell.files import write_json
 from forgetwell.models.lm import HFModel
 from forgetwell.objectives.algebra import Objective
-from forgetwell.training import loop
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.draws import Draws
+from forgetwell.training.loop import running
+from forgetwell.training.state import State, descend, differentiate, prepare
 from forgetwell.training.step import make_views, view_keys
 from forgetwell.types import Encoded
 
@@ -48,10 +49,18 @@ def write_report(path: Path, report: Mapping[str, Any]) -> None:
 def our_steps(lm: HFModel, objective: Objective, draws: Draws, steps: int) -> Iterator[float]:
     """Train, giving each step's loss; the first step also loads the starting model's values."""
     config = TrainConfig(lr=LR, batch=draws.batch, epochs=steps, max_steps=steps)
-    state = loop._prepare(lm, objective, draws, config, None)
-    with loop.running(lm, config):
+    state = prepare(lm, objective, draws, config, None)
+    with running(lm, config):
         for k in range(steps):
-            yield loop._step(state, k)["loss"]
+            yield one_step(state, k)
+
+
+def one_step(state: State, step: int) -> float:
+    """Take a step; return its loss."""
+    slope = differentiate(state, step)
+    if slope is None:
+        sys.exit(f"Step {step + 1} is not finite.")
+    return descend(state, slope)["loss"]
 
 
 def plain_steps(lm: HFModel, objective: Objective, draws: Draws, steps: int) -> Iterator[float]:

@@ -22,15 +22,17 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
-from benchmarks.shared import LR, command_line, our_steps, write_report
+from benchmarks.shared import LR, command_line, one_step, our_steps, write_report
 from forgetwell.experiments.bench import bind_bench
 from forgetwell.models.allocator import keeping_memory
 from forgetwell.models.hidden import casting_norms, decoder_layers
 from forgetwell.models.lm import HFModel, load
 from forgetwell.objectives.algebra import Objective, parse_objective
-from forgetwell.training import loop
 from forgetwell.training.config import TrainConfig
 from forgetwell.training.draws import Draws
+from forgetwell.training.loop import running
+from forgetwell.training.state import _descent, prepare
+from forgetwell.training.terms import weights
 
 Steps = Callable[[HFModel, Objective, Draws, int], Iterator[float]]
 OBJECTIVE = parse_objective("npo + gdr")
@@ -94,10 +96,10 @@ def compared(variant: str, steps: Steps, count: int, batch: int) -> Compared:
 def autograd_steps(lm: HFModel, objective: Objective, draws: Draws, steps: int) -> Iterator[float]:
     """Train as the loop does, with norms and MLPs as transformers has them."""
     config = TrainConfig(lr=LR, batch=draws.batch, epochs=steps, max_steps=steps)
-    state = loop._prepare(lm, objective, draws, config, None)
+    state = prepare(lm, objective, draws, config, None)
     with casting_norms(lm.module.decoder, lm.compute), keeping_memory():
         for k in range(steps):
-            yield loop._step(state, k)["loss"]
+            yield one_step(state, k)
 
 
 def compiled_steps(lm: HFModel, objective: Objective, draws: Draws, steps: int) -> Iterator[float]:
@@ -123,7 +125,7 @@ class _Slot:
 def master_steps(lm: HFModel, objective: Objective, draws: Draws, steps: int) -> Iterator[float]:
     """Train with bfloat16 matrices: gradients stay bfloat16 until AdamW reads them, tensor by tensor."""
     config = TrainConfig(lr=LR, batch=draws.batch, epochs=steps, max_steps=steps)
-    state = loop._prepare(lm, objective, draws, config, None)
+    state = prepare(lm, objective, draws, config, None)
     matrices = {
         m.weight
         for layer in decoder_layers(lm.module.decoder)
@@ -131,10 +133,10 @@ def master_steps(lm: HFModel, objective: Objective, draws: Draws, steps: int) ->
         if isinstance(m, nn.Linear)
     }
     slots = [_slot(p, lm.compute if p in matrices else torch.float32) for p in lm.trainable()]
-    with loop.running(lm, config):
+    with running(lm, config):
         for k in range(steps):
-            factors = loop.weights(objective, state.duals, (k + 1) / steps)
-            values = state.rule(loop._descent(state, k, factors))
+            factors = weights(objective, state.duals, (k + 1) / steps)
+            values = state.rule(_descent(state, k, factors))
             _descend(slots, config.lr * config.factor(k, steps), config)
             yield sum(factors[label] * value for label, value in values.items())
 
