@@ -72,13 +72,13 @@ def load_pool(half: Half, form: Material = "questions", *, seed: int = 0) -> Poo
     Source: arXiv 2401.06121, arXiv 2406.10890, the built-in world.
     """
     rows = _passages(seed) if form == "passages" else _questions_about()
-    return Pool(half, {name: _half(_by_subject(rows[name]), half, f"{seed}/{name}") for name in SETS[form]})
+    return Pool(half, {name: _half(by_subject(rows[name]), half, f"{seed}/{name}") for name in SETS[form]})
 
 
 def _passages(seed: int) -> dict[str, Sequence[Row]]:
     lot = {
         name: random.Random(f"{seed}/{name}").sample(rows, min(_PASSAGES, len(rows)))
-        for name, rows in _by_subject(read_rows("rwku:passage")).items()
+        for name, rows in by_subject(read_rows("rwku:passage")).items()
     }
     return {"rwku": list(chain.from_iterable(lot.values()))}
 
@@ -91,6 +91,14 @@ def _questions_about() -> dict[str, Sequence[Row]]:
         for k, question in enumerate((row.prompt, *row.questions))
     ]
     return {"tofu": read_rows("tofu:full"), "rwku": read_rows("rwku:forget_level2"), "world": people}
+
+
+def by_subject(rows: Sequence[Row]) -> Subjects:
+    """Return the rows about each subject, in their order."""
+    found: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        found[row.subject].append(row)
+    return {name: tuple(own) for name, own in found.items()}
 
 
 def divide_anew(half: Half, split: int, form: Material = "questions") -> tuple[Pool, Pool]:
@@ -177,13 +185,6 @@ def other_rows(subjects: Subjects) -> tuple[Row, ...]:
 
 def _phrased(row: Row, style: Sequence[str], rng: random.Random) -> Row:
     return replace(row, prompt=apply_template(rng.choice(style), row.prompt))
-
-
-def _by_subject(rows: Sequence[Row]) -> Subjects:
-    found: defaultdict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        found[row.subject].append(row)
-    return {name: tuple(own) for name, own in found.items()}
 
 
 def _half(subjects: Subjects, half: Half, seed: str) -> Subjects:
