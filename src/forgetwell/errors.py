@@ -43,6 +43,10 @@ class Diverged(ForgetwellError, ArithmeticError):
     """Training produced NaN or infinity."""
 
 
+class RunsFailed(ForgetwellError, RuntimeError):
+    """Some runs of a plan could not be finished; the others were."""
+
+
 def unknown_name(kind: str, given: str, valid: Iterable[str]) -> UnknownName:
     """Return an `UnknownName` with the nearest valid names first, whatever their case, then all of them."""
     names = sorted(valid)

@@ -254,7 +254,7 @@ def demo(
         print(f"{name:16}{values[0]:8.2f}{values[1]:8.2f}{values[2]:9.2f}")
     print(f"\n{done.seconds:.0f} s. Open the report: {done.files.html}")
     if full:
-        from forgetwell.errors import MissingError
+        from forgetwell.errors import MissingError, RunsFailed
         from forgetwell.experiments.grid import run_plan
         from forgetwell.experiments.page import PAGE
         from forgetwell.experiments.plan import read_plan
@@ -265,7 +265,7 @@ def demo(
                 tables = run_plan(
                     read_plan(name), out / name, say=say, bar=progress_bar, reuse=(out / "known",)
                 )
-            except MissingError as error:  # TOFU's rows are not everybody's
+            except (MissingError, RunsFailed) as error:  # TOFU's rows are not everybody's
                 print(error)
                 continue
             print(f"{cells_table(tables.cells)}\nReport: {out / name / PAGE}")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from forgetwell.data.world import load_refusals
-from forgetwell.errors import Busy, InputError, MissingError
+from forgetwell.errors import Busy, ForgetwellError, MissingError, RunsFailed
 from forgetwell.experiments.bench import Bench, bench_label, bind_bench
 from forgetwell.experiments.claims import Run, Setup, run_claim, run_folder, run_settings
 from forgetwell.experiments.page import write_page
@@ -19,8 +19,8 @@ from forgetwell.experiments.plan import Comparison, Plan, cells
 from forgetwell.experiments.reuse import Finished, find_finished, take_over
 from forgetwell.experiments.sameness import check_same
 from forgetwell.experiments.stages import Bar, Say, learning_job, train_stage
-from forgetwell.experiments.tables import Tables, write_tables
-from forgetwell.experiments.workers import end_with_parent
+from forgetwell.experiments.tables import TABLE, Tables, write_tables
+from forgetwell.experiments.workers import Executor, Outcome, execute_all
 from forgetwell.models.loading import find_model
 from forgetwell.own import use, used
 from forgetwell.runs.folder import LOCKS, held, is_done
@@ -28,7 +28,6 @@ from forgetwell.runs.job import Job
 from forgetwell.runs.records import is_complete
 from forgetwell.runs.tracking import check_trackers
 
-Executor = Literal["local", "ray"]
 State = Literal["done", "reused", "open"]
 STARTS = "starts"  # what was measured before the first step
 
@@ -86,15 +85,21 @@ class Task:
         """Refuse a run of other settings in its place."""
         check_same(self.folder, self.settings, self.start.learning)
 
-    def execute(self, threads: int = 0) -> bool:
-        """Do the run, on a number of threads (0 = torch's own choice); False: another process does it."""
+    def execute(self, threads: int = 0) -> Outcome:
+        """Do the run, on a number of threads (0 = torch's own choice).
+
+        What is wrong with a run, as training that diverges, is its outcome: other runs of a plan go on.
+        """
         for path in self.own:
             use(path)
         if threads:
             import torch
 
             torch.set_num_threads(threads)
-        return self.alone(self._make)
+        try:
+            return Outcome(self.alone(self._make))
+        except ForgetwellError as error:
+            return Outcome(error=str(error))
 
     def alone(self, do: Callable[[], None]) -> bool:
         """Do something to the run's folder; False: another process is at it, and nothing was done."""
@@ -141,6 +146,8 @@ def run_plan(
 ) -> Tables:
     """Run what a plan still lacks; write cells.jsonl, claims.json, table.md and report.html, and return them.
 
+    A run that fails, as by training that diverges, is said; the others go on.
+
     The tables and the report hold every finished run of the plan, also of an interrupted one, which goes on
     where it stopped, and of comparisons that are not run now. A comparison whose data isn't here is left
     out, which is said.
@@ -163,6 +170,7 @@ def run_plan(
         InputError: A comparison or seed of the part does not exist, a run of other settings is in the way (of
             the whole plan: the tables would hold it), or Ray is missing.
         MissingError: A folder of `reuse` or a starting model isn't there, or the data of no comparison is.
+        RunsFailed: Some runs could not be finished; tables and report hold the others.
 
     Source: arXiv 2506.00359, section 5; see `read_claims` for what is ours.
     """
@@ -180,19 +188,31 @@ def run_plan(
         if start.job:
             train_stage(start.job, start.path, bar, say)
     say(f"{len(tasks)} runs, {len(tasks) - len(missing)} of them done before.")
-    started = time.monotonic()
+    failed: dict[Path, str] = {}
     try:
-        for k, (task, here) in enumerate(_execute(missing, jobs, executor), 1):
-            if not here:
-                task.check()
-            left = (time.monotonic() - started) / k * (len(missing) - k) / 60
-            what = f"about {left:.0f} min left" if here else "this one by another process, which is at it"
-            say(f"{k} of {len(missing)} done, {what}: {task.folder}")
+        for task, error in _watched(execute_all(missing, jobs, executor), len(missing), say):
+            if error:
+                failed[task.folder] = error
     finally:  # an interruption after hours shall leave what was found so far
         check_finished(plan, benches, out, elsewhere)  # other processes may have made runs meanwhile
         tables = write_tables(plan, benches, out)
         write_page(plan, tables, out)
+    if failed:
+        lines = [f"{len(failed)} of {len(missing)} runs failed; {out / TABLE} holds the others:"]
+        raise RunsFailed("\n".join([*lines, *(f"  {folder}: {error}" for folder, error in failed.items())]))
     return tables
+
+
+def _watched(ended: Iterable[tuple[Task, Outcome]], total: int, say: Say) -> Iterator[tuple[Task, str]]:
+    """Give each task that has ended, and why it failed; say how many have, and how long the rest takes."""
+    started = time.monotonic()
+    for k, (task, outcome) in enumerate(ended, 1):
+        if not outcome.here:
+            task.check()
+        left = (time.monotonic() - started) / k * (total - k) / 60
+        what = f"about {left:.0f} min left" if outcome.here else "this one by another process, which is at it"
+        say(f"{k} of {total} {'failed' if outcome.error else 'done'}, {what}: {task.folder}")
+        yield task, outcome.error
 
 
 def planned(
@@ -284,76 +304,3 @@ def _take_over(tasks: Sequence[Task], elsewhere: Finished, say: Say) -> None:
         found = None if is_complete(task.folder) else elsewhere.find(task.settings)
         if found is not None and task.alone(partial(take_over, found, task.folder, task.settings)):
             say(f"{task.folder} is {found}.")
-
-
-def _execute(tasks: Sequence[Task], jobs: int, executor: Executor) -> Iterator[tuple[Task, bool]]:
-    """Do the tasks; give each as it ends, and whether it was done here."""
-    if executor == "ray" and tasks:
-        return _with_ray(tasks, jobs)
-    if jobs > 1 and len(tasks) > 1:
-        return _with_processes(tasks, jobs)
-    return _one_by_one(tasks)
-
-
-def _one_by_one(tasks: Sequence[Task]) -> Iterator[tuple[Task, bool]]:
-    for task in tasks:
-        here = task.execute()
-        yield task, here
-
-
-def _with_processes(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, bool]]:
-    import multiprocessing
-    import os
-    from concurrent.futures import ProcessPoolExecutor, as_completed
-
-    # Threads of several processes that spin while they wait would take each other's cores.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=spawn, initializer=end_with_parent) as pool:
-        waiting = {pool.submit(task.execute, threads): task for task in tasks}
-        for done in as_completed(waiting):
-            yield waiting[done], done.result()
-
-
-def _with_ray(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, bool]]:
-    """Do the tasks on the Ray cluster that runs here or that RAY_ADDRESS names, else on one made for them.
-
-    Each task takes a processor, and a GPU where the cluster has any. All machines must see the folder.
-    """
-    try:
-        import ray
-    except ImportError:
-        raise InputError("Ray is not installed. Run: pip install 'forgetwell[ray]'") from None
-    ours = not ray.is_initialized()
-    if ours:
-        _join_ray(jobs)
-    gpus = 1 if ray.cluster_resources().get("GPU") else 0
-    execute = ray.remote(num_cpus=1, num_gpus=gpus)(_execute_in)
-    waiting = {execute.remote(task, str(Path.cwd())): task for task in tasks}
-    try:
-        while waiting:
-            (done,), _ = ray.wait(list(waiting), num_returns=1)
-            yield waiting.pop(done), ray.get(done)
-    except ray.exceptions.RayTaskError as error:
-        raise error.cause from None
-    finally:
-        if ours:
-            ray.shutdown()
-
-
-def _join_ray(jobs: int) -> None:
-    import ray
-
-    try:
-        ray.init(address="auto", log_to_driver=False)
-    except ConnectionError:
-        ray.init(address="local", num_cpus=jobs, include_dashboard=False, log_to_driver=False)
-
-
-def _execute_in(task: Task, folder: str) -> bool:
-    """Do a task where its relative paths hold: a worker of Ray starts elsewhere."""
-    import os
-
-    os.chdir(folder)
-    return task.execute()

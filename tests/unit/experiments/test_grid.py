@@ -1,4 +1,6 @@
+import os
 import shutil
+import signal
 from dataclasses import replace
 from functools import partial
 
@@ -6,13 +8,14 @@ import pytest
 from tests.tiny import tiny_lm
 from tests.toy import BENCH, bar, rows
 
-from forgetwell.errors import InputError, MissingError
+from forgetwell.errors import InputError, MissingError, RunsFailed
 from forgetwell.experiments import claims, grid, probing
 from forgetwell.experiments.claims import Run, Setup
 from forgetwell.experiments.grid import planned, run_plan
 from forgetwell.experiments.parts import Part, cut
 from forgetwell.experiments.plan import Comparison, Plan
 from forgetwell.experiments.tables import CELLS, RunReading, cells_table
+from forgetwell.experiments.workers import execute_all
 from forgetwell.files import read_json, read_jsonl, write_json, write_jsonl
 from forgetwell.methods.finetune import Lora
 from forgetwell.runs.folder import CURVE, LOCKS, MANIFEST, STARTED, held, read_manifest
@@ -77,6 +80,36 @@ def test_an_interrupted_plan_leaves_the_tables_of_what_is_done(tmp_path, plan):
     table = (tmp_path / "out" / "table.md").read_text()
     assert "attack takes" in table  # the first seed has both conditions
     assert {c["seed"] for c in read_jsonl(tmp_path / "out" / CELLS)} == {0}
+
+
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_run_that_fails_does_not_end_the_others(tmp_path, plan, jobs):
+    (comparison,) = plan.comparisons
+    broken = Run("broken", 0, "stealthy(p=1, templates=rwku)", "npo + gdr")
+    mixed = replace(plan, comparisons=(replace(comparison, runs=(broken, *comparison.runs)),))
+    said, out = [], tmp_path / "out"
+    with pytest.raises(RunsFailed, match="1 of 5 runs failed") as failed:
+        run_plan(mixed, out, say=said.append, bar=bar, jobs=jobs)
+    folder = out / "loss=npo" / "broken-0"
+    assert f"{folder}: Row 'f0' is a question, and the template set rwku is for text" in str(failed.value)
+    assert sum(" failed, " in line for line in said) == 1
+    assert said[-1].startswith("5 of 5")
+    ended = {(c["condition"], c["seed"]) for c in read_jsonl(out / CELLS) if c["at"] == "end"}
+    assert ended == {("plain", 0), ("plain", 1), ("attacked", 0), ("attacked", 1)}
+    assert not is_complete(folder)
+
+
+class Killed:
+    """Work whose process doesn't live."""
+
+    def execute(self, threads=0):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_said_with_what_helps():
+    with pytest.raises(RunsFailed, match="fewer --jobs"):
+        list(execute_all([Killed(), Killed()], 2, "local"))
 
 
 def test_what_was_learned_elsewhere_is_not_learned_again(tmp_path, plan, monkeypatch):

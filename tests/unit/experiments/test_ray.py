@@ -7,7 +7,7 @@ import pytest
 from tests.tiny import tiny_lm
 from tests.toy import BENCH, bar
 
-from forgetwell.errors import InputError
+from forgetwell.errors import RunsFailed
 from forgetwell.experiments import grid
 from forgetwell.experiments.claims import Run, Setup
 from forgetwell.experiments.grid import run_plan
@@ -52,5 +52,5 @@ def test_a_plan_on_ray_gives_the_numbers_of_a_local_one(cluster, here):
 
 def test_a_run_that_fails_on_ray_says_why(cluster, here):
     broken = plan(Run("plain", 0, "stealthy(p=1, templates=rwku)", "npo + gdr"))
-    with pytest.raises(InputError, match="template set rwku is for text"):
+    with pytest.raises(RunsFailed, match="template set rwku is for text"):
         run_plan(broken, Path("out"), say=lambda line: None, bar=bar, executor="ray")
