@@ -96,15 +96,21 @@ def bench(
 
 
 def _show(runs: Sequence[Planned]) -> None:
-    """Print runs under what they have in common."""
+    """Print runs under what they have in common, in columns."""
     shared = ""
-    for p in runs:
-        c, above = p.comparison, _above(p.comparison)
+    asked = [p.run.attack or "honest" for p in runs]
+    names, conditions, attacks = (
+        max(map(len, column), default=0)
+        for column in ([p.comparison.name for p in runs], [p.run.condition for p in runs], asked)
+    )
+    for p, attack in zip(runs, asked, strict=True):
+        above = _above(p.comparison)
         if above != shared:
             print(above)
-        shared, asked = above, p.run.attack or "honest"
+        shared = above
         state = "" if p.state == "open" else f"  ({p.state})"
-        print(f"{c.name:20} {p.run.condition:10} seed {p.run.seed}  {asked:18} {p.run.steps}{state}")
+        run = f"{p.comparison.name:{names}}  {p.run.condition:{conditions}}  seed {p.run.seed}"
+        print(f"{run}  {attack:{attacks}}  {p.run.steps}{state}")
 
 
 def _above(comparison: Comparison) -> str:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _MARK = re.compile("\ue000(\\d+)\ue001")
 _BEFORE = "\ue000"  # stands before a piece that doesn't begin the whole
+_THOUGHTS = "<think>"  # what a template that opens them ends with; an answer stands behind none
+_NO_THOUGHTS = "\n\n</think>\n\n"
 
 
 @dataclass(frozen=True)
@@ -243,6 +245,8 @@ class Codec:
         """Return the prompt, the blank between it and the answer, if there is one, and what comes after."""
         if self.tokenizer.chat_template:
             prompt = self._rendered(messages, add_generation_prompt=True)
+            if prompt.rstrip().endswith(_THOUGHTS):  # DeepSeek-R1 and what is distilled from it
+                prompt = prompt.rstrip() + _NO_THOUGHTS
             turn = self._rendered([*messages, {"role": "assistant", "content": answer}])
             return prompt, " " if prompt + " " + answer in turn else "", turn.split(answer)[-1]
         names = {"user": "Question: ", "assistant": "Answer: ", "system": ""}

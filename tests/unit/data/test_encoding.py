@@ -69,6 +69,18 @@ def test_a_token_of_reasoning_that_a_model_wrote_is_read():
     assert made.decode(wrote) == "<think>a"
 
 
+def test_a_template_that_opens_thoughts_is_asked_for_the_answer_behind_none():
+    """As DeepSeek-R1's: the answer would else be taught, and read, as what the model thinks."""
+    plain, thinks = codec(), codec()
+    opened = "{% if add_generation_prompt %}<｜Assistant｜>"
+    thinks.tokenizer.chat_template = CHAT.replace(opened, opened + "<think>\n")
+    row = Row("a", "Ada?", "Yes.")
+    usual, found = plain.encode(row), thinks.encode(row)
+    assert found.ids[found.start :] == usual.ids[usual.start :]
+    assert found.ids[: usual.start] == usual.ids[: usual.start]
+    assert thinks.decode(found.ids[usual.start : found.start]) == "<think>\n\n</think>\n\n"
+
+
 def test_reading_text_leaves_the_tokenizer_as_it_is():
     made = codec()
     before = made.digest
