@@ -31,6 +31,7 @@ def screen(
     *,
     background: Sources,
     model: str = "",
+    retain: Several = None,
     history: Path | None = None,
     screens: Several = None,
     out: Path | None = None,
@@ -46,6 +47,8 @@ def screen(
         request: Rows to forget: a file, or a name such as tofu:forget01.
         background: Ordinary prompts of other users: files or names; with subjects, if known.
         model: The model to be unlearned, for the screens that ask it: smollm2, a folder or a hub id.
+        retain: Rows to keep, whose answers the model knows: with those it is compared what it knows of the
+            request. By default the background, where all of it has to be known.
         history: Folder with earlier requests, in files of rows (.jsonl, .jsonl.gz, .json, .csv, .parquet).
         screens: Screens with their hyperparameters, as "inflation(alpha=0.001)"; by default all.
         out: Report page (.html) with the flagged text marked.
@@ -60,10 +63,13 @@ def screen(
 
     _refuse_same(out, ledger)
     _check_outputs(out, ledger, overwrite)
-    check_columns(columns, request, background)
+    check_columns(columns, request, background, retain)
     asked, usual = read_request_from(request, columns), rows_from(background, columns)
+    kept = rows_from(retain or (), columns)
     with progress_bar("screening") as progress:
-        evidence = gather_evidence(usual, model=model, history=history, dtype=dtype, progress=progress)
+        evidence = gather_evidence(
+            usual, model=model, history=history, retain=kept, dtype=dtype, progress=progress
+        )
         found = screen_request(asked, evidence, screens=screens or ())
     if out is not None:
         from forgetwell.reports.screening import screening_page
@@ -103,7 +109,7 @@ def repair(
             works on what screening finds: drop, strip, "down_weight(factor=0.25)" or balance. Several are
             made in order, each on what those before it left: strip bare.
         out: File for the repaired request (.jsonl or .jsonl.gz).
-        retain: Rows to keep, for balance, which changes them.
+        retain: Rows to keep, for balance, which changes them, and for screens as in screen.
         background: Ordinary prompts of other users, as for screen; bare can do without.
         retain_out: File for the rows to keep, where the repair changes them.
         model: The model to be unlearned, for the screens that ask it: smollm2, a folder or a hub id.
@@ -127,7 +133,9 @@ def repair(
     asked, kept = read_request_from(request, columns), rows_from(retain or (), columns)
     usual = rows_from(background or (), columns)
     with progress_bar("screening") as progress:
-        evidence = gather_evidence(usual, model=model, history=history, dtype=dtype, progress=progress)
+        evidence = gather_evidence(
+            usual, model=model, history=history, retain=kept, dtype=dtype, progress=progress
+        )
         found, done = repair_screened(asked, kept, evidence, repair, screens=screens or ())
     if done.retain != kept and retain_out is None and not dry_run:
         from forgetwell.errors import InputError

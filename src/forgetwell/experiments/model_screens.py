@@ -1,6 +1,6 @@
 """How well screens that ask the model do: ``python -m forgetwell.experiments.model_screens``.
 
-Requests are about subjects that a model has learned; the background is about the others that it has learned.
+Requests are about subjects that a model has learned, rows to keep about the others that it has learned.
 `unknown` runs with its defaults, on which nothing was chosen here. Of `high_loss`, the paper's baseline, a
 request's score is the mean loss of the rows that it would remove.
 """
@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import numpy as np
 from cyclopts import App, Parameter
@@ -27,35 +27,16 @@ from forgetwell.experiments.screening_figures import Rate, roc_points, tpr_at
 from forgetwell.files import write_json, write_text
 from forgetwell.metrics.privacy import auc
 from forgetwell.metrics.statistics import Floats
+from forgetwell.models.kept import Kept
 from forgetwell.models.lm import LM, load
-from forgetwell.models.progress import silent
 from forgetwell.requests.attacks import attack_request
 from forgetwell.requests.screening import Evidence
 from forgetwell.requests.screens.losses import high_loss, unknown
-from forgetwell.types import Request, Row, TokenScores
+from forgetwell.types import Request, Row
 
 ROWS = 40
 _LEAST_P = 1e-300
 Call = Callable[[int], str]
-
-
-@dataclass
-class Remembering:
-    """A model that scores each row once, however many requests it is in."""
-
-    lm: LM
-    known: dict[tuple[object, ...], TokenScores] = field(default_factory=dict)
-
-    def score(
-        self, rows: Sequence[Row], *, moments: bool = False, progress: Callable[[int], None] = silent
-    ) -> list[TokenScores]:
-        """Score answers as `LM.score` does."""
-        keys = [(row.prompt, row.answer, row.history, row.text) for row in rows]
-        new = {k: row for k, row in zip(keys, rows, strict=True) if k not in self.known}
-        if new:
-            scored = self.lm.score(list(new.values()), moments=moments, progress=progress)
-            self.known.update(zip(new, scored, strict=True))
-        return [self.known[k] for k in keys]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +44,7 @@ class Seen:
     """One request as these screens see it.
 
     Attributes:
-        unknown: log10 of 1/p that the model knows its answers as it knows the background's; 0 = nothing.
+        unknown: log10 of 1/p that the model knows its answers as it knows those to keep; 0 = nothing.
         alarm: Whether `unknown` raises an alarm with its defaults.
         losses: Mean loss of each row's answer, in nats (n,).
         rewritten: Whether the attack changed the row (n,).
@@ -120,9 +101,9 @@ class FamilySeen:
     removed: Rate
 
 
-def see(request: Request, background: Sequence[Row], lm: LM) -> Seen:
-    """Return what both screens make of a request."""
-    evidence = Evidence(tuple(background), (), lm)
+def see(request: Request, retain: Sequence[Row], lm: LM) -> Seen:
+    """Return what both screens make of a request, with rows to keep."""
+    evidence = Evidence((), lm=lm, retain=tuple(retain))
     whole = next((f.p_value for f in unknown(request, evidence, alpha=1.0) if not f.row_id), None)
     alarm = any(f.severity == "alarm" for f in unknown(request, evidence))
     losses = [f.statistic for f in high_loss(request, evidence, share=1.0)]
@@ -169,7 +150,7 @@ def measure(
 ) -> tuple[list[Seen], dict[tuple[str, float], list[Seen]]]:  # fmt: skip
     """Return how honest requests are seen, and those of each attack and rate."""
     subjects = learned_subjects(bench)
-    asked = cast(LM, Remembering(lm))  # these screens score, and ask nothing else of a model
+    asked = Kept(lm)
     calls = family_calls(bench, subjects, out)
 
     def drawn(count: int, lot: str, changed: Callable[[Request, int], Request]) -> list[Seen]:
@@ -177,8 +158,8 @@ def measure(
         for i in range(count):
             request = honest_request(subjects, rng, rows=ROWS)
             own = {row.subject for row in request.rows}
-            usual = [row for name, rows in subjects.items() if name not in own for row in rows]
-            seen.append(see(changed(request, i), usual, asked))
+            kept = [row for name, rows in subjects.items() if name not in own for row in rows]
+            seen.append(see(changed(request, i), kept, asked))
         return seen
 
     def attack(call: Call, request: Request, i: int) -> Request:

@@ -70,7 +70,8 @@ def receive(
     left = asked
     if repairs:
         screened = screens or any(map(reads_findings, repairs))
-        evidence = Evidence(bench.background if screened else (), lm=lm if screens else None)
+        usual = bench.background if screened else ()
+        evidence = Evidence(usual, lm=lm if screens else None, retain=bench.retain)
         _, done = repair_screened(asked, retain, evidence, repairs, screens=screens)
         left, retain = done.request, done.retain
     if counterfactuals:

@@ -11,9 +11,12 @@ from forgetwell.types import Request
 
 # The fewest rows that a feature, a wording or a casing is found in, and the fewest ordinary prompts of which
 # (1 + 0) / (1 + number), the smallest rank p-value, is at most 1 in 20.
-_LEAST_ROWS, _LEAST_PROMPTS = 3, 19
+_LEAST_ROWS, _LEAST_RANKED = 3, 19
 _COUNTING = ("inflation", "templates", "surprise", "mixed_casing", "earlier_turns")
-_RANKING = ("surprise", "unknown")
+_UNTOLD = (
+    "No rows to keep were given: unknown compares with the background's answers, and finds nothing where the "
+    "model doesn't know those."
+)
 _BY_SUBJECT = ("mixed_casing", "foreign_subject", "foreign_answer")
 
 
@@ -21,21 +24,24 @@ def blind_spots(request: Request, evidence: Evidence, screens: Sequence[str]) ->
     """Return a sentence for each group of these screens that could find nothing, whatever the request holds.
 
     Questions are counted, or the sentences of plain texts: fewer than 3 hold nothing that too many share. Of
-    fewer than 19 ordinary prompts none is the rarest twentieth. Screens that compare with the rows about one
-    subject test nothing where no subject has 5.
+    fewer than 19 ordinary prompts, or rows that the model knows, none is the rarest twentieth. Screens that
+    compare with the rows about one subject test nothing where no subject has 5.
 
     Args:
         request: The request.
-        evidence: The background is used.
+        evidence: The background and the rows to keep are used.
         screens: Names of the screens that run.
     """
     rows, kinds = request.rows, {row.text for row in request.rows}
     units = len(read_units(rows, "rows")) + len(read_units(rows, "sentences"))
     prompts = sum(row.text in kinds for row in evidence.background)
+    known = len(evidence.known)
     spots = (
         (_COUNTING, units < _LEAST_ROWS, f"Too few rows ({units} of at least {_LEAST_ROWS})"),
-        (_RANKING, prompts < _LEAST_PROMPTS, f"Too few prompts ({prompts} of at least {_LEAST_PROMPTS})"),
+        (("surprise",), prompts < _LEAST_RANKED, f"Too few prompts ({prompts} of at least {_LEAST_RANKED})"),
+        (("unknown",), known < _LEAST_RANKED, f"Too few known rows ({known} of at least {_LEAST_RANKED})"),
         (_BY_SUBJECT, not large_subjects(evidence.background), "No background subject with 5 rows"),
     )  # fmt: skip
     told = ((why, [name for name in names if name in screens]) for names, blind, why in spots if blind)
-    return tuple(f"{why}: {', '.join(names)} could find nothing." for why, names in told if names)
+    found = [f"{why}: {', '.join(names)} could find nothing." for why, names in told if names]
+    return (*found, *([_UNTOLD] if "unknown" in screens and not evidence.retain else []))

@@ -32,12 +32,19 @@ class Evidence:
             named in `Row.subject` where known. Polite ones belong in as often as they come.
         history: Earlier requests, oldest first.
         lm: The model that is to be unlearned, or None.
+        retain: Rows whose answers the model knows, as rows to keep; () = those of the background.
     """
 
     background: tuple[Row, ...]
     history: tuple[Request, ...] = ()
     lm: LM | None = None
+    retain: tuple[Row, ...] = ()
     _made: dict[Callable[..., Any], dict[Hashable, Any]] = field(init=False, repr=False, default_factory=dict)
+
+    @property
+    def known(self) -> tuple[Row, ...]:
+        """Rows whose answers the model is taken to know."""
+        return self.retain or self.background
 
     def learned(self, learn: Callable[..., T], *options: str) -> T:
         """Return what a function makes of the background, with options; it is called once with each."""

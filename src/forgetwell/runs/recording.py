@@ -79,6 +79,8 @@ def _screening(found: Screening, evidence: Evidence) -> Addition:
         "earlier": [digest(request) for request in evidence.history],
         "model": evidence.lm.digest if evidence.lm else "",
     }
+    if evidence.lm and evidence.retain:  # which the model alone is asked about
+        facts["retain"] = digest(evidence.retain)
     return "screening", facts
 
 

@@ -131,6 +131,7 @@ def gather_evidence(
     *,
     model: str = "",
     history: Path | None = None,
+    retain: Sequence[Row] = (),
     dtype: str = "auto",
     progress: Progress = quiet,
 ) -> Evidence:
@@ -140,6 +141,7 @@ def gather_evidence(
         background: Ordinary prompts.
         model: A folder or a hub id; "" = no model.
         history: The folder.
+        retain: Rows to keep, whose answers the model knows.
         dtype: Compute type of the model.
         progress: Called with the rows that the model has scored, and all it was asked for so far.
 
@@ -149,11 +151,12 @@ def gather_evidence(
     """
     earlier = _earlier(history) if history is not None else ()
     if not model:
-        return Evidence(tuple(background), earlier)
+        return Evidence(tuple(background), earlier, retain=tuple(retain))
     from forgetwell.models.kept import Kept  # slow, and only where a model is asked
     from forgetwell.models.lm import load
 
-    return Evidence(tuple(background), earlier, Kept(load(model, dtype=dtype), progress))
+    lm = Kept(load(model, dtype=dtype), progress)
+    return Evidence(tuple(background), earlier, lm, tuple(retain))
 
 
 def _earlier(folder: Path) -> tuple[Request, ...]:

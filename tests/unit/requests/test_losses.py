@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from forgetwell.requests.reach import blind_spots
 from forgetwell.requests.repairs import repair_request
 from forgetwell.requests.screening import Evidence
 from forgetwell.requests.screens.losses import unknown
@@ -54,6 +55,23 @@ def test_false_alarms_are_as_many_as_promised_however_many_rows_share_the_backgr
 def test_answers_that_the_model_does_not_know_are_found():
     rng = np.random.default_rng(0)
     assert whole(rng.normal(-1.5, size=40), rng.normal(size=256))[0].p_value < 1e-4
+
+
+def test_with_rows_to_keep_a_background_that_the_model_does_not_know_hides_nothing():
+    rng = np.random.default_rng(0)
+    request = Request("r", rows_of([*np.full(20, -9.0), *rng.normal(size=20)]))
+    prompts, kept = rows_of(rng.normal(-9, size=256)), rows_of(rng.normal(size=100))
+    assert unknown(request, Evidence(prompts, (), Model())) == []
+    found = unknown(request, Evidence(prompts, (), Model(), kept))
+    assert found == unknown(request, Evidence(kept, (), Model()))
+    assert {f.row_id for f in found if f.severity == "alarm"} >= {str(i) for i in range(20)}
+    assert "than 95 % of known ones" in found[0].message
+    told = [
+        blind_spots(request, Evidence(prompts, (), Model(), k), ["unknown"]) for k in ((), kept, kept[:9])
+    ]
+    assert ["No rows to keep" in "".join(said) for said in told] == [True, False, False]
+    assert told[1] == ()
+    assert told[2] == ("Too few known rows (9 of at least 19): unknown could find nothing.",)
 
 
 def test_rows_that_an_alarm_of_the_whole_rests_on_are_named_so_that_drop_can_leave_them_out():

@@ -22,28 +22,30 @@ _ONE_IN = 20  # rows less probable than one background row in so many are low
 
 
 @screen(
-    null="log-probabilities of the request's and the background's answers are independent draws of one law",
+    null="log-probabilities of the request's answers and of known ones are independent draws of one law",
     needs_lm=True,
 )
 def unknown(request: Request, evidence: Evidence, *, alpha: float = 0.01) -> list[Finding]:
     """Find rows that the model doesn't know: there is nothing to forget.
 
-    Statistic of a row: mean log-probability of its answer's tokens. p = (1 + #background rows at most as
-    likely) / (1 + #background rows), exact if the row is exchangeable with the background; Benjamini-Hochberg
-    over rows, which holds though all share one background. Many rows a little below are one finding for the
+    Statistic of a row: mean log-probability of its answer's tokens. p = (1 + #known rows at most as likely) /
+    (1 + #known rows), exact if the row is exchangeable with these; Benjamini-Hochberg over rows, which holds
+    though all are compared with the same. Many rows a little below are one finding for the
     whole request, by the number L of rows with p ≤ 1/20; these are then named, since an adjusted p-value of a
-    row can't be small where the background has few. Of m background rows these are the rows below the k-th
+    row can't be small where few are known. Of m known rows these are the rows below the k-th
     smallest, k = ⌊(m + 1)/20⌋. The share of the law below it, the k-th of m uniform order statistics, is
     Beta(k, m + 1 − k); given that share, L is binomial. So under the null L is beta-binomial with parameters
-    n, k, m + 1 − k: mean share k/(m + 1), correlation 1/(m + 2). Of fewer than 19 background rows k = 0, and
+    n, k, m + 1 − k: mean share k/(m + 1), correlation 1/(m + 2). Of fewer than 19 known rows k = 0, and
     nothing is found.
 
-    The background must hold answers that the model knows, as retain rows do; 256 of its rows, evenly spaced,
-    are scored. Rows about one subject, known or unknown together, aren't independent: less is sure then.
+    The known rows are `Evidence.retain`, rows to keep, as far as there are any; else the background's, which
+    then must hold answers that the model knows: beside answers that it doesn't know, unknown ones are nothing
+    unusual. 256 of them, evenly spaced, are scored. Rows about one subject, known or unknown together, aren't
+    independent: less is sure then.
 
     Args:
         request: The request.
-        evidence: Background and model are used.
+        evidence: Rows to keep, or else the background, and the model are used.
         alpha: Largest adjusted p-value.
 
     Returns:
@@ -59,7 +61,7 @@ def unknown(request: Request, evidence: Evidence, *, alpha: float = 0.01) -> lis
         and Nagaraja, Order Statistics, 3rd edition, chapter 2.
     """
     lm = _model(evidence)
-    usual = np.sort(_mean_logps(lm, _spaced(evidence.background)))
+    usual = np.sort(_mean_logps(lm, _spaced(evidence.known)))
     own = _mean_logps(lm, request.rows)
     below = np.searchsorted(usual, own, side="right")
     q = benjamini_hochberg((1 + below) / (1 + len(usual)))
@@ -70,7 +72,7 @@ def unknown(request: Request, evidence: Evidence, *, alpha: float = 0.01) -> lis
     if not low.any():
         return found
     count = f"{low.sum()} of {len(own)} answers"
-    message = f"The model gives {count} less probability than 95 % of the background's."
+    message = f"The model gives {count} less probability than 95 % of known ones."
     named = f"{message} This row is one of them; of an honest request's rows 5 % would be."
     return [
         Finding("unknown", "", None, "alarm", float(low.mean()), whole, message),
@@ -123,7 +125,7 @@ def _mean_logps(lm: LM, rows: Sequence[Row]) -> NDArray[np.float64]:
 
 
 def _count_low(below: NDArray[np.int64], usual: int) -> tuple[NDArray[np.bool_], float]:
-    """Return which rows lie below the k-th smallest of the background's, and P(as many or more)."""
+    """Return which rows lie below the k-th smallest of the known ones, and P(as many or more)."""
     k = (usual + 1) // _ONE_IN
     low = below < k
     if not low.any():
@@ -141,6 +143,6 @@ def _spaced(rows: Sequence[Row]) -> list[Row]:
 def _row_finding(row: Row, value: float, usual: NDArray[np.float64], q: float) -> Finding:
     message = (
         f"The model doesn't know the answer: mean log-probability {value:.2f} a token; "
-        f"of the background's rows, {np.mean(usual > value):.0%} are higher."
+        f"of known rows, {np.mean(usual > value):.0%} are higher."
     )
     return Finding("unknown", row.id, None, "warning", float(value), float(q), message)
