@@ -35,7 +35,9 @@ from forgetwell.requests.screens.losses import high_loss, unknown
 from forgetwell.types import Request, Row
 
 ROWS = 40
+_LEAST_ROWS = 5  # of a subject; general questions have one each
 _LEAST_P = 1e-300
+_COUNTED = 3  # rows that make an alarm of `unknown`, by default
 Call = Callable[[int], str]
 
 
@@ -44,7 +46,7 @@ class Seen:
     """One request as these screens see it.
 
     Attributes:
-        unknown: log10 of 1/p that the model knows its answers as it knows those to keep; 0 = nothing.
+        unknown: log10 of 1/p of the row that makes an alarm, the third of those least known; 0 = nothing.
         alarm: Whether `unknown` raises an alarm with its defaults.
         losses: Mean loss of each row's answer, in nats (n,).
         rewritten: Whether the attack changed the row (n,).
@@ -104,23 +106,24 @@ class FamilySeen:
 def see(request: Request, retain: Sequence[Row], lm: LM) -> Seen:
     """Return what both screens make of a request, with rows to keep."""
     evidence = Evidence((), lm=lm, retain=tuple(retain))
-    whole = next((f.p_value for f in unknown(request, evidence, alpha=1.0) if not f.row_id), None)
+    p_values = sorted(f.p_value or 0.0 for f in unknown(request, evidence, alpha=1.0))
     alarm = any(f.severity == "alarm" for f in unknown(request, evidence))
     losses = [f.statistic for f in high_loss(request, evidence, share=1.0)]
     rewritten = [row.edit is not None for row in request.rows]
-    score = 0.0 if whole is None else -float(np.log10(max(whole, _LEAST_P)))
+    score = -float(np.log10(max(p_values[_COUNTED - 1], _LEAST_P))) if len(p_values) >= _COUNTED else 0.0
     return Seen(score, alarm, np.array(losses), np.array(rewritten))
 
 
 def learned_subjects(bench: Bench) -> Subjects:
-    """Return the learned rows about somebody, by subject; each phrasing of a question is a row of its own."""
+    """Return the learned rows about somebody, by subject, each in one of its phrasings by lot.
+
+    Users don't word their questions as the training data does.
+    """
+    rng = random.Random(0)
     rows = [
-        replace(row, id=f"{row.id}~{k}", prompt=question, questions=())
-        for row in bench.learn
-        if row.subject
-        for k, question in enumerate((row.prompt, *row.questions))
+        replace(row, prompt=rng.choice((row.prompt, *row.questions)), questions=()) for row in bench.learn
     ]
-    return by_subject(rows)
+    return {name: own for name, own in by_subject(rows).items() if name and len(own) >= _LEAST_ROWS}
 
 
 def family_calls(bench: Bench, subjects: Subjects, out: Path) -> Callable[[str, float], Call]:

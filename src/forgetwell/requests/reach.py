@@ -12,6 +12,7 @@ from forgetwell.types import Request
 # The fewest rows that a feature, a wording or a casing is found in, and the fewest ordinary prompts of which
 # (1 + 0) / (1 + number), the smallest rank p-value, is at most 1 in 20.
 _LEAST_ROWS, _LEAST_RANKED = 3, 19
+LEAST_KNOWN = 20  # rows that the model knows: of fewer there is no tail to tell
 _COUNTING = ("inflation", "templates", "surprise", "mixed_casing", "earlier_turns")
 _UNTOLD = (
     "No rows to keep were given: unknown compares with the background's answers, and finds nothing where the "
@@ -24,8 +25,8 @@ def blind_spots(request: Request, evidence: Evidence, screens: Sequence[str]) ->
     """Return a sentence for each group of these screens that could find nothing, whatever the request holds.
 
     Questions are counted, or the sentences of plain texts: fewer than 3 hold nothing that too many share. Of
-    fewer than 19 ordinary prompts, or rows that the model knows, none is the rarest twentieth. Screens that
-    compare with the rows about one subject test nothing where no subject has 5.
+    fewer than 19 ordinary prompts none is the rarest twentieth, of fewer than 20 known rows none a tail.
+    Screens that compare with the rows about one subject test nothing where no subject has 5.
 
     Args:
         request: The request.
@@ -39,7 +40,7 @@ def blind_spots(request: Request, evidence: Evidence, screens: Sequence[str]) ->
     spots = (
         (_COUNTING, units < _LEAST_ROWS, f"Too few rows ({units} of at least {_LEAST_ROWS})"),
         (("surprise",), prompts < _LEAST_RANKED, f"Too few prompts ({prompts} of at least {_LEAST_RANKED})"),
-        (("unknown",), known < _LEAST_RANKED, f"Too few known rows ({known} of at least {_LEAST_RANKED})"),
+        (("unknown",), known < LEAST_KNOWN, f"Too few known rows ({known} of at least {LEAST_KNOWN})"),
         (_BY_SUBJECT, not large_subjects(evidence.background), "No background subject with 5 rows"),
     )  # fmt: skip
     told = ((why, [name for name in names if name in screens]) for names, blind, why in spots if blind)

@@ -271,17 +271,17 @@ def test_a_ledger_that_cannot_be_used_is_said_before_the_work(run, tmp_path):
 def test_what_the_model_knows_is_told_by_rows_to_keep(run, tmp_path, monkeypatch):
     """The background's answers are as unknown to it as the request's."""
     lm = SimpleNamespace(name="tiny", digest="d", codec=None)
-    lm.score = lambda rows, **_: [SimpleNamespace(logps=(float(len(r.answer) % 7 - 9),)) for r in rows]
+    lm.score = lambda rows, **_: [SimpleNamespace(logps=(-float(len(r.answer)),)) for r in rows]
     monkeypatch.setattr("forgetwell.models.lm.load", lambda name, **_: lm)
-    write_rows(tmp_path / "kept.jsonl", [Row(f"k{i}", f"Where is Bo {i}?", "x" * 6) for i in range(40)])
-    write_rows(tmp_path / "new.jsonl", [Row(f"n{i}", f"Where is Al {i}?", "x" * 7) for i in range(20)])
+    write_rows(tmp_path / "kept.jsonl", [Row(f"k{i}", f"Where is Bo {i}?", "x" * (i + 1)) for i in range(40)])
+    write_rows(tmp_path / "new.jsonl", [Row(f"n{i}", f"Where is Al {i}?", "x" * 400) for i in range(20)])
     usual = ("--background", "new.jsonl", "--model", "tiny", "--screens", "unknown", "--ledger", "l.sqlite")
     code, output = run("screen", "new.jsonl", *usual)
     assert code == 0
     assert "No rows to keep were given: unknown compares with the background's answers" in output.out
     code, output = run("screen", "new.jsonl", *usual, "--retain", "kept.jsonl")
     assert code == 3
-    assert "20 of 20 answers less probability than 95 % of known ones" in output.out
+    assert "of 40 known answers 0 have as little" in output.out
     told = [e["body"] for e in entries(run) if e["kind"] == "screening"]
     assert ["retain" in body for body in told] == [False, True]
 

@@ -1,14 +1,14 @@
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy.stats import binom
 
+from forgetwell.errors import InputError
 from forgetwell.requests.reach import blind_spots
 from forgetwell.requests.repairs import repair_request
 from forgetwell.requests.screening import Evidence
-from forgetwell.requests.screens.losses import unknown
+from forgetwell.requests.screens.losses import low_tail, unknown
 from forgetwell.types import Request, Row
 
 
@@ -23,38 +23,57 @@ def rows_of(values):
     return tuple(Row(str(i), "Where?", repr(float(v))) for i, v in enumerate(values))
 
 
-def whole(own, usual, **settings):
+def alarms(own, usual, **settings):
     found = unknown(Request("r", rows_of(own)), Evidence(rows_of(usual), (), Model()), **settings)
-    return [f for f in found if f.severity == "alarm" and not f.row_id]
+    return {f.row_id for f in found if f.severity == "alarm"}
 
 
-def test_the_whole_requests_p_value_by_hand():
-    # Below the smallest of 19: a share U ~ Beta(1, 19) of the law. E U = 1/20, E U² = 1 · 2 / (20 · 21).
-    usual = range(19)
-    assert whole([-1], usual, alpha=1.0)[0].p_value == pytest.approx(1 / 20)
-    both = whole([-1, -2], usual)[0]
-    assert both.p_value == pytest.approx(1 / 210)
-    assert both.statistic == 1
-    # One of two or both: 2 E U − E U².
-    assert whole([-1, 5], usual, alpha=1.0)[0].p_value == pytest.approx(2 / 20 - 1 / 210)
-    # As low as the smallest isn't below it, and of 18 none can be among the lowest twentieth.
-    assert whole([0, 0], usual) == []
-    assert whole([-1] * 50, range(18)) == []
+def test_p_values_of_ranks_and_of_the_tail_by_hand():
+    # Of 29 known ones the tail is the 10 lowest, 0 … 9; they are 1 … 10 below the next one, 5.5 on average.
+    known = np.arange(29.0)
+    p = low_tail(np.array([28.0, 4.0, 0.0, -0.5, -1.0, -45.0]), known)
+    assert p[:3] == pytest.approx([30 / 30, 6 / 30, 2 / 30])
+    # Below all, at most 1/30: 11/30 (1 + 10.5 / 55)^-10 is larger at -0.5, and so is 11/30 (1 + 11 / 55)^-10.
+    assert p[3:5] == pytest.approx([1 / 30, 1 / 30])
+    assert p[5] == pytest.approx(11 / 30 * 2.0**-10)
+    assert low_tail(np.array([-9.0]), np.zeros(29)) == pytest.approx([1 / 30])  # no tail to read
+
+
+def test_the_tail_of_an_exponential_law_is_exact():
+    """The share of further values below a p-value is that p-value, though the tail's mean is estimated."""
+    rng = np.random.default_rng(0)
+    runs = 20000
+    known = np.sort(-rng.exponential(size=(runs, 40)), axis=1)
+    p = np.array([low_tail(np.array([-rng.exponential()]), row)[0] for row in known])
+    for level in (0.02, 0.01, 0.003):
+        assert abs((p <= level).sum() - runs * level) <= 4 * np.sqrt(runs * level)
 
 
 @pytest.mark.parametrize("rows", [40, 1000])
-def test_false_alarms_are_as_many_as_promised_however_many_rows_share_the_background(rows):
-    runs = 300
-    found = 0
+@pytest.mark.parametrize("law", ["normal", "exponential"])
+def test_false_findings_are_as_few_as_promised_however_many_rows_share_the_known_ones(rows, law):
+    runs, found = 300, 0
     for seed in range(runs):
         rng = np.random.default_rng(seed)
-        found += bool(whole(rng.normal(size=rows), rng.normal(size=256)))
+        draw = rng.normal if law == "normal" else lambda size, rng=rng: -rng.exponential(size=size)
+        found += bool(alarms(draw(size=rows), draw(size=256), least=1))
     assert found <= binom.isf(1e-3, runs, 0.01)
 
 
-def test_answers_that_the_model_does_not_know_are_found():
+def test_rows_that_the_model_does_not_know_are_named_and_few_are_no_alarm():
     rng = np.random.default_rng(0)
-    assert whole(rng.normal(-1.5, size=40), rng.normal(size=256))[0].p_value < 1e-4
+    own, usual = rng.normal(size=40), rng.normal(size=256)
+    own[:4] = -9.0
+    assert alarms(own, usual) == {"0", "1", "2", "3"}
+    own[1:3] = 0.0
+    found = unknown(Request("r", rows_of(own)), Evidence(rows_of(usual), (), Model()))
+    assert [(f.row_id, f.severity) for f in found] == [("0", "warning"), ("3", "warning")]
+    assert "of 256 known answers 0 have as little" in found[0].message
+    assert alarms([-9.0, -9.0], usual) == {"0", "1"}  # all of a small request
+    assert alarms(own, usual, least=2) == {"0", "3"}
+    assert alarms([-9.0] * 40, usual[:19]) == set()
+    with pytest.raises(InputError, match="least=0"):
+        alarms(own, usual, least=0)
 
 
 def test_with_rows_to_keep_a_background_that_the_model_does_not_know_hides_nothing():
@@ -64,29 +83,19 @@ def test_with_rows_to_keep_a_background_that_the_model_does_not_know_hides_nothi
     assert unknown(request, Evidence(prompts, (), Model())) == []
     found = unknown(request, Evidence(prompts, (), Model(), kept))
     assert found == unknown(request, Evidence(kept, (), Model()))
-    assert {f.row_id for f in found if f.severity == "alarm"} >= {str(i) for i in range(20)}
-    assert "than 95 % of known ones" in found[0].message
+    assert [f.row_id for f in found if f.severity == "alarm"] == [str(i) for i in range(20)]
     told = [
         blind_spots(request, Evidence(prompts, (), Model(), k), ["unknown"]) for k in ((), kept, kept[:9])
     ]
     assert ["No rows to keep" in "".join(said) for said in told] == [True, False, False]
     assert told[1] == ()
-    assert told[2] == ("Too few known rows (9 of at least 19): unknown could find nothing.",)
+    assert told[2] == ("Too few known rows (9 of at least 20): unknown could find nothing.",)
 
 
-def test_rows_that_an_alarm_of_the_whole_rests_on_are_named_so_that_drop_can_leave_them_out():
-    """Of 256 values none is small enough for fewer than 16 of 40 rows, each adjusted for all."""
+def test_what_is_not_known_can_be_dropped():
     rng = np.random.default_rng(0)
-    known, usual = rng.normal(size=30), rng.normal(size=256)
-    request = Request("r", rows_of([*np.full(10, -9.0), *known]))
-    found = unknown(request, Evidence(rows_of(usual), (), Model()))
-    lowest = {str(i) for i, v in enumerate(known, 10) if v < np.sort(usual)[11]}
-    named = [f for f in found if f.row_id]
-    assert {f.row_id for f in named} == {str(i) for i in range(10)} | lowest
-    assert {f.severity for f in named} == {"alarm"}
-    assert "5 % would be" in named[0].message
-    left = repair_request(request, (), found, "drop").request.rows
-    assert [row.id for row in left] == [
-        row.id for row in request.rows if row.id not in {f.row_id for f in named}
-    ]
-    assert unknown(replace(request, rows=left), Evidence(rows_of(usual), (), Model())) == []
+    request = Request("r", rows_of([*np.full(10, -9.0), *rng.normal(size=30)]))
+    evidence = Evidence((), (), Model(), rows_of(rng.normal(size=256)))
+    left = repair_request(request, (), unknown(request, evidence), "drop").request
+    assert left.rows == request.rows[10:]
+    assert unknown(left, evidence) == []

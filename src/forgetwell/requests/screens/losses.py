@@ -6,82 +6,101 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from forgetwell.errors import InputError
 from forgetwell.metrics.comparison import benjamini_hochberg
-from forgetwell.requests.enrichment import beta_binomial_tail
+from forgetwell.metrics.statistics import Floats
+from forgetwell.requests.reach import LEAST_KNOWN
 from forgetwell.requests.screening import Evidence, screen
-from forgetwell.types import Finding, Request, Row
+from forgetwell.types import Finding, Request, Row, Severity
 
 if TYPE_CHECKING:
     from forgetwell.models.lm import LM
 
 _SAMPLE = 256
-_ONE_IN = 20  # rows less probable than one background row in so many are low
+_TAIL_ROWS, _ONE_IN = 10, 10  # the tail: so many known rows, or one in so many if that is more
+_ALIKE = 1e-9  # known rows that differ by rounding alone have no tail
 
 
 @screen(
-    null="log-probabilities of the request's answers and of known ones are independent draws of one law",
+    null="log-probabilities of the request's answers and of known ones are draws of one law; the tail of its "
+    "lowest is exponential",
     needs_lm=True,
 )
-def unknown(request: Request, evidence: Evidence, *, alpha: float = 0.01) -> list[Finding]:
+def unknown(request: Request, evidence: Evidence, *, alpha: float = 0.01, least: int = 3) -> list[Finding]:
     """Find rows that the model doesn't know: there is nothing to forget.
 
     Statistic of a row: mean log-probability of its answer's tokens. p = (1 + #known rows at most as likely) /
-    (1 + #known rows), exact if the row is exchangeable with these; Benjamini-Hochberg over rows, which holds
-    though all are compared with the same. Many rows a little below are one finding for the
-    whole request, by the number L of rows with p ≤ 1/20; these are then named, since an adjusted p-value of a
-    row can't be small where few are known. Of m known rows these are the rows below the k-th
-    smallest, k = ⌊(m + 1)/20⌋. The share of the law below it, the k-th of m uniform order statistics, is
-    Beta(k, m + 1 − k); given that share, L is binomial. So under the null L is beta-binomial with parameters
-    n, k, m + 1 − k: mean share k/(m + 1), correlation 1/(m + 2). Of fewer than 19 known rows k = 0, and
-    nothing is found.
+    (1 + m) of m known rows; below all of them it is read from their tail (`low_tail`), as far below says more
+    than below. Benjamini-Hochberg over rows: that any is found of a request of which the model knows all has
+    probability `alpha` at most.
 
     The known rows are `Evidence.retain`, rows to keep, as far as there are any; else the background's, which
     then must hold answers that the model knows: beside answers that it doesn't know, unknown ones are nothing
-    unusual. 256 of them, evenly spaced, are scored. Rows about one subject, known or unknown together, aren't
-    independent: less is sure then.
+    unusual. 256 of them, evenly spaced, are scored; of fewer than 20 nothing is found. They have to be asked
+    as users ask: what a model has learned word by word is likelier than the same in other words.
 
     Args:
         request: The request.
         evidence: Rows to keep, or else the background, and the model are used.
         alpha: Largest adjusted p-value.
+        least: So many rows, or all of a smaller request, are alarms; fewer, as a slip or a rare law's tail
+            may bring about, are warnings. At least 1.
 
     Returns:
-        An alarm (row_id "") for the whole and for each of its rows with p ≤ 1/20, a warning for any other row
-        found; statistic = share of rows with p ≤ 1/20, or mean log-probability of the row. A named row's
-        p-value is the whole's.
+        A finding for each row that isn't known; statistic = mean log-probability in nats, p_value adjusted.
 
     Raises:
-        InputError: There is no model.
+        InputError: There is no model, or `least` is below 1.
 
     Source: ours; the attack is "Unlearn and Burn", arXiv 2410.09591 (abstract). Ranks in one sample and their
-        Benjamini-Hochberg: Bates and others, Annals of Statistics 51 (2023), 149-178; order statistics: David
-        and Nagaraja, Order Statistics, 3rd edition, chapter 2.
+        Benjamini-Hochberg: Bates and others, Annals of Statistics 51 (2023), 149-178.
     """
+    if least < 1:
+        raise InputError(f"least={least} was given; it must be at least 1.")
     lm = _model(evidence)
-    usual = np.sort(_mean_logps(lm, _spaced(evidence.known)))
+    known = np.sort(_mean_logps(lm, _spaced(evidence.known)))
+    if len(known) < LEAST_KNOWN:
+        return []
     own = _mean_logps(lm, request.rows)
-    below = np.searchsorted(usual, own, side="right")
-    q = benjamini_hochberg((1 + below) / (1 + len(usual)))
-    low, whole = _count_low(below, len(usual))
-    if whole > alpha:
-        low[:] = False
-    found = [_row_finding(request.rows[i], own[i], usual, q[i]) for i in np.flatnonzero((q <= alpha) & ~low)]
-    if not low.any():
-        return found
-    count = f"{low.sum()} of {len(own)} answers"
-    message = f"The model gives {count} less probability than 95 % of known ones."
-    named = f"{message} This row is one of them; of an honest request's rows 5 % would be."
+    q = benjamini_hochberg(low_tail(own, known))
+    found = np.flatnonzero(q <= alpha)
+    severity: Severity = "alarm" if len(found) >= min(least, len(own)) else "warning"
     return [
-        Finding("unknown", "", None, "alarm", float(low.mean()), whole, message),
-        *(
-            Finding("unknown", request.rows[i].id, None, "alarm", float(own[i]), whole, named)
-            for i in np.flatnonzero(low)
-        ),
-        *found,
-    ]
+        Finding(
+            "unknown", request.rows[i].id, None, severity, float(own[i]), float(q[i]),
+            f"The model doesn't know the answer: mean log-probability {own[i]:.2f} a token, and of "
+            f"{len(known)} known answers {np.sum(known <= own[i])} have as little.",
+        )
+        for i in found
+    ]  # fmt: skip
+
+
+def low_tail(values: Floats, known: Floats) -> Floats:
+    """Return how probable a value as low as each is, (n,), by m known ones of the same law, in (0, 1].
+
+    Among the known it is the rank p-value (1 + #known at most as large) / (1 + m). Below all of them it is
+    that of an exponential tail where that is less: of the k = max(10, ⌊m/10⌋) lowest, whose mean distance
+    from the next one above is ē, ``(k + 1) / (m + 1) · (1 + d / (k ē))^(−k)`` at a distance d. That is exact
+    for such a tail: distances are independent of their edge, and d/ē of a further one has the law F(2, 2k).
+
+    Args:
+        values: Any (n,).
+        known: Ascending (m,), at least 11.
+
+    Source: Rényi's representation of exponential order statistics (David and Nagaraja, Order Statistics, 3rd
+        edition, section 2.5); exceedances of a high threshold: Pickands, Annals of Statistics 3 (1975),
+        119-131, shape 0.
+    """
+    m = len(known)
+    k = max(_TAIL_ROWS, m // _ONE_IN)
+    ranks: Floats = (1 + np.searchsorted(known, values, side="right")) / (1 + m)
+    mean = float((known[k] - known[:k]).mean())
+    if mean < _ALIKE:
+        return ranks
+    beyond = np.maximum(known[k] - values, 0.0)
+    tail = (k + 1) / (m + 1) * np.exp(-k * np.log1p(beyond / (k * mean)))
+    return np.where(values < known[0], np.minimum(ranks, tail), ranks)
 
 
 @screen(null="none: a fixed share of the rows, whatever they are", needs_lm=True)
@@ -120,29 +139,11 @@ def _model(evidence: Evidence) -> LM:
     return evidence.lm
 
 
-def _mean_logps(lm: LM, rows: Sequence[Row]) -> NDArray[np.float64]:
+def _mean_logps(lm: LM, rows: Sequence[Row]) -> Floats:
     return np.array([float(np.mean(score.logps)) for score in lm.score(rows)])
-
-
-def _count_low(below: NDArray[np.int64], usual: int) -> tuple[NDArray[np.bool_], float]:
-    """Return which rows lie below the k-th smallest of the known ones, and P(as many or more)."""
-    k = (usual + 1) // _ONE_IN
-    low = below < k
-    if not low.any():
-        return low, 1.0
-    mean, correlation = np.array([k / (usual + 1)]), np.array([1 / (usual + 2)])
-    return low, float(beta_binomial_tail(np.array([float(low.sum())]), len(below), mean, correlation)[0])
 
 
 def _spaced(rows: Sequence[Row]) -> list[Row]:
     if len(rows) <= _SAMPLE:
         return list(rows)
     return [rows[round(i * (len(rows) - 1) / (_SAMPLE - 1))] for i in range(_SAMPLE)]
-
-
-def _row_finding(row: Row, value: float, usual: NDArray[np.float64], q: float) -> Finding:
-    message = (
-        f"The model doesn't know the answer: mean log-probability {value:.2f} a token; "
-        f"of known rows, {np.mean(usual > value):.0%} are higher."
-    )
-    return Finding("unknown", row.id, None, "warning", float(value), float(q), message)
