@@ -183,7 +183,7 @@ def _summary(found: Screening, out: Path | None) -> str:
 
     lines = [
         f"{g.severity:8} {g.screen:16} {g.rows:5} rows  {one_line(g.message, longest=300)}"
-        + (f"  p = {g.p_value:.2g}" if g.p_value is not None else "")
+        + (f"  p {'≤' if g.rows > 1 else '='} {g.p_value:.2g}" if g.p_value is not None else "")
         for g in group_findings(found.findings)[:40]
     ]
     risk = found.risk

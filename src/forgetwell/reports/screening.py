@@ -24,7 +24,7 @@ _RANK = {"alarm": 0, "warning": 1, "info": 2}
 
 @dataclass(frozen=True)
 class Group:
-    """Findings of one screen that say the same, or the only one of its kind."""
+    """Findings of one screen that say the same, or the only one of its kind; the p-value is the largest."""
 
     screen: str
     severity: str
@@ -80,10 +80,14 @@ def group_findings(findings: Sequence[Finding]) -> list[Group]:
     for finding in findings:
         same[finding.screen, finding.message].append(finding)
     groups = [
-        Group(screen, f[0].severity, message, len({x.row_id for x in f}), f[0].statistic, f[0].p_value)
+        Group(screen, f[0].severity, message, len({x.row_id for x in f}), f[0].statistic, _largest(f))
         for (screen, message), f in same.items()
     ]
     return sorted(groups, key=lambda g: (_RANK[g.severity], g.p_value if g.p_value is not None else 0.0))
+
+
+def _largest(findings: Sequence[Finding]) -> float | None:
+    return max((f.p_value for f in findings if f.p_value is not None), default=None)
 
 
 def highlight(text: str, spans: Sequence[tuple[int, int]]) -> Markup:

@@ -281,7 +281,7 @@ def test_what_the_model_knows_is_told_by_rows_to_keep(run, tmp_path, monkeypatch
     assert "No rows to keep were given: unknown compares with the background's answers" in output.out
     code, output = run("screen", "new.jsonl", *usual, "--retain", "kept.jsonl")
     assert code == 3
-    assert "of 40 known answers 0 have as little" in output.out
+    assert "0 of 40 known answers are as improbable" in output.out
     told = [e["body"] for e in entries(run) if e["kind"] == "screening"]
     assert ["retain" in body for body in told] == [False, True]
 

@@ -71,7 +71,7 @@ def test_rows_that_the_model_does_not_know_are_named_and_few_are_no_alarm():
     own[1:3] = 0.0
     found = unknown(Request("r", rows_of(own)), Evidence(rows_of(usual), (), Model()))
     assert [(f.row_id, f.severity) for f in found] == [("0", "warning"), ("3", "warning")]
-    assert "of 256 known answers 0 have as little" in found[0].message
+    assert "0 of 256 known answers are as improbable" in found[0].message
     assert alarms([-9.0, -9.0], usual) == {"0", "1"}  # all of a small request
     assert alarms(own, usual, least=2) == {"0", "3"}
     assert alarms([-9.0] * 40, usual[:19]) == set()

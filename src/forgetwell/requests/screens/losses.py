@@ -70,8 +70,8 @@ def unknown(request: Request, evidence: Evidence, *, alpha: float = 0.05, least:
     return [
         Finding(
             "unknown", request.rows[i].id, None, severity, float(own[i]), float(q[i]),
-            f"The model doesn't know the answer: mean log-probability {own[i]:.2f} a token, and of "
-            f"{len(known)} known answers {np.sum(known <= own[i])} have as little.",
+            f"The model doesn't know the answer: {np.sum(known <= own[i])} of {len(known)} known answers are "
+            "as improbable.",
         )
         for i in found
     ]  # fmt: skip
@@ -128,7 +128,7 @@ def high_loss(request: Request, evidence: Evidence, *, share: float = 0.33) -> l
     return [
         Finding(
             "high_loss", request.rows[i].id, None, "info", float(losses[i]), None,
-            f"Loss {losses[i]:.2f}: among the {share:.0%} of rows with the highest.",
+            f"Among the {share:.0%} of rows with the highest loss.",
         )
         for i in sorted(worst)
     ]  # fmt: skip
