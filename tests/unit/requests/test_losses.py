@@ -59,8 +59,8 @@ def test_false_findings_are_as_few_as_promised_however_many_rows_share_the_known
         own, usual = draw(size=rows), draw(size=256)
         found += bool(alarms(own, usual, least=1))
         alarmed += bool(alarms(own, usual))
-    assert found <= binom.isf(1e-3, runs, 0.05)
-    assert alarmed <= binom.isf(1e-3, runs, 0.01)
+    assert found <= binom.isf(1e-3, runs, 0.01)
+    assert alarmed <= binom.isf(1e-3, runs, 0.001)
 
 
 def test_rows_that_the_model_does_not_know_are_named_and_few_are_no_alarm():

@@ -27,14 +27,14 @@ _ALIKE = 1e-9  # known rows that differ by rounding alone have no tail
     "lowest is exponential",
     needs_lm=True,
 )
-def unknown(request: Request, evidence: Evidence, *, alpha: float = 0.05, least: int = 3) -> list[Finding]:
+def unknown(request: Request, evidence: Evidence, *, alpha: float = 0.01, least: int = 3) -> list[Finding]:
     """Find rows that the model doesn't know: there is nothing to forget.
 
     Statistic of a row: mean log-probability of its answer's tokens. p = (1 + #known rows at most as likely) /
     (1 + m) of m known rows; below all of them it is read from their tail (`low_tail`), as far below says more
     than below. Benjamini-Hochberg over rows: that any is found of a request of which the model knows all has
-    probability `alpha` at most; that three are, which makes an alarm, hardly ever (at most 1 % in simulations
-    of 40 rows by normal, exponential and t laws, 3 % of 1,000).
+    probability `alpha` at most; that three are, which makes an alarm, hardly ever, also where the tail is
+    not quite exponential.
 
     The known rows are `Evidence.retain`, rows to keep, as far as there are any; else the background's, which
     then must hold answers that the model knows: beside answers that it doesn't know, unknown ones are nothing
