@@ -1,8 +1,8 @@
 """How well screens that ask the model do: ``python -m forgetwell.experiments.model_screens``.
 
 Requests are about subjects that a model has learned, rows to keep about the others that it has learned.
-`unknown` runs with its defaults, on which nothing was chosen here. Of `high_loss`, the paper's baseline, a
-request's score is the mean loss of the rows that it would remove.
+`unknown` runs with its defaults, of which the level, .01 and not .05, was chosen by these requests. Of
+`high_loss`, the paper's baseline, a request's score is the mean loss of the rows that it would remove.
 """
 
 from __future__ import annotations
