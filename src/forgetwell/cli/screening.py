@@ -59,8 +59,11 @@ def screen(
         json_: Print JSON.
         overwrite: Replace a page that is there.
     """
+    from forgetwell.errors import InputError
     from forgetwell.runs.screening import gather_evidence, screen_request
 
+    if retain and not model:
+        raise InputError("--retain is for the screens that ask the model: give --model too, or leave it out.")
     _refuse_same(out, ledger)
     _check_outputs(out, ledger, overwrite)
     check_columns(columns, request, background, retain)

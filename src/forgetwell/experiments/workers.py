@@ -68,7 +68,7 @@ def _with_processes(tasks: Sequence[T], jobs: int) -> Iterator[tuple[T, Outcome]
                 yield waiting[done], done.result()
             except BrokenProcessPool:
                 raise RunsFailed(
-                    f"The process of {jobs} runs at a time was killed, most likely for memory. "
+                    f"A process of the {jobs} that run at a time was killed, most likely for memory. "
                     "Run the same command again with fewer --jobs: finished runs are skipped."
                 ) from None
 

@@ -282,6 +282,8 @@ def test_what_the_model_knows_is_told_by_rows_to_keep(run, tmp_path, monkeypatch
     code, output = run("screen", "new.jsonl", *usual, "--retain", "kept.jsonl")
     assert code == 3
     assert "0 of 40 known answers are as improbable" in output.out
+    code, output = run("screen", "new.jsonl", "--background", "new.jsonl", "--retain", "kept.jsonl")
+    assert (code, "give --model too" in output.err) == (2, True)
     told = [e["body"] for e in entries(run) if e["kind"] == "screening"]
     assert ["retain" in body for body in told] == [False, True]
 
