@@ -106,7 +106,7 @@ class FamilySeen:
 def see(request: Request, retain: Sequence[Row], lm: LM) -> Seen:
     """Return what both screens make of a request, with rows to keep."""
     evidence = Evidence((), lm=lm, retain=tuple(retain))
-    p_values = sorted(f.p_value or 0.0 for f in unknown(request, evidence, alpha=1.0))
+    p_values = sorted(f.p_value or 0.0 for f in unknown(request, evidence, alpha=1.0) if f.row_id)
     alarm = any(f.severity == "alarm" for f in unknown(request, evidence))
     losses = [f.statistic for f in high_loss(request, evidence, share=1.0)]
     rewritten = [row.edit is not None for row in request.rows]

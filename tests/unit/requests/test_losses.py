@@ -70,13 +70,39 @@ def test_rows_that_the_model_does_not_know_are_named_and_few_are_no_alarm():
     assert alarms(own, usual) == {"0", "1", "2", "3"}
     own[1:3] = 0.0
     found = unknown(Request("r", rows_of(own)), Evidence(rows_of(usual), (), Model()))
-    assert [(f.row_id, f.severity) for f in found] == [("0", "warning"), ("3", "warning")]
+    assert [(f.row_id, f.severity) for f in found if f.row_id] == [("0", "warning"), ("3", "warning")]
     assert "0 of 256 known answers are as improbable" in found[0].message
     assert alarms([-9.0, -9.0], usual) == {"0", "1"}  # all of a small request
     assert alarms(own, usual, least=2) == {"0", "3"}
     assert alarms([-9.0] * 40, usual[:19]) == set()
     with pytest.raises(InputError, match="least=0"):
         alarms(own, usual, least=0)
+
+
+def whole(own, usual, **settings):
+    found = unknown(Request("r", rows_of(own)), Evidence(rows_of(usual), (), Model()), **settings)
+    return [f for f in found if not f.row_id]
+
+
+def test_the_whole_requests_p_value_by_hand():
+    # Of 20 known ones k = 1: below the smallest a share U ~ Beta(1, 20) of the law. E U = 1/21, E U² = 1/231.
+    usual = range(20)
+    assert whole([-1], usual, alpha=1.0)[0].p_value == pytest.approx(1 / 21)
+    both = whole([-1, -2], usual)[0]
+    assert both.p_value == pytest.approx(1 / 231)
+    assert (both.statistic, both.severity) == (1, "warning")
+    # One of two or both: 2 E U − E U².
+    assert whole([-1, 5], usual, alpha=1.0)[0].p_value == pytest.approx(2 / 21 - 1 / 231)
+    assert whole([0, 0], usual) == []  # as low as the smallest isn't below it
+    assert whole([-1] * 50, range(19)) == []
+
+
+def test_answers_that_the_model_knows_less_are_told_of_the_whole():
+    rng = np.random.default_rng(0)
+    assert whole(rng.normal(-1.5, size=40), rng.normal(size=256))[0].p_value < 1e-4
+    runs = [np.random.default_rng(seed) for seed in range(300)]
+    told = sum(bool(whole(rng.normal(size=40), rng.normal(size=256))) for rng in runs)
+    assert told <= binom.isf(1e-3, len(runs), 0.01)
 
 
 def test_with_rows_to_keep_a_background_that_the_model_does_not_know_hides_nothing():

@@ -10,6 +10,7 @@ import numpy as np
 from forgetwell.errors import InputError
 from forgetwell.metrics.comparison import benjamini_hochberg
 from forgetwell.metrics.statistics import Floats
+from forgetwell.requests.enrichment import beta_binomial_tail
 from forgetwell.requests.reach import LEAST_KNOWN
 from forgetwell.requests.screening import Evidence, screen
 from forgetwell.types import Finding, Request, Row, Severity
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _SAMPLE = 256
 _TAIL_ROWS, _ONE_IN = 10, 10  # the tail: so many known rows, or one in so many if that is more
+_LOW = 20  # of the known rows one in so many is as low as what is counted
 _ALIKE = 1e-9  # known rows that differ by rounding alone have no tail
 
 
@@ -36,6 +38,11 @@ def unknown(request: Request, evidence: Evidence, *, alpha: float = 0.01, least:
     probability `alpha` at most; that three are, which makes an alarm, hardly ever, also where the tail is
     not quite exponential.
 
+    Many rows a little below are one warning for the whole request, by the number L of rows below the k-th
+    smallest known one, k = ⌊(m + 1)/20⌋. The share of the law below that is Beta(k, m + 1 − k), so under the
+    null L is beta-binomial: mean share k/(m + 1), correlation 1/(m + 2). It holds for independent rows; those
+    about one subject aren't, which is why it is no alarm.
+
     The known rows are `Evidence.retain`, rows to keep, as far as there are any; else the background's, which
     then must hold answers that the model knows: beside answers that it doesn't know, unknown ones are nothing
     unusual. 256 of them, evenly spaced, are scored; of fewer than 20 nothing is found. They have to be asked
@@ -50,12 +57,14 @@ def unknown(request: Request, evidence: Evidence, *, alpha: float = 0.01, least:
 
     Returns:
         A finding for each row that isn't known; statistic = mean log-probability in nats, p_value adjusted.
+        A warning (row_id "") where many are low; statistic = their share.
 
     Raises:
         InputError: There is no model, or `least` is below 1.
 
     Source: ours; the attack is "Unlearn and Burn", arXiv 2410.09591 (abstract). Ranks in one sample and their
-        Benjamini-Hochberg: Bates and others, Annals of Statistics 51 (2023), 149-178.
+        Benjamini-Hochberg: Bates and others, Annals of Statistics 51 (2023), 149-178; order statistics: David
+        and Nagaraja, Order Statistics, 3rd edition, chapter 2.
     """
     if least < 1:
         raise InputError(f"least={least} was given; it must be at least 1.")
@@ -67,7 +76,7 @@ def unknown(request: Request, evidence: Evidence, *, alpha: float = 0.01, least:
     q = benjamini_hochberg(low_tail(own, known))
     found = np.flatnonzero(q <= alpha)
     severity: Severity = "alarm" if len(found) >= min(least, len(own)) else "warning"
-    return [
+    rows = [
         Finding(
             "unknown", request.rows[i].id, None, severity, float(own[i]), float(q[i]),
             f"The model doesn't know the answer: {np.sum(known <= own[i])} of {len(known)} known answers are "
@@ -75,6 +84,7 @@ def unknown(request: Request, evidence: Evidence, *, alpha: float = 0.01, least:
         )
         for i in found
     ]  # fmt: skip
+    return [*rows, *_many_low(own, known, alpha)]
 
 
 def low_tail(values: Floats, known: Floats) -> Floats:
@@ -142,6 +152,19 @@ def _model(evidence: Evidence) -> LM:
 
 def _mean_logps(lm: LM, rows: Sequence[Row]) -> Floats:
     return np.array([float(np.mean(score.logps)) for score in lm.score(rows)])
+
+
+def _many_low(own: Floats, known: Floats, alpha: float) -> list[Finding]:
+    """Return a warning where more rows lie below the k-th smallest known one than chance explains."""
+    n, m = len(own), len(known)
+    k = (m + 1) // _LOW
+    low = int((own < known[k - 1]).sum())
+    if not low:
+        return []
+    mean, correlation = np.array([k / (m + 1)]), np.array([1 / (m + 2)])
+    p = float(beta_binomial_tail(np.array([float(low)]), n, mean, correlation)[0])
+    message = f"The model gives {low} of {n} answers less probability than 95 % of known ones."
+    return [Finding("unknown", "", None, "warning", low / n, p, message)] if p <= alpha else []
 
 
 def _spaced(rows: Sequence[Row]) -> list[Row]:
