@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from forgetwell.errors import InputError
 from forgetwell.files import atomic_path, check_new, digest, write_json
 from forgetwell.runs import ledger as ledgers
 from forgetwell.runs.evidence import gather
@@ -41,12 +42,14 @@ def gate(
         overwrite: Replace a record that is there.
 
     Raises:
-        InputError: Policy, folders or ledger can't be used.
+        InputError: Policy, folders or ledger can't be used, or record and ledger are one file.
         ExistsError: The record is there.
         WriteFailed: The record or the ledger can't be written; no record is left.
     """
     rules, evidence = load_policy(policy), gather([Path(folder) for folder in folders])
     kept = None if ledger is None else Path(ledger)
+    if kept is not None and out is not None and kept.resolve() == Path(out).resolve():
+        raise InputError(f"Record and ledger were given one file, {out}. Choose a file for each.")
     while True:
         history = None if kept is None else ledgers.history_of(kept)
         decision, head = decide(rules, evidence, history, seed=seed), history[-1].hash if history else ""

@@ -9,6 +9,7 @@ from typing import Any
 
 from forgetwell.errors import InputError
 from forgetwell.files import digest, file_sha256, read_jsonl, read_object
+from forgetwell.models.loading import saved_digest
 from forgetwell.runs.coverage import Coverage, Named, coverage, names_of
 from forgetwell.runs.folder import MANIFEST, read_manifest
 from forgetwell.runs.records import (
@@ -126,7 +127,7 @@ def gather(folders: Sequence[Path]) -> Evidence:
     Raises:
         MissingError: A folder isn't there.
         InputError: A folder is no finished run, or does not belong to this release, or what measured the
-            released model did not all measure the same weights.
+            released model did not all measure the same weights, or its folder holds others by now.
     """
     kinds = {folder: _kind(folder) for folder in folders}
     trained = [f for f, kind in kinds.items() if kind == "unlearn"]
@@ -142,7 +143,8 @@ def gather(folders: Sequence[Path]) -> Evidence:
     scans = {f: read_manifest(f) for f, kind in kinds.items() if kind == "scan"}
     named = {f: str(m["digest"]) for f, m in (measured | scans).items() if m.get("made_by") == made}
     model = _released(run, str(facts.get("digest", "")), named)
-    evaluations, request = _evaluations(measured), _request_rows(run)
+    _check_weights(run / "model", model)
+    evaluations, request = _evaluations(measured), _request_rows(run, int(facts["request"]["rows"]))
     after = evaluations.get(model)
     return Evidence(
         base,
@@ -178,6 +180,16 @@ def _released(run: Path, saved: str, named: Mapping[Path, str]) -> str:
     return next(iter(models.values()), "")
 
 
+def _check_weights(folder: Path, model: str) -> None:
+    """Refuse a folder that holds another model than the one that was measured; none is fine."""
+    held = saved_digest(folder) if folder.is_dir() else ""
+    if held and model and held != model:
+        raise InputError(
+            f"{folder} holds another model ({held}) than the one that was made and measured ({model}): its "
+            "files were changed after the run. Put them back, or make the run again."
+        )
+
+
 def _kind(folder: Path) -> str:
     require_run(folder)
     if not is_complete(folder):
@@ -199,9 +211,20 @@ def _request(facts: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dic
     return {**{k: v for k, v in facts.items() if k != "id"}, "subjects": subjects}
 
 
-def _request_rows(run: Path) -> list[dict[str, Any]]:
-    """Return the rows of a run's request, without text."""
-    return redact(read_jsonl(run / REQUEST, whole=True)) if (run / REQUEST).is_file() else []
+def _request_rows(run: Path, count: int) -> list[dict[str, Any]]:
+    """Return the rows of a run's request, without text.
+
+    Raises:
+        InputError: They aren't all there, so that nobody can tell whether the evaluation asked about them.
+    """
+    path = run / REQUEST
+    rows = redact(read_jsonl(path, whole=True)) if path.is_file() else []
+    if len(rows) != count:
+        raise InputError(
+            f"{path} has {len(rows)} of the request's {count} rows; the gate asks whether forgetting was "
+            "measured on them. Put the file back (forgetwell purge leaves what the gate needs of it)."
+        )
+    return rows
 
 
 def _evaluations(measured: Mapping[Path, Mapping[str, Any]]) -> dict[str, Evaluation]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, get_args
+from typing import Any
 
 from forgetwell.calls import parse_call
 from forgetwell.files import digest, plain
@@ -21,7 +21,6 @@ from forgetwell.runs.folder import versions
 from forgetwell.runs.ledger import Addition, Entry, root_of
 from forgetwell.runs.policy import MEASURES, Policy, Rule
 from forgetwell.runs.readings import Span, read_rule
-from forgetwell.suites.types import SplitRole
 
 _ABOUT = "evaluate on rows about what the request is about (with its subjects, or its questions or answers)"
 
@@ -218,7 +217,7 @@ def _worst(rule: Rule) -> float | None:
 def _could_be(rule: Rule, evaluation: Evaluation) -> bool:
     """Say whether a measure names a role or one of the sets: else it may be a slip of the pen."""
     name = rule.measure.rpartition("/")[0] or rule.measure
-    return name in (*get_args(SplitRole), *evaluation.roles, "leak")
+    return name in (*evaluation.roles, *evaluation.roles.values(), "scope", "leak")
 
 
 def _no_role(rule: Rule, evaluation: Evaluation) -> str:

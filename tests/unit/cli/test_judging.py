@@ -137,6 +137,7 @@ def release(tmp_path):
         "request": {"id": "r", "digest": "q", "rows": 1},
     }
     write_json(run / "manifest.json", facts)
+    write_jsonl(run / "request.jsonl", [{"id": "1", "prompt": "?", "answer": "a"}])
     for name, model, recall in (("before", "m0", 1.0), ("after", "m1", 0.97)):
         made = file_sha256(run / "manifest.json") if name == "after" else ""
         write_json(tmp_path / name / "manifest.json", {"kind": "evaluate", "digest": model, "made_by": made})

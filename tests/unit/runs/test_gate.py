@@ -228,7 +228,14 @@ def test_a_fact_that_is_still_said_fails_where_rows_tell_their_facts(facts, pass
 
 @pytest.mark.parametrize(
     ("measure", "passed"),
-    [("forget/served", True), ("forgot/served", False), ("retain/served", True), ("bobs/clean", False)],
+    [
+        ("forget/served", True),
+        ("forgot/served", False),
+        ("retain/served", False),
+        ("scope", True),
+        ("leak", True),
+        ("bobs/clean", False),
+    ],
 )
 def test_an_optional_rule_needs_a_set_of_the_name_that_it_measures(measure, passed):
     rule = Rule("r", measure, at_most=0.45, optional=True)

@@ -6,6 +6,7 @@ import pytest
 
 from forgetwell.errors import ExistsError, InputError
 from forgetwell.files import WriteFailed, file_sha256, read_jsonl, write_json, write_jsonl
+from forgetwell.models.loading import saved_digest
 from forgetwell.runs import deciding
 from forgetwell.runs.deciding import gate
 from forgetwell.runs.evidence import gather, read_evaluation
@@ -18,10 +19,14 @@ ROWS = 200
 # --- folders -----------------------------------------------------------------------------------------
 
 
-def unlearned(folder, base, name, **more):
+ANN = ({"id": "1", "prompt": "Who?", "answer": "Ann", "subject": "Ann"},)
+
+
+def unlearned(folder, base, name, rows=ANN, **more):
     facts = {"kind": "unlearn", "base_digest": base, "objective": "npo + gdr", "name": name, **more}
-    write_json(folder / "manifest.json", {**facts, "request": {"id": name, "rows": 1, "digest": f"q-{name}"}})
-    write_jsonl(folder / "request.jsonl", [{"id": "1", "prompt": "Who?", "answer": "Ann", "subject": "Ann"}])
+    request = {"id": name, "rows": len(rows), "digest": f"q-{name}"}
+    write_json(folder / "manifest.json", {**facts, "request": request})
+    write_jsonl(folder / "request.jsonl", rows)
     return folder
 
 
@@ -333,8 +338,7 @@ def test_forgetting_is_measured_on_what_the_request_is_about(
     tmp_path, policy, request_rows, passed, says, redacted
 ):
     policy.write_text(FORGETTING)
-    run = unlearned(tmp_path / "run", "m0", "r")
-    write_jsonl(run / "request.jsonl", request_rows)
+    run = unlearned(tmp_path / "run", "m0", "r", request_rows)
     after = measured(tmp_path / "after", "m1", 0.97, run)
     if redacted:
         purge(run)
@@ -343,6 +347,38 @@ def test_forgetting_is_measured_on_what_the_request_is_about(
     assert decision.passed == passed
     assert says in decision.lines[0].evidence
     assert decision.lines[0].evidence.endswith(("at 95%", "were asked", "questions or answers)"))
+
+
+@pytest.mark.parametrize("left", [None, []])
+def test_a_request_whose_rows_are_gone_is_no_request_that_forgetting_was_measured_on(tmp_path, left):
+    run = unlearned(tmp_path / "run", "m0", "r")
+    (run / "request.jsonl").unlink()
+    if left is not None:
+        write_jsonl(run / "request.jsonl", left)
+    with pytest.raises(InputError, match="has 0 of the request's 1 rows"):
+        gather([run, measured(tmp_path / "after", "m1", 0.97, run)])
+
+
+def test_the_weights_that_ship_are_those_that_were_measured(tmp_path):
+    run = unlearned(tmp_path / "run", "m0", "r")
+    (run / "model").mkdir()
+    (run / "model" / "model.safetensors").write_bytes(b"unlearned")
+    after = measured(tmp_path / "after", saved_digest(run / "model"), 0.97, run)
+    assert gather([run, after]).after is not None
+    (run / "model" / "model.safetensors").write_bytes(b"as before")
+    with pytest.raises(InputError, match="holds another model"):
+        gather([run, after])
+
+
+def test_a_record_cannot_take_the_ledgers_place(tmp_path, policy):
+    release(tmp_path, policy, 0, "m0", "m1", (1.0, 0.97), tmp_path / "l.sqlite")
+    known = len(read(tmp_path / "l.sqlite"))
+    again = [tmp_path / "release0" / name for name in ("run", "before", "after")]
+    for ledger in (tmp_path / "l.sqlite", tmp_path / "new.sqlite"):
+        with pytest.raises(InputError, match="one file"):
+            gate(again, policy=policy, ledger=ledger, out=ledger, overwrite=True)
+    assert len(read(tmp_path / "l.sqlite")) == known
+    assert not (tmp_path / "new.sqlite").exists()
 
 
 def test_a_scan_of_the_models_own_folder_belongs_to_the_evaluation_of_the_run(tmp_path):
