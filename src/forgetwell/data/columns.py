@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -21,7 +20,8 @@ _ALIASES = {
     "paraphrases": ("paraphrases", "paraphrased_answer"),
     "wrong": ("wrong", "perturbed_answer", "alternate"),
 }
-_LARGEST = sys.float_info.max
+_HEAVIEST = 1e6  # sums and products of weights stay numbers
+_FLAGS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _ROLES = ("system", "user", "assistant")
 
 
@@ -85,8 +85,10 @@ def to_row(record: Any, default_id: str, where: str, columns: Mapping[str, str])
         if theirs not in record:
             _fail(where, f"no column {theirs!r}, which --columns names; found {_listed(record)}")
     cells = _cells(record, columns)
-    if "text" in cells and isinstance(cells["text"].value, str):
-        plain = cells["text"]
+    plain = cells.get("text")
+    if plain and plain.value in _FLAGS and {"prompt", "answer"} <= cells.keys():
+        cells["text"] = _Cell(_FLAGS[plain.value], plain.name)
+    elif plain and isinstance(plain.value, str):
         cells |= {"answer": plain, "text": _Cell(True, plain.name)}
         cells.setdefault("prompt", _Cell("", plain.name))
     if "messages" in cells:
@@ -133,7 +135,7 @@ def _missing(ours: str, record: Mapping[str, Any], columns: Mapping[str, str]) -
     """Say why a row has no prompt or no answer."""
     null = [n for name in (ours, "messages", "text") for n in _names(name, columns) if n in record]
     if null:
-        return f"column {null[0]!r} is null; give a text, or leave the row out"
+        return f"column {null[0]!r} is null or empty; give a text, or leave the row out"
     return (
         f"no column for the {ours}; found {_listed(record)}. Understood: question/answer, "
         "prompt/completion, query/answer, messages, text; else say which they are, as "
@@ -170,10 +172,17 @@ def _id(cell: _Cell, where: str) -> str:
 
 
 def _weight(cell: _Cell, where: str) -> float:
-    number = cell.value
-    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= _LARGEST:
-        _fail(where, f"column {cell.name!r} is {number!r:.40}; expected a number from 0 to {_LARGEST:.1e}")
+    number = _number(cell.value) if isinstance(cell.value, str) else cell.value  # CSV has texts alone
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= _HEAVIEST:
+        _fail(where, f"column {cell.name!r} is {number!r:.40}; expected a number from 0 to {_HEAVIEST:g}")
     return float(number)
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _focus(cells: _Cells, answer: str, where: str) -> tuple[str, ...]:

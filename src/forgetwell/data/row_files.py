@@ -216,18 +216,9 @@ def _csv(path: Path) -> Iterator[tuple[int, Any]]:
             number = reader.line_num
             if None in record or None in record.values():
                 raise InputError(f"{path}, line {number}: the number of cells differs from the header's.")
-            yield number, _typed(record)
+            yield number, {name: cell or None for name, cell in record.items()}  # blank: as if not there
     except csv.Error as error:
         raise InputError(f"{path}, line {reader.line_num}: not CSV: {error}.") from None
-
-
-def _typed(record: dict[str, str]) -> dict[str, Any]:
-    if record.get("weight"):
-        try:
-            return record | {"weight": float(record["weight"])}
-        except ValueError:
-            return record
-    return {k: v for k, v in record.items() if k != "weight"}
 
 
 def _parquet(path: Path) -> Iterator[tuple[int, Any]]:

@@ -59,6 +59,8 @@ def test_errors_name_the_place(tmp_path, content, words):
         ({"question": "a", "answer": "b", "perturbed_answer": [5]}, {}, "column 'perturbed_answer' must be"),
         ({"q": "a", "a": 7}, {"prompt": "q", "answer": "a"}, "column 'a' must be a text, got int"),
         ({"question": "a", "answer": "b", "w": -1}, {"weight": "w"}, "column 'w' is -1"),
+        ({"question": "a", "answer": "b", "weight": 1.1e6}, {}, "expected a number from 0 to 1e"),
+        ({"question": "a", "answer": "b", "weight": "heavy"}, {}, "column 'weight' is 'heavy'"),
         ({"text": ""}, {}, "column 'text' is empty"),
         ({"question": "a", "answer": None}, {}, "line 1: column 'answer' is null"),
         ({"query": None, "answer": "b"}, {}, "line 1: column 'query' is null"),
@@ -132,6 +134,25 @@ def test_rows_are_written_packed_where_the_name_says_so(tmp_path):
     write_rows(path, [Row("a", "Who?", "Ann")])
     assert json.loads(gzip.decompress(path.read_bytes())) == {"id": "a", "prompt": "Who?", "answer": "Ann"}
     assert read_rows(path) == (Row("a", "Who?", "Ann"),)
+
+
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [
+        ("question,answer,text\nWho?,Ann,false\nWhere?,Ulm,false\n", {}),
+        ("question,answer,text,id,subject,weight\nWho?,Ann,,,,\nWhere?,Ulm,,,,\n", {}),
+        ("frage,answer,gewicht\nWho?,Ann,1\nWhere?,Ulm,1.0\n", {"prompt": "frage", "weight": "gewicht"}),
+    ],
+)
+def test_cells_of_csv_are_texts_and_blank_ones_are_not_there(tmp_path, table, columns):
+    path = tmp_path / "r.csv"
+    path.write_text(table)
+    rows = read_rows(path, columns=columns)
+    assert [(r.prompt, r.answer, r.text, r.weight) for r in rows] == [
+        ("Who?", "Ann", False, 1.0),
+        ("Where?", "Ulm", False, 1.0),
+    ]
+    assert len({r.id for r in rows}) == 2
 
 
 @pytest.mark.parametrize("name", ["r.csv", "r.json", "r.txt", "r", "r.gz"])
