@@ -42,29 +42,33 @@ FAILED = 3  # exit code of a verdict that is not the hoped-for one
 
 def rows_from(sources: str | Sequence[str], columns: str | None = None) -> tuple[Row, ...]:
     """Read rows from files or by name, one source after the other."""
-    from forgetwell.data.columns import parse_columns
     from forgetwell.data.reading import read_rows
 
-    named = parse_columns(columns) if columns else None
+    named = named_columns(columns)
     each = (sources,) if isinstance(sources, str) else sources
     return tuple(row for source in each for row in read_rows(source, columns=named))
 
 
 def read_request_from(source: str, columns: str | None = None) -> Request:
     """Read a request from a file or by name."""
-    from forgetwell.data.columns import parse_columns
     from forgetwell.data.reading import read_request
 
-    return read_request(source, columns=parse_columns(columns) if columns else None)
+    return read_request(source, columns=named_columns(columns))
 
 
 def check_columns(columns: str | None, *sources: str | Sequence[str] | None) -> None:
     """Refuse --columns that none of a command's files has."""
-    from forgetwell.data.columns import parse_columns
     from forgetwell.data.reading import check_columns
 
     each = [(s,) if isinstance(s, str) else s for s in sources if s]
-    check_columns(parse_columns(columns) if columns else {}, [source for part in each for source in part])
+    check_columns(named_columns(columns), [source for part in each for source in part])
+
+
+def named_columns(columns: str | None) -> dict[str, str]:
+    """Return what --columns says: our names to the files'."""
+    from forgetwell.data.columns import parse_columns
+
+    return parse_columns(columns) if columns else {}
 
 
 def is_first_process() -> bool:

@@ -14,6 +14,7 @@ from forgetwell.cli.app import (
     Sources,
     app,
     check_columns,
+    named_columns,
     progress_bar,
     read_request_from,
     rows_from,
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from forgetwell.requests.repairs import Repaired
     from forgetwell.runs.screening import Screening
     from forgetwell.types import Request, Row
+
+_LINES = 40  # of findings, on a terminal
 
 
 @app.command
@@ -71,13 +74,14 @@ def screen(
     kept = rows_from(retain or (), columns)
     with progress_bar("screening") as progress:
         evidence = gather_evidence(
-            usual, model=model, history=history, retain=kept, dtype=dtype, progress=progress
-        )
+            usual, model=model, history=history, retain=kept,
+            columns=named_columns(columns), dtype=dtype, progress=progress,
+        )  # fmt: skip
         found = screen_request(asked, evidence, screens=screens or ())
     if out is not None:
         from forgetwell.reports.screening import screening_page
 
-        screening_page(asked, found.findings, found.risk, out, overwrite=overwrite)
+        screening_page(found, out, overwrite=overwrite)
     if ledger is not None:
         from forgetwell.runs.recording import record_screening
 
@@ -137,8 +141,9 @@ def repair(
     usual = rows_from(background or (), columns)
     with progress_bar("screening") as progress:
         evidence = gather_evidence(
-            usual, model=model, history=history, retain=kept, dtype=dtype, progress=progress
-        )
+            usual, model=model, history=history, retain=kept,
+            columns=named_columns(columns), dtype=dtype, progress=progress,
+        )  # fmt: skip
         found, done = repair_screened(asked, kept, evidence, repair, screens=screens or ())
     if done.retain != kept and retain_out is None and not dry_run:
         from forgetwell.errors import InputError
@@ -181,44 +186,26 @@ def _check_background(repairs: Sequence[str], background: Several, screened: boo
 
 
 def _summary(found: Screening, out: Path | None) -> str:
-    from forgetwell.reports.screening import group_findings
+    from forgetwell.reports.screening import compared_with, group_findings, leading, verdict
     from forgetwell.reports.visible import one_line
 
+    groups = group_findings(found.findings)
+    shown = leading(groups, _LINES)
     lines = [
         f"{g.severity:8} {g.screen:16} {g.rows:5} rows  {one_line(g.message, longest=300)}"
         + (f"  p {'≤' if g.rows > 1 else '='} {g.p_value:.2g}" if g.p_value is not None else "")
-        for g in group_findings(found.findings)[:40]
+        for g in shown
     ]
+    if len(shown) < len(groups):
+        lines.append(f"… and {len(groups) - len(shown)} more, all of them with --json.")
     risk = found.risk
     lines.append(
         "Risk, the harm to answers about other things from 0 to 1: "
         f"{risk.score:.2g} where a prompt has the worst phrase, {risk.harm:.2g} on an ordinary prompt."
     )
-    lines += [_compared(found), *found.blind_spots]
-    seen = "nothing that could be tested" if found.blind_spots else "nothing"
-    lines.append(
-        "Suspicious: look at it before it runs." if found.suspicious else f"Pass: {seen} speaks against it."
-    )
+    lines += [compared_with(found), *found.blind_spots]
+    lines.append(("Suspicious: " if found.suspicious else "Pass: ") + verdict(found))
     return "\n".join([*lines, *([f"Report: {out}"] if out else [])])
-
-
-def _compared(found: Screening) -> str:
-    """Return with what a request was compared, and by which screens where some were left out."""
-    from forgetwell.calls import parse_call
-    from forgetwell.requests.screening import SCREENS
-
-    ran = dict.fromkeys(parse_call(text).name for text in found.screens)
-    others = [name for name in SCREENS.names() if name not in ran]
-    if not others:
-        which = ""
-    elif all(SCREENS.get(name).facts["needs_lm"] for name in others):
-        which = f" ({', '.join(others)} need --model)"
-    else:
-        which = f": {', '.join(ran)}"
-    total = len(ran) + len(others)
-    past = f" and {found.earlier} earlier request{'s' * (found.earlier > 1)}" if found.earlier else ""
-    usual = f"Compared with {found.background} ordinary prompts{past}"
-    return f"{usual}; {len(ran)} of {total} screens ran{which}."
 
 
 def _diff(before: Request, kept: tuple[Row, ...], done: Repaired) -> str:

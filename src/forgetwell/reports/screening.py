@@ -9,16 +9,17 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from forgetwell.calls import parse_call
 from forgetwell.data.turns import history_text
 from forgetwell.files import write_text
 from forgetwell.reports.build import check_page, page_environment, page_template
 from forgetwell.reports.visible import visible
-from forgetwell.requests.risk import Risk
-from forgetwell.requests.screening import suspicious
+from forgetwell.requests.screening import SCREENS
 from forgetwell.requests.words import screened_text
+from forgetwell.runs.screening import Screening
 from forgetwell.types import Finding, Request, Row
 
-_ROWS = 500
+_ROWS, _GROUPS = 500, 200
 _RANK = {"alarm": 0, "warning": 1, "info": 2}
 
 
@@ -46,10 +47,8 @@ class Shown:
     notes: tuple[str, ...]
 
 
-def screening_page(
-    request: Request, findings: Sequence[Finding], risk: Risk, out: Path, *, overwrite: bool = False
-) -> None:
-    """Write one page that opens offline: verdict, risk with its evidence, findings, rows with spans marked.
+def screening_page(found: Screening, out: Path, *, overwrite: bool = False) -> None:
+    """Write one page that opens offline: verdict, what was tested, risk, findings, rows with spans marked.
 
     At most 500 rows are shown, those with alarms first. Everything of the request is escaped, invisible
     characters are shown as codes, and the page allows no script.
@@ -60,14 +59,18 @@ def screening_page(
         WriteFailed: The disk refused.
     """
     check_page(out, overwrite=overwrite)
-    shown = sorted(_rows(request, findings), key=lambda s: _RANK[s.severity])
+    groups = group_findings(found.findings)
+    shown = sorted(_rows(found.request, found.findings), key=lambda s: _RANK[s.severity])
     page = page_environment().from_string(page_template("screening.html.jinja"))
     html = page.render(
         style=Markup(page_template("style.css")),  # ours, not a request's
-        request=request,
-        suspicious=suspicious(findings),
-        risk=risk,
-        groups=group_findings(findings),
+        request=found.request,
+        suspicious=found.suspicious,
+        verdict=verdict(found),
+        tested=(compared_with(found), *found.blind_spots),
+        risk=found.risk,
+        groups=leading(groups, _GROUPS),
+        left=max(0, len(groups) - _GROUPS),
         rows=shown[:_ROWS],
         flagged=len(shown),
     )
@@ -84,6 +87,46 @@ def group_findings(findings: Sequence[Finding]) -> list[Group]:
         for (screen, message), f in same.items()
     ]
     return sorted(groups, key=lambda g: (_RANK[g.severity], g.p_value if g.p_value is not None else 0.0))
+
+
+def leading(groups: Sequence[Group], count: int) -> list[Group]:
+    """Return the first groups, and of every screen at least one: no screen's shall crowd others out."""
+    first = {group.screen: group for group in reversed(groups)}
+    chosen = set([*dict.fromkeys([*first.values(), *groups])][:count])
+    return [group for group in groups if group in chosen]
+
+
+def verdict(found: Screening) -> str:
+    """Return the verdict as a sentence; it says so where not all could be tested."""
+    if found.suspicious:
+        return "look at it before it runs."
+    seen = "nothing that could be tested" if found.blind_spots or _left_out(found) else "nothing"
+    return f"{seen} speaks against it."
+
+
+def compared_with(found: Screening) -> str:
+    """Return with what a request was compared, and by which screens where some were left out."""
+    ran = _ran(found)
+    others = [name for name in SCREENS.names() if name not in ran]
+    if not others:
+        which = ""
+    elif not _left_out(found):
+        which = f" ({', '.join(others)} need --model)"
+    else:
+        which = f": {', '.join(ran)}"
+    past = f" and {found.earlier} earlier request{'s' * (found.earlier > 1)}" if found.earlier else ""
+    usual = f"Compared with {found.background} ordinary prompts{past}"
+    return f"{usual}; {len(ran)} of {len(ran) + len(others)} screens ran{which}."
+
+
+def _ran(found: Screening) -> list[str]:
+    return list(dict.fromkeys(parse_call(text).name for text in found.screens))
+
+
+def _left_out(found: Screening) -> list[str]:
+    """Return the screens that could have run without a model, and didn't."""
+    ran = _ran(found)
+    return [n for n in SCREENS.names() if n not in ran and not SCREENS.get(n).facts["needs_lm"]]
 
 
 def _largest(findings: Sequence[Finding]) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,6 +132,7 @@ def gather_evidence(
     model: str = "",
     history: Path | None = None,
     retain: Sequence[Row] = (),
+    columns: Mapping[str, str] | None = None,
     dtype: str = "auto",
     progress: Progress = quiet,
 ) -> Evidence:
@@ -142,6 +143,7 @@ def gather_evidence(
         model: A folder or a hub id; "" = no model.
         history: The folder.
         retain: Rows to keep, whose answers the model knows.
+        columns: Our names to those of the folder's files that have them.
         dtype: Compute type of the model.
         progress: Called with the rows that the model has scored, and all it was asked for so far.
 
@@ -149,7 +151,7 @@ def gather_evidence(
         MissingError: There is no such folder or model, or no file of rows in the folder.
         InputError: A file of the folder can't be read.
     """
-    earlier = _earlier(history) if history is not None else ()
+    earlier = _earlier(history, columns or {}) if history is not None else ()
     if not model:
         return Evidence(tuple(background), earlier, retain=tuple(retain))
     from forgetwell.models.kept import Kept  # slow, and only where a model is asked
@@ -159,7 +161,7 @@ def gather_evidence(
     return Evidence(tuple(background), earlier, lm, tuple(retain))
 
 
-def _earlier(folder: Path) -> tuple[Request, ...]:
+def _earlier(folder: Path, columns: Mapping[str, str]) -> tuple[Request, ...]:
     kinds = ", ".join(ENDINGS)
     if not folder.is_dir():
         raise MissingError(
@@ -171,4 +173,4 @@ def _earlier(folder: Path) -> tuple[Request, ...]:
             f"{folder} holds no earlier request: no file in it ends with {kinds}. Give the folder that they "
             "are in, or leave --history out."
         )
-    return tuple(read_request(path) for path in files)
+    return tuple(read_request(path, columns=columns) for path in files)

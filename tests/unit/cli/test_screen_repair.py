@@ -1,5 +1,6 @@
 import json
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -58,7 +59,9 @@ def test_what_was_compared_is_told_and_what_could_not_be_seen(run, tmp_path):
     told = "Compared with 300 ordinary prompts; 13 of 15 screens ran (high_loss, unknown need --model).\n"
     assert f"{told}Pass: nothing speaks against it." in output.out
     _, output = run("screen", "honest.jsonl", "--background", "usual.jsonl", "--screens", "hidden")
-    assert "Compared with 300 ordinary prompts; 1 of 15 screens ran: hidden.\nPass: " in output.out
+    assert (
+        "Compared with 300 ordinary prompts; 1 of 15 screens ran: hidden.\nPass: nothing that" in output.out
+    )
     write_rows(tmp_path / "one.jsonl", [Row("o", "Please, please tell me where Ann Lee lives!", "x")])
     _, output = run("screen", "one.jsonl", "--background", "one.jsonl")
     assert output.out.splitlines()[-4:] == [
@@ -72,6 +75,36 @@ def test_what_was_compared_is_told_and_what_could_not_be_seen(run, tmp_path):
     _, output = run("screen", "one.jsonl", "--background", "one.jsonl", "--json", "--screens", "surprise")
     found = json.loads(output.out)
     assert (found["screens"], found["background"], len(found["blind_spots"])) == (["surprise"], 1, 2)
+
+
+def test_the_page_says_what_was_tested_and_what_could_not_be(run, tmp_path):
+    run("screen", "honest.jsonl", "--background", "usual.jsonl", "--screens", "hidden", "--out", "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "<h1>Nothing that could be tested speaks against it.</h1>" in page
+    assert "Compared with 300 ordinary prompts; 1 of 15 screens ran: hidden." in page
+    write_rows(tmp_path / "one.jsonl", [Row("o", "Where does Ann Lee live?", "x")])
+    run("screen", "one.jsonl", "--background", "usual.jsonl", "--out", "one.html")
+    assert "Too few rows (1 of at least 3)" in (tmp_path / "one.html").read_text()
+
+
+def test_many_findings_of_one_screen_leave_no_other_unseen(run, tmp_path):
+    bad = read_rows(tmp_path / "bad.jsonl")
+    hidden = "".join(f"{'ab' * k}\u200b" for k in range(60))
+    write_rows(tmp_path / "many.jsonl", [replace(bad[0], answer=hidden), *bad[1:]])
+    _, output = run("screen", "many.jsonl", "--background", "usual.jsonl")
+    assert {"hidden", "inflation", "templates"} <= {line.split()[1] for line in output.out.splitlines()[:40]}
+    assert "more, all of them with --json." in output.out
+
+
+def test_earlier_requests_may_have_other_columns(run, tmp_path):
+    (tmp_path / "old").mkdir()
+    for path in ("new.csv", "old/old.csv"):
+        (tmp_path / path).write_text("frage,antwort\nWhere does Ann Lee live?,Ulm\nWho is Ann Lee?,A baker\n")
+    command = ["screen", "new.csv", "--background", "usual.jsonl", "--history", "old"]
+    code, output = run(*command, "--columns", "prompt=frage,answer=antwort", "--screens", "duplicates")
+    assert code == 0
+    assert "2 rows  100% of its word pairs" in output.out or "in the earlier request 'old'" in output.out
+    assert run(*command)[0] == 2
 
 
 def test_the_page_escapes_and_marks(run, tmp_path):

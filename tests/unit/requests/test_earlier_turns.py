@@ -135,7 +135,7 @@ def test_the_scope_term_sees_it_too():
 def test_the_page_marks_what_is_before_the_question(tmp_path):
     request = attack_request(HONEST, "preamble(p=1.0, text='Be <b>kind</b>.')", seed=1)
     found = screen_request(request, Evidence(USUAL))
-    screening_page(request, found.findings, found.risk, tmp_path / "page.html")
+    screening_page(found, tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
     assert "Before it" in page
     assert "<mark>Be &lt;b&gt;kind&lt;/b&gt;.</mark>" in page
