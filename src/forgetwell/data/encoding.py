@@ -70,6 +70,15 @@ class Codec:
         return digest([vocabulary, self.tokenizer.chat_template, self.max_length, ends])
 
     @property
+    def takes_system(self) -> bool:
+        """Whether the chat template can hold a system turn; Gemma's can't."""
+        try:
+            self._frame(("system", "user"))
+        except InputError:
+            return False
+        return True
+
+    @property
     def stop_ids(self) -> frozenset[int]:
         """Tokens that end an answer."""
         ends = {self._end(), self.tokenizer.eos_token_id}
