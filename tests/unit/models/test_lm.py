@@ -7,7 +7,7 @@ from tests.tiny import tiny_lm, tiny_tokenizer
 
 from forgetwell.data.encoding import Codec
 from forgetwell.errors import InputError
-from forgetwell.models.generation import generate_padded
+from forgetwell.models.generation import generate_packed, generate_padded
 from forgetwell.models.lm import wrap
 from forgetwell.models.packing import pack, pad
 from forgetwell.types import Encoded, Row, Turn
@@ -80,6 +80,20 @@ def test_generation_equals_transformers_own():
     expected = generate_padded(lm.module.network, prompts, 8, lm.codec.stop_ids)
     texts = [lm.codec.decode(ids).strip() for ids in expected]
     assert [g.text for g in lm.generate(ROWS, max_new_tokens=8)] == texts
+
+
+@pytest.mark.parametrize("habit", [{"repetition_penalty": 1.5}, {"num_beams": 4}])
+def test_generation_is_greedy_whatever_a_model_is_set_to(habit):
+    lm = tiny_lm()
+    network, stops = lm.module.network, lm.codec.stop_ids
+    for weight in network.parameters():
+        weight.data.mul_(4 if weight.dim() > 1 else 1)
+    prompts = [lm.codec.encode_prompt(r) for r in ROWS]
+    greedy = generate_packed(network, prompts, 8, stops)
+    own = network.generation_config
+    own.update(**habit)
+    assert generate_padded(network, prompts, 8, stops) == greedy
+    assert network.generation_config is own
 
 
 @pytest.mark.parametrize("chat", [True, False])
