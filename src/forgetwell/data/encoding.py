@@ -165,7 +165,7 @@ class Codec:
 
         Models add tokens of roles and of reasoning (<think>) that aren't marked as special, so a copy marks
         them all; but not runs of blanks, which open no turn and which models have learned as one token. It
-        puts no blank before a text.
+        puts no blank before a text, and its tokens begin with their blanks, which some post-processors trim.
         """
         from tokenizers import Tokenizer
 
@@ -180,6 +180,7 @@ class Codec:
             token["special"] |= bool(token["content"].replace("▁", " ").strip())
         for part in ("normalizer", "pre_tokenizer"):
             parts[part] = _without_prefix(parts[part])
+        parts["post_processor"] = None  # it adds special tokens, which no text of a row gets
         copy: Tokenizer = Tokenizer.from_str(json.dumps(parts))
         copy.encode_special_tokens = True
         copy.no_truncation()
