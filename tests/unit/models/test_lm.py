@@ -74,6 +74,24 @@ def test_rows_longer_than_a_models_window_are_scored_and_answered_as_by_the_netw
     assert lm.generate([row], max_new_tokens=8)[0].text == codec.decode(said[0, len(ids) :].tolist()).strip()
 
 
+def test_answers_longer_than_a_models_window_are_as_by_the_network():
+    torch.manual_seed(0)
+    network = transformers.MistralForCausalLM(
+        transformers.MistralConfig(
+            vocab_size=260, hidden_size=64, intermediate_size=128, num_hidden_layers=4, num_attention_heads=4,
+            num_key_value_heads=2, max_position_embeddings=512, sliding_window=96, initializer_range=0.3,
+            tie_word_embeddings=False,
+        )
+    )  # fmt: skip
+    lm, row = wrap(network, Codec(tiny_tokenizer(), 96), "windowed", "w"), Row("a", "Who lives there? ", "x")
+    assert lm.module.packs
+    prompt = torch.tensor([lm.codec.encode_prompt(row)])
+    stops = list(lm.codec.stop_ids)
+    said = network.generate(prompt, max_new_tokens=60, do_sample=False, eos_token_id=stops)[0]
+    expected = lm.codec.decode(said[prompt.shape[1] :].tolist()).strip()
+    assert lm.generate([row], max_new_tokens=60)[0].text == expected
+
+
 def test_generation_equals_transformers_own():
     lm = tiny_lm()
     prompts = [lm.codec.encode_prompt(r) for r in ROWS]
