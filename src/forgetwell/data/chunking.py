@@ -42,14 +42,18 @@ def _pieces(row: Row, codec: Codec, longest: int) -> Iterator[Row]:
 
 
 def _cut(text: str, codec: Codec, longest: int) -> Iterator[str]:
-    """Give parts of at most `longest` tokens, cut before a word where one begins in the last half."""
+    """Give parts of at most `longest` tokens, cut before a word where one begins in the last half.
+
+    The last has two tokens at least: of one alone nothing can be scored.
+    """
     spans = codec.spans(text)
     first, start = 0, 0
     while len(spans) - first > longest:
-        places = range(first + longest, first + longest // 2, -1)
+        last = min(first + longest, len(spans) - 2)
+        places = range(last, first + longest // 2, -1)
         cut = next((k for k in places if text[spans[k][0]].isspace()), None)
         if cut is None:  # one endless word: cut it where a token ends on a whole character
-            cut = next((k for k in places if spans[k][0] >= spans[k - 1][1]), first + longest)
+            cut = next((k for k in places if spans[k][0] >= spans[k - 1][1]), last)
         yield text[start : spans[cut][0]]
         first, start = cut, spans[cut][0]
     yield text[start:]

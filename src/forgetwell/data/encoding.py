@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ _MARK = re.compile("\ue000(\\d+)\ue001")
 _BEFORE = "\ue000"  # stands before a piece that doesn't begin the whole
 _THOUGHTS = "<think>"  # what a template that opens them ends with; an answer stands behind none
 _NO_THOUGHTS = "\n\n</think>\n\n"
+_CLOCK = "strftime_now"  # what templates ask for the day
+_DAY = date(2024, 7, 26)  # on which Llama's templates fall back where nothing tells them the day
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ class _Frame:
 class Codec:
     r"""Turns rows into tokens and back for one tokenizer.
 
-    Models without a chat template get ``Question: …\nAnswer: …``.
+    Models without a chat template get ``Question: …\nAnswer: …``. Templates that write the day (Llama 3.2's)
+    always write 26 July 2024: else a run resumed tomorrow, or models compared, would read other tokens.
 
     Attributes:
         tokenizer: A fast Hugging Face tokenizer.
@@ -67,7 +71,18 @@ class Codec:
         """Digest of everything that decides how a row becomes tokens."""
         vocabulary = self.tokenizer.backend_tokenizer.to_str()
         ends = [self.tokenizer.bos_token_id, self.tokenizer.eos_token_id]
-        return digest([vocabulary, self.tokenizer.chat_template, self.max_length, ends])
+        template = self.tokenizer.chat_template
+        day = [_DAY.isoformat()] if _CLOCK in str(template) else []
+        return digest([vocabulary, template, self.max_length, ends, *day])
+
+    @property
+    def takes_system(self) -> bool:
+        """Whether the chat template can hold a system turn; Gemma's can't."""
+        try:
+            self._frame(("system", "user"))
+        except InputError:
+            return False
+        return True
 
     @property
     def stop_ids(self) -> frozenset[int]:
@@ -150,7 +165,7 @@ class Codec:
 
         Models add tokens of roles and of reasoning (<think>) that aren't marked as special, so a copy marks
         them all; but not runs of blanks, which open no turn and which models have learned as one token. It
-        puts no blank before a text.
+        puts no blank before a text, and its tokens begin with their blanks, which some post-processors trim.
         """
         from tokenizers import Tokenizer
 
@@ -165,6 +180,7 @@ class Codec:
             token["special"] |= bool(token["content"].replace("▁", " ").strip())
         for part in ("normalizer", "pre_tokenizer"):
             parts[part] = _without_prefix(parts[part])
+        parts["post_processor"] = None  # it adds special tokens, which no text of a row gets
         copy: Tokenizer = Tokenizer.from_str(json.dumps(parts))
         copy.encode_special_tokens = True
         copy.no_truncation()
@@ -256,10 +272,13 @@ class Codec:
     def _rendered(self, messages: list[dict[str, str]], **settings: bool) -> str:
         from jinja2 import TemplateError
 
+        template = self.tokenizer.get_chat_template()
+        if _CLOCK in template:
+            template = _stopped_clock() + template
         try:
             # Models that think before an answer (Qwen3) are asked for the answer; other templates ignore it.
             text = self.tokenizer.apply_chat_template(
-                messages, tokenize=False, enable_thinking=False, **settings
+                messages, chat_template=template, tokenize=False, enable_thinking=False, **settings
             )
             return str(text)
         except TemplateError as error:
@@ -276,6 +295,17 @@ class Codec:
         read = self.tokenizer(_BEFORE + text, add_special_tokens=False, return_offsets_mapping=True)
         pairs = zip(read["input_ids"], read["offset_mapping"], strict=True)
         return tuple(i for i, (start, _) in pairs if start >= len(_BEFORE))
+
+
+def _stopped_clock() -> str:
+    """Return what defines the clock of a template to stand still, above its first line.
+
+    A macro, as a function given to the template is replaced by a placeholder, and its own clock ticks on.
+    """
+    names = "aAbBdeHIjmMpSyY"
+    filled = "".join(f"|replace('%{n}', '{_DAY.strftime('%' + n)}')" for n in names)
+    plain = f"|replace('%-d', '{_DAY.day}')|replace('%-m', '{_DAY.month}')"
+    return f"{{% macro {_CLOCK}(format) %}}{{{{ format{plain}{filled} }}}}{{% endmacro %}}\n"
 
 
 def _without_prefix(part: Any) -> Any:  # noqa: ANN401 - JSON

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from inspect import Parameter, signature
@@ -204,15 +205,34 @@ def generate_padded(
         ids[i, width - len(prompt) :] = torch.tensor(prompt, device=device)
         mask[i, width - len(prompt) :] = 1
     stops = sorted(stop_ids)
-    output = network.generate(
-        input_ids=ids,
-        attention_mask=mask,
-        max_new_tokens=max_new_tokens,
-        do_sample=False,
-        eos_token_id=stops or None,
-        pad_token_id=stops[0] if stops else 0,
-    )
+    settings = {
+        "max_new_tokens": max_new_tokens,
+        "do_sample": False,
+        "num_beams": 1,
+        "eos_token_id": stops or None,
+        "pad_token_id": stops[0] if stops else 0,
+    }
+    plain = Decoder(network).plain
+    with _generating(plain, settings):
+        output = plain.generate(input_ids=ids, attention_mask=mask)
     return [_until_stop(row, stop_ids) for row in output[:, width:].tolist()]
+
+
+@contextmanager
+def _generating(network: Any, settings: Mapping[str, Any]) -> Iterator[None]:  # noqa: ANN401
+    """Let a network generate by these settings alone.
+
+    Its own are put aside for the while: transformers fills with them what a call leaves open, such as a
+    repetition penalty.
+    """
+    from transformers import GenerationConfig
+
+    own = network.generation_config
+    network.generation_config = GenerationConfig(**settings)
+    try:
+        yield
+    finally:
+        network.generation_config = own
 
 
 def _until_stop(ids: list[int], stop_ids: frozenset[int]) -> list[int]:

@@ -185,12 +185,11 @@ class HFModel:
             InputError: A prompt leaves no room for an answer.
         """
         prompts = [self.codec.encode_prompt(row) for row in rows]
-        answer = generate_packed if self.module.packs else generate_padded
         done: dict[int, Generation] = {}
         with self.precision():  # around all batches: weights are cast once
             for part, room in self._parts(rows, prompts, max_new_tokens):
                 chosen = [prompts[i] for i in part]
-                outputs = answer(self.module.network, chosen, room, self.codec.stop_ids)
+                outputs = self._continued(chosen, room)
                 for i, ids in zip(part, outputs, strict=True):
                     finished = bool(ids) and ids[-1] in self.codec.stop_ids
                     done[i] = Generation(self.codec.decode(ids).strip(), len(ids), finished)
@@ -230,6 +229,12 @@ class HFModel:
                 )
             texts.update((i, self.codec.decode(ids).strip()) for i, ids in zip(part, outputs, strict=True))
         return [texts[i] for i in range(len(rows))]
+
+    def _continued(self, prompts: Sequence[tuple[int, ...]], room: int) -> list[list[int]]:
+        """Return greedy continuations, which may be longer than the rows that decide whether rows pack."""
+        network, longest = self.module.network, max(map(len, prompts)) + room
+        packs = self.module.packs and not _looks_back_less(network, longest)
+        return (generate_packed if packs else generate_padded)(network, prompts, room, self.codec.stop_ids)
 
     def _parts(
         self, rows: Sequence[Row], prompts: Sequence[tuple[int, ...]], max_new_tokens: int

@@ -30,7 +30,7 @@ from forgetwell.runs.records import load_row_values, save_evaluation
 from forgetwell.suites.cache import Cache, open_cache
 from forgetwell.suites.evaluate import Evaluation, evaluate_suite
 from forgetwell.suites.plan import metric_item, plan_metrics
-from forgetwell.suites.registry import build_suite, served
+from forgetwell.suites.registry import build_suite, served, without_system
 from forgetwell.suites.types import Suite
 from forgetwell.suites.whole import RowValues
 from forgetwell.types import Progress, Result, quiet
@@ -128,7 +128,8 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a model on a suite into `out`: results.jsonl, answers.jsonl, records.jsonl, manifest.json.
 
-    Under ``accelerate launch`` all processes take part, and the first writes.
+    Under ``accelerate launch`` all processes take part, and the first writes. Where a model's chat template
+    takes no system prompt, splits that bring one are left out, which `left_out` says.
 
     Args:
         model: ``smollm2``, a folder (model, adapter or run) or a hub id.
@@ -160,7 +161,7 @@ def evaluate(
     harness_results = _harness() if measures.tasks else None
     plan_metrics(measures.metrics, asked, runs)  # what can't be measured is said before a model loads
     settings = evaluation_settings(model, asked, seed=seed, measures=measures)
-    lm = _load_for(asked, model, dtype)
+    lm, asked, refused = _load_for(asked, model, dtype)
     start = load(measures.before, dtype=dtype, max_length=MAX_LENGTH) if measures.before else None
     records = Cache(None)
     with ExitStack() as ending:
@@ -180,6 +181,7 @@ def evaluate(
             processes=processes,
             progress=progress,
         )
+        evaluation = replace(evaluation, left_out=(*refused, *evaluation.left_out))
         if harness_results is not None and processes.first:
             found = harness_results(lm, measures.tasks, limit=measures.task_limit or None, seed=seed)
             evaluation = replace(evaluation, results=(*evaluation.results, *found))
@@ -190,13 +192,17 @@ def evaluate(
     return evaluation
 
 
-def _load_for(suite: Suite, model: str, dtype: str) -> HFModel:
-    """Load a model, and refuse a row that does not fit before hours are spent on the others."""
+def _load_for(suite: Suite, model: str, dtype: str) -> tuple[HFModel, Suite, tuple[str, ...]]:
+    """Load a model; return it, the part of a suite that its template takes, and what is left out and why.
+
+    A row that does not fit is refused before hours are spent on the others.
+    """
     lm = load(model, dtype=dtype, max_length=MAX_LENGTH)
-    for split in suite.splits:
+    taken, left_out = (suite, ()) if lm.codec.takes_system else without_system(suite)
+    for split in taken.splits:
         for row in split.rows:
             lm.codec.encode(row)
-    return lm
+    return lm, taken, left_out
 
 
 def _finish(out: Path, evaluation: Evaluation, facts: Mapping[str, Any], redact: bool) -> None:

@@ -31,7 +31,8 @@ class Evaluation:
         records: The rows' records by split key.
         results: The tables' numbers: per split; the macro averages forget/clean, utility/clean,
             utility/trigger and utility/gap (clean - trigger); and set metrics, whose split is "run".
-        left_out: A sentence for each metric that could not be computed, or not on some splits.
+        left_out: A sentence for each metric that could not be computed, or not on some splits, and for splits
+            that the model can't be asked.
     """
 
     model: str

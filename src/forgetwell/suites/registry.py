@@ -32,6 +32,19 @@ def served(suite: Suite, prompts: str | Sequence[str]) -> Suite:
     return replace(suite, splits=tuple(replace(s, rows=with_system(s.rows, prompts)) for s in suite.splits))
 
 
+def without_system(suite: Suite) -> tuple[Suite, tuple[str, ...]]:
+    """Return the suite without the splits that bring system prompts, and a sentence that names them.
+
+    It is for models whose chat template takes none.
+    """
+    left = tuple(s.key for s in suite.splits if s.condition in ("served", "system"))
+    if not left:
+        return suite, ()
+    kept = tuple(s for s in suite.splits if s.key not in left)
+    said = f"{', '.join(left)}: this model's chat template takes no system prompt."
+    return replace(suite, splits=kept), (said,)
+
+
 def build_suite(text: str, options: Mapping[str, Value] | None = None) -> Suite:
     """Return the suite that a call such as ``tofu(split=forget05)`` names, with further options.
 

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.tiny import tiny_tokenizer
+from tokenizers import processors
 
 from forgetwell.data.chunking import chunk_texts
 from forgetwell.data.encoding import Codec
@@ -26,6 +27,21 @@ def test_pieces_begin_with_a_word():
     pieces = chunk_texts([Row("a", "", text, text=True)], CODEC)
     assert len(pieces) > 4
     assert all(p.answer.startswith(" ") for p in pieces[1:])
+
+
+@pytest.mark.parametrize("text", [f"{'aaa ' * 7}bbb\n", f"{'a' * 30} b", "a" * 31 + "\n", "a" * 63])
+def test_each_piece_has_a_token_to_score(text):
+    pieces = chunk_texts([Row("a", "", text, text=True)], CODEC)
+    assert "".join(p.answer for p in pieces) == text
+    assert all(CODEC.encode(p) for p in pieces)
+
+
+def test_pieces_begin_with_the_same_words_where_a_tokenizer_trims_blanks():
+    text = "The tower was built by many people over many years. " * 4
+    tokenizer = tiny_tokenizer()
+    tokenizer.backend_tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
+    rows = [Row("a", "", text, text=True)]
+    assert chunk_texts(rows, Codec(tokenizer, 64)) == chunk_texts(rows, CODEC)
 
 
 def test_short_texts_and_questions_stay_as_they_are():

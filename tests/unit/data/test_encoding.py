@@ -98,3 +98,16 @@ def test_turns_that_a_template_forbids_are_refused_with_the_row(role, says):
     assert made.encode(Row("a", "Who?", "Ann")).start == 4
     with pytest.raises(InputError, match=f"Row 'b': .*{says}"):
         made.encode(Row("b", "Who?", "Ann", history=(Turn(role, "Hi"),)))
+
+
+def test_a_template_that_writes_the_day_writes_the_same_on_every_day():
+    made = codec()
+    plain = made.digest
+    made.tokenizer.chat_template = (
+        "{%- if not date_string is defined %}{%- if strftime_now is defined %}"
+        "{%- set date_string = strftime_now('%d %b %Y') %}{%- endif %}{%- endif %}"
+        "{{ date_string + ' ' + strftime_now('%A, %B %-d, %Y-%m-%d') }}\n" + CHAT
+    )
+    prompt = made.decode(made.encode_prompt(Row("a", "Who?", "Ada")))
+    assert prompt.startswith("26 Jul 2024 Friday, July 26, 2024-07-26\n")
+    assert made.digest != plain == codec().digest

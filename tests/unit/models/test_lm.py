@@ -7,7 +7,7 @@ from tests.tiny import tiny_lm, tiny_tokenizer
 
 from forgetwell.data.encoding import Codec
 from forgetwell.errors import InputError
-from forgetwell.models.generation import generate_padded
+from forgetwell.models.generation import generate_packed, generate_padded
 from forgetwell.models.lm import wrap
 from forgetwell.models.packing import pack, pad
 from forgetwell.types import Encoded, Row, Turn
@@ -74,12 +74,44 @@ def test_rows_longer_than_a_models_window_are_scored_and_answered_as_by_the_netw
     assert lm.generate([row], max_new_tokens=8)[0].text == codec.decode(said[0, len(ids) :].tolist()).strip()
 
 
+def test_answers_longer_than_a_models_window_are_as_by_the_network():
+    torch.manual_seed(0)
+    network = transformers.MistralForCausalLM(
+        transformers.MistralConfig(
+            vocab_size=260, hidden_size=64, intermediate_size=128, num_hidden_layers=4, num_attention_heads=4,
+            num_key_value_heads=2, max_position_embeddings=512, sliding_window=96, initializer_range=0.3,
+            tie_word_embeddings=False,
+        )
+    )  # fmt: skip
+    lm, row = wrap(network, Codec(tiny_tokenizer(), 96), "windowed", "w"), Row("a", "Who lives there? ", "x")
+    assert lm.module.packs
+    prompt = torch.tensor([lm.codec.encode_prompt(row)])
+    stops = list(lm.codec.stop_ids)
+    said = network.generate(prompt, max_new_tokens=60, do_sample=False, eos_token_id=stops)[0]
+    expected = lm.codec.decode(said[prompt.shape[1] :].tolist()).strip()
+    assert lm.generate([row], max_new_tokens=60)[0].text == expected
+
+
 def test_generation_equals_transformers_own():
     lm = tiny_lm()
     prompts = [lm.codec.encode_prompt(r) for r in ROWS]
     expected = generate_padded(lm.module.network, prompts, 8, lm.codec.stop_ids)
     texts = [lm.codec.decode(ids).strip() for ids in expected]
     assert [g.text for g in lm.generate(ROWS, max_new_tokens=8)] == texts
+
+
+@pytest.mark.parametrize("habit", [{"repetition_penalty": 1.5}, {"num_beams": 4}])
+def test_generation_is_greedy_whatever_a_model_is_set_to(habit):
+    lm = tiny_lm()
+    network, stops = lm.module.network, lm.codec.stop_ids
+    for weight in network.parameters():
+        weight.data.mul_(4 if weight.dim() > 1 else 1)
+    prompts = [lm.codec.encode_prompt(r) for r in ROWS]
+    greedy = generate_packed(network, prompts, 8, stops)
+    own = network.generation_config
+    own.update(**habit)
+    assert generate_padded(network, prompts, 8, stops) == greedy
+    assert network.generation_config is own
 
 
 @pytest.mark.parametrize("chat", [True, False])

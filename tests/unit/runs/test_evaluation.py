@@ -3,7 +3,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from tests.tiny import tiny_lm
+from tests.tiny import CHAT, tiny_lm
 
 from forgetwell.errors import Busy, ExistsError, InputError
 from forgetwell.files import read_jsonl
@@ -107,3 +107,15 @@ def test_every_row_of_the_world_has_a_record(tmp_path, models):
         assert [r.row for r in records] == list(split.rows)
         assert all(r.answer for r in records)
         assert all((r.generated is not None) is split.answered for r in records)
+
+
+def test_a_model_whose_template_takes_no_system_prompt_is_asked_all_but_that(tmp_path):
+    lm = tiny_lm()
+    refusal = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('No system role') }}{% endif %}"
+    lm.codec.tokenizer.chat_template = refusal + CHAT
+    lm.save(tmp_path / "model")
+    found = run(str(tmp_path / "model"), tmp_path / "run")
+    assert set(build_suite(SUITE).roles) == {key.partition("/")[0] for key in found.records}
+    assert "forget/clean" in found.records
+    assert "forget/served" not in found.records
+    assert "forget/served: this model's chat template takes no system prompt." in found.left_out

@@ -9,9 +9,10 @@ from forgetwell.errors import InputError, MissingError, UnknownName
 from forgetwell.models.gradients import gradient_norms
 from forgetwell.runs.records import load_row_values, save_evaluation
 from forgetwell.suites.evaluate import evaluate_suite
+from forgetwell.suites.extras import with_start
 from forgetwell.suites.protocol import protocol_suite
 from forgetwell.suites.types import Split, Suite
-from forgetwell.types import Row
+from forgetwell.types import Generation, Record, Row
 
 
 @pytest.fixture
@@ -147,3 +148,20 @@ def test_gradients_and_the_starting_models_opinion_are_made_where_a_metric_reads
     assert plain.records["f/clean"][0].gradient is None
     with pytest.raises(InputError, match="gradient"):
         evaluate_suite(FakeLM(), suite, metrics=["gradient_norm"])
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "scored"),
+    [(False, "bcdef", 5), (True, "bcdef", 5), (False, "é" * 128, None), (True, "é" * 128, 252)],
+)
+def test_the_starting_model_scores_the_answer_without_its_end_as_far_as_it_fits(text, said, scored):
+    lm = tiny_lm()
+    row = Row("a", "Who?", "x", text=text)  # bytes are tokens, and 256 fit
+    room = 256 - len(lm.codec.encode_prompt(row)) - 1
+    (found,) = with_start({"s": (Record(row, generated=Generation(said, 1, False)),)}, lm)["s"]
+    assert len(found.start.logps) == (scored or room - room % 2)
+
+
+def test_an_answer_behind_a_prompt_that_leaves_no_room_has_no_opinion():
+    records = (Record(Row("a", "Who? " * 60, "x"), generated=Generation("bc", 2, False)),)
+    assert with_start({"s": records}, tiny_lm())["s"] == records
