@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -146,7 +147,7 @@ def with_lora(lm: HFModel, lora: Lora, *, seed: int) -> HFModel:
     """
     import torch
 
-    _check_targets(lm, lora.targets)
+    check_targets(lm, lora)
     devices = [lm.device] if lm.device.type == "cuda" else []
     with MAKING, torch.random.fork_rng(devices), quiet_adapters():
         torch.manual_seed(seed)
@@ -169,15 +170,54 @@ def with_lora(lm: HFModel, lora: Lora, *, seed: int) -> HFModel:
     return wrap(network, lm.codec, lm.name, lm.digest, lm.compute)
 
 
-def _check_targets(lm: HFModel, targets: Sequence[str]) -> None:
+def check_targets(lm: HFModel, lora: Lora) -> None:
+    """Refuse adapters on layers that a model doesn't have, or that they can't be merged into.
+
+    Raises:
+        UnknownName: There is no such linear layer.
+        InputError: They are to be merged, and a layer shares its matrix with another one.
+    """
     from torch import nn
     from transformers.pytorch_utils import Conv1D  # GPT-2's linear layers
 
     kinds = (nn.Linear, Conv1D)
-    linear = {n.rpartition(".")[2] for n, m in lm.module.named_modules() if isinstance(m, kinds)}
-    for target in targets:
+    modules = [(n, m) for n, m in lm.module.named_modules() if isinstance(m, kinds)]
+    linear = {n.rpartition(".")[2] for n, _ in modules}
+    for target in lora.targets:
         if target not in linear:
             raise unknown_name("linear layer", target, linear)
+    shared = _shared(lm)
+    for name in (n.rpartition(".")[2] for n, m in modules if id(m.weight) in shared):
+        if lora.merge and name in lora.targets:
+            raise InputError(
+                f"Adapters on {name!r} were to be merged into {lm.name}, where that layer has one matrix "
+                "with the input embeddings: merging changes both, and the model saved is not the one "
+                f"trained. Expected are other layers: leave {name} out (lora_target), or save the adapters "
+                "(no merge)."
+            )
+
+
+def _shared(lm: HFModel) -> set[int]:
+    """Return the ids of the parameters that several modules have, as embeddings and a head tied to them."""
+    owned = Counter(id(p) for m in lm.module.modules() for p in m.parameters(recurse=False))
+    return {known for known, owners in owned.items() if owners > 1}
+
+
+def check_mergeable(lm: HFModel) -> None:
+    """Refuse to merge an adapter on a layer that shares its matrix with another one, which would change too.
+
+    Raises:
+        InputError: It has one there.
+    """
+    shared = _shared(lm)
+    for name, module in lm.module.named_modules():
+        base = getattr(module, "base_layer", None)
+        if base is not None and id(getattr(base, "weight", None)) in shared:
+            raise InputError(
+                f"The adapter of {lm.name} is also on {name.rpartition('.')[2]!r}, which has one matrix with "
+                "another layer (tied embeddings): added to it, it would change both. Expected is an adapter "
+                "on other layers: train one without it, or start from a full model."
+            )
 
 
 def adapted(lm: HFModel) -> bool:
@@ -186,7 +226,12 @@ def adapted(lm: HFModel) -> bool:
 
 
 def merged(lm: HFModel) -> HFModel:
-    """Return the model with its adapters added to its weights, all of them trainable."""
+    """Return the model with its adapters added to its weights, all of them trainable.
+
+    Raises:
+        InputError: They can't be (`check_mergeable`).
+    """
+    check_mergeable(lm)
     network = lm.module.network.merge_and_unload()
     network.requires_grad_(True)
     return wrap(network, lm.codec, lm.name, lm.digest, lm.compute)
