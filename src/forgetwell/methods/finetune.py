@@ -90,12 +90,8 @@ def finetune(
         log.warning(
             "%d of %d forget rows don't tell their fact and are unlearned whole: %s, …", len(whole), rows, ids
         )
-    if reads_refusals(parsed) and not refusals:
-        raise InputError(f"The objective {objective!r} needs refusal lines, and none were given.")
-    if adapted(lm) and lora is not None and not lora.merge:
-        raise InputError(
-            "The starting model is an adapter; new adapters on top of it can only be saved merged."
-        )
+    check_refusals(parsed, refusals)
+    check_adapters(lm, lora)
     if adapted(lm):
         lm = merged(lm)
     if lora is not None:
@@ -135,6 +131,32 @@ def check_facts(objective: Objective, forget: Sequence[Row]) -> tuple[Row, ...]:
             "forgetwell alternates"
         )
     return silent
+
+
+def check_refusals(objective: Objective, refusals: Sequence[str]) -> None:
+    """Refuse an objective that reads refusal lines where there are none.
+
+    Raises:
+        InputError: It is one.
+    """
+    if reads_refusals(objective) and not refusals:
+        raise InputError(f"The objective {objective.text!r} needs refusal lines, and none were given.")
+
+
+def check_adapters(lm: HFModel, lora: Lora | None) -> None:
+    """Refuse adapters that can't be put on a starting model, or whose own can't be merged first.
+
+    Raises:
+        InputError: It is so.
+    """
+    if adapted(lm) and lora is not None and not lora.merge:
+        raise InputError(
+            "The starting model is an adapter; new adapters on top of it can only be saved merged."
+        )
+    if adapted(lm):
+        check_mergeable(lm)
+    elif lora is not None:
+        check_targets(lm, lora)
 
 
 def with_lora(lm: HFModel, lora: Lora, *, seed: int) -> HFModel:
