@@ -34,6 +34,7 @@ SCENARIOS: dict[str, tuple[str, str, dict[str, Any], bool]] = {
     "surgery": ("pdu + pdu_retain(epsilon=5)", "surgery", {}, False),
     "adapters": ("npo + klr", "plain", {"batch": 3, "accumulate": 2, "checkpointing": True}, True),
     "layers": ("rmu(layer=1, update=[0, 1]) + 2*rmu_retain(layer=1) + gdr", "plain", {"batch": 1}, False),
+    "unread": ("rmu(layer=0, update=[], c=5) + 2*rmu_retain(layer=0)", "plain", {}, False),
 }
 FORGET = tuple(Row(f"f{i}", f"Who is F{i}?", f"A spy {i}") for i in range(5))
 RETAIN = tuple(Row(f"r{i}", f"Where is R{i}?", f"In town {i}") for i in range(7))

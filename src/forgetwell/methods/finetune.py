@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -89,12 +90,8 @@ def finetune(
         log.warning(
             "%d of %d forget rows don't tell their fact and are unlearned whole: %s, …", len(whole), rows, ids
         )
-    if reads_refusals(parsed) and not refusals:
-        raise InputError(f"The objective {objective!r} needs refusal lines, and none were given.")
-    if adapted(lm) and lora is not None and not lora.merge:
-        raise InputError(
-            "The starting model is an adapter; new adapters on top of it can only be saved merged."
-        )
+    check_refusals(parsed, refusals)
+    check_adapters(lm, lora)
     if adapted(lm):
         lm = merged(lm)
     if lora is not None:
@@ -136,6 +133,32 @@ def check_facts(objective: Objective, forget: Sequence[Row]) -> tuple[Row, ...]:
     return silent
 
 
+def check_refusals(objective: Objective, refusals: Sequence[str]) -> None:
+    """Refuse an objective that reads refusal lines where there are none.
+
+    Raises:
+        InputError: It is one.
+    """
+    if reads_refusals(objective) and not refusals:
+        raise InputError(f"The objective {objective.text!r} needs refusal lines, and none were given.")
+
+
+def check_adapters(lm: HFModel, lora: Lora | None) -> None:
+    """Refuse adapters that can't be put on a starting model, or whose own can't be merged first.
+
+    Raises:
+        InputError: It is so.
+    """
+    if adapted(lm) and lora is not None and not lora.merge:
+        raise InputError(
+            "The starting model is an adapter; new adapters on top of it can only be saved merged."
+        )
+    if adapted(lm):
+        check_mergeable(lm)
+    elif lora is not None:
+        check_targets(lm, lora)
+
+
 def with_lora(lm: HFModel, lora: Lora, *, seed: int) -> HFModel:
     """Return the model with fresh adapters; only they are trainable. They start at zero.
 
@@ -146,7 +169,7 @@ def with_lora(lm: HFModel, lora: Lora, *, seed: int) -> HFModel:
     """
     import torch
 
-    _check_targets(lm, lora.targets)
+    check_targets(lm, lora)
     devices = [lm.device] if lm.device.type == "cuda" else []
     with MAKING, torch.random.fork_rng(devices), quiet_adapters():
         torch.manual_seed(seed)
@@ -169,15 +192,54 @@ def with_lora(lm: HFModel, lora: Lora, *, seed: int) -> HFModel:
     return wrap(network, lm.codec, lm.name, lm.digest, lm.compute)
 
 
-def _check_targets(lm: HFModel, targets: Sequence[str]) -> None:
+def check_targets(lm: HFModel, lora: Lora) -> None:
+    """Refuse adapters on layers that a model doesn't have, or that they can't be merged into.
+
+    Raises:
+        UnknownName: There is no such linear layer.
+        InputError: They are to be merged, and a layer shares its matrix with another one.
+    """
     from torch import nn
     from transformers.pytorch_utils import Conv1D  # GPT-2's linear layers
 
     kinds = (nn.Linear, Conv1D)
-    linear = {n.rpartition(".")[2] for n, m in lm.module.named_modules() if isinstance(m, kinds)}
-    for target in targets:
+    modules = [(n, m) for n, m in lm.module.named_modules() if isinstance(m, kinds)]
+    linear = {n.rpartition(".")[2] for n, _ in modules}
+    for target in lora.targets:
         if target not in linear:
             raise unknown_name("linear layer", target, linear)
+    shared = _shared(lm)
+    for name in (n.rpartition(".")[2] for n, m in modules if id(m.weight) in shared):
+        if lora.merge and name in lora.targets:
+            raise InputError(
+                f"Adapters on {name!r} were to be merged into {lm.name}, where that layer has one matrix "
+                "with the input embeddings: merging changes both, and the model saved is not the one "
+                f"trained. Expected are other layers: leave {name} out (lora_target), or save the adapters "
+                "(no merge)."
+            )
+
+
+def _shared(lm: HFModel) -> set[int]:
+    """Return the ids of the parameters that several modules have, as embeddings and a head tied to them."""
+    owned = Counter(id(p) for m in lm.module.modules() for p in m.parameters(recurse=False))
+    return {known for known, owners in owned.items() if owners > 1}
+
+
+def check_mergeable(lm: HFModel) -> None:
+    """Refuse to merge an adapter on a layer that shares its matrix with another one, which would change too.
+
+    Raises:
+        InputError: It has one there.
+    """
+    shared = _shared(lm)
+    for name, module in lm.module.named_modules():
+        base = getattr(module, "base_layer", None)
+        if base is not None and id(getattr(base, "weight", None)) in shared:
+            raise InputError(
+                f"The adapter of {lm.name} is also on {name.rpartition('.')[2]!r}, which has one matrix with "
+                "another layer (tied embeddings): added to it, it would change both. Expected is an adapter "
+                "on other layers: train one without it, or start from a full model."
+            )
 
 
 def adapted(lm: HFModel) -> bool:
@@ -186,7 +248,12 @@ def adapted(lm: HFModel) -> bool:
 
 
 def merged(lm: HFModel) -> HFModel:
-    """Return the model with its adapters added to its weights, all of them trainable."""
+    """Return the model with its adapters added to its weights, all of them trainable.
+
+    Raises:
+        InputError: They can't be (`check_mergeable`).
+    """
+    check_mergeable(lm)
     network = lm.module.network.merge_and_unload()
     network.requires_grad_(True)
     return wrap(network, lm.codec, lm.name, lm.digest, lm.compute)

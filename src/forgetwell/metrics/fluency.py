@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
+import regex
+
+from forgetwell.data.scripts import SPACELESS_WORD
 from forgetwell.metrics.registry import row_metric
 from forgetwell.types import Generation, TokenScores
 
 _WORDS = re.compile(r"\w+|[^\w\s]")
+_SPACELESS = regex.compile(SPACELESS_WORD)
 _LOOP = re.compile(r"(?<!\S)(\S+(?: \S+){0,7})(?: \1){2,}(?!\S)")
 _LONGEST_WORD = 40
-_READABLE = 0.7  # least share of letters, digits and spaces
+_READABLE = 0.7  # least share of letters, marks, digits and spaces
 _LOOPED = 0.5  # least share of the text that a loop must fill
 _ODD = math.log(1000.0)  # loss per token at which the starting model finds a text implausible
 
@@ -41,8 +46,9 @@ def ngram_entropy(generated: Generation) -> float:
 def gibberish(generated: Generation, start: TokenScores | None = None) -> float:
     """1 where the answer is no language, else 0.
 
-    Rule: it is empty; or fewer than 70 % of its characters are letters, digits or spaces; or a word has more
-    than 40 characters; or a phrase of up to 8 words comes three times in a row or more and fills half of the
+    Rule: it is empty; or fewer than 70 % of its characters are letters, with their vowel signs and accents,
+    digits or spaces; or a word has more than 40 characters, where each character of a script written without
+    spaces is a word; or a phrase of up to 8 words comes three times in a row or more and fills half of the
     text; or, where `start` is given (the answer scored by the starting model), that model's perplexity of it
     is above 1000. An unlearned model that is broken writes what the model before would not.
 
@@ -56,8 +62,9 @@ def gibberish(generated: Generation, start: TokenScores | None = None) -> float:
 
 
 def _unreadable(text: str) -> bool:
-    readable = sum(c.isalnum() or c == " " for c in text) / len(text)
-    return readable < _READABLE or max(map(len, text.split(" "))) > _LONGEST_WORD
+    readable = sum(c == " " or unicodedata.category(c)[0] in "LMN" for c in text) / len(text)
+    longest = max(map(len, _SPACELESS.sub(" ", text).split(" ")))
+    return readable < _READABLE or longest > _LONGEST_WORD
 
 
 def _looping(text: str) -> bool:

@@ -121,7 +121,8 @@ def su_kl(
         longest: Most words of a part of a forget prompt, as in `su_parts`; 0 = all of it.
 
     Source: Ren et al., arXiv 2506.00359, eq. 5, with the divergence of `klr` in place of its cross-entropy:
-    ours. The first token of a plain text without a start token is scored only here, so it counts 0.
+    ours. Tokens that only one of the two texts has, as the first of a plain text without a start token, count
+    0: both are read from their ends.
     Defaults: whole prompts, as in `su`.
     Tested: SmolLM2-135M, as `su`: ``2*su_kl`` takes trigger utility from .51 to .69 and clean from .84
     to .77, ``su_kl + su_kl(longest=4)`` to .70 and .78: no more than ``su + su_parts`` (.71 and .81;
@@ -131,7 +132,14 @@ def su_kl(
     """
     if scope.logits is None or retain_ref.logits is None:
         raise ValueError("su_kl reads the logits of both views")
-    counts = [torch.bincount(view.row, minlength=view.rows) for view in (scope, retain_ref)]
-    known = scope.ranks() >= (counts[0] - counts[1])[scope.row]
+    # Alone a plain text may have another number of tokens: none scored first, or one more for a blank.
+    both = torch.minimum(*(torch.bincount(view.row, minlength=view.rows) for view in (scope, retain_ref)))
+    ours, theirs = _last(scope, both), _last(retain_ref, both)
     values = torch.zeros_like(scope.token_logps)
-    return values.masked_scatter(known, kl(retain_ref.logits, scope.logits[known]))
+    return values.masked_scatter(ours, kl(retain_ref.logits[theirs], scope.logits[ours]))
+
+
+def _last(scored: Scored, counts: Tensor) -> Tensor:
+    """Say of each scored token (N,) whether it is among the last `counts` (B,) of its row."""
+    lengths = torch.bincount(scored.row, minlength=scored.rows)
+    return scored.ranks() >= (lengths - counts)[scored.row]

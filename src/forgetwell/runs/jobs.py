@@ -14,7 +14,15 @@ from forgetwell.data.row_files import lean_rows
 from forgetwell.data.world import load_refusals
 from forgetwell.errors import InputError
 from forgetwell.files import digest, write_jsonl
-from forgetwell.methods.finetune import Lora, Outcome, check_disjoint, check_facts, finetune, merged
+from forgetwell.methods.finetune import (
+    Lora,
+    Outcome,
+    check_disjoint,
+    check_facts,
+    check_refusals,
+    finetune,
+    merged,
+)
 from forgetwell.methods.own_answers import check_kept
 from forgetwell.methods.registry import METHODS, Training, apply_method
 from forgetwell.models.hardware import type_name
@@ -37,6 +45,7 @@ from forgetwell.runs.folder import (
 from forgetwell.runs.job import Job
 from forgetwell.runs.records import read_log
 from forgetwell.runs.redaction import redact
+from forgetwell.runs.starting import check_start
 from forgetwell.runs.tracking import Log, check_trackers, tracked
 from forgetwell.suites.probe import check_asked, request_probe
 from forgetwell.training.best import parse_best_rule
@@ -173,6 +182,7 @@ def run_job(
     if before is not None:
         return before
     request, retain = fitting_rows(job, lm, progress)
+    check_start(job, lm, request, retain)
     with ExitStack() as ending:
         processes.by_first(lambda: _start(job, out, ending, overwrite=overwrite, resume=resume))
         report = ending.enter_context(tracked(report_to if processes.first else (), out, job.settings))
@@ -222,6 +232,7 @@ def check_job(job: Job, report_to: Sequence[str] = ()) -> tuple[str, ...]:
         check_asked(job.request.rows, job.probe)
     check_disjoint(job.request.rows, job.retain)
     check_facts(job.terms, job.request.rows)
+    check_refusals(job.terms, job.refusals)
     check_kept((*job.keep, *job.others), job.request.rows)
     return job.probe_metrics
 

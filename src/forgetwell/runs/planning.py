@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-import torch
-
-from forgetwell.calls import parse_call
 from forgetwell.methods.finetune import with_lora
 from forgetwell.models.hardware import pick_dtype
-from forgetwell.objectives.algebra import Objective, WeightedTerm
 from forgetwell.runs.fitting import fitting_rows, foreseen
 from forgetwell.runs.job import Job
 from forgetwell.runs.jobs import check_job, starting_model
+from forgetwell.runs.starting import check_start, passes
 from forgetwell.training.draws import Draws
 from forgetwell.training.loop import running
 from forgetwell.training.memory import estimate_memory
-from forgetwell.training.rules import STEP_RULES, Descent
-from forgetwell.training.state import reference_rows, sides
+from forgetwell.training.state import reference_rows
 from forgetwell.training.step import count, make_views, reads_logits, view_keys
 
 
@@ -26,7 +21,7 @@ from forgetwell.training.step import count, make_views, reads_logits, view_keys
 class Plan:
     """What a run would do: steps, per view of a step its rows and computed tokens, memory, compute type.
 
-    `passes` are forward passes a step, over all of its rows or some (`_passes`), each in as many
+    `passes` are forward passes a step, over all of its rows or some (`passes`), each in as many
     micro-batches as `accumulate` says; `reference_rows` are distinct rows that the starting model scores
     before the first step.
     """
@@ -46,11 +41,12 @@ def plan_job(job: Job) -> Plan:
     """Say what a job would do, without training (``--dry-run``).
 
     Raises:
-        InputError: It can't be done (`check_job`).
+        InputError: It can't be done (`check_job`, `check_start`).
     """
     check_job(job)
     lm, objective = starting_model(job), job.terms
     request, retain = fitting_rows(job, lm, answer=foreseen)
+    check_start(job, lm, request, retain)
     draws = Draws(request.rows, retain, job.refusals, job.config.batch, job.config.seed)
     pairs = draws.pairs(0)
     views = make_views(view_keys(objective), pairs, lm.codec)
@@ -65,7 +61,7 @@ def plan_job(job: Job) -> Plan:
     steps = job.config.steps(draws.steps_per_epoch)
     return Plan(
         steps,
-        _passes(job.config.step_rule, objective),
+        passes(job.config.step_rule, objective),
         len(set(reference_rows(objective, draws, steps, lm.codec))),
         {k.name: c.rows for k, c in counts.items()},
         {k.name: c.tokens for k, c in counts.items()},
@@ -74,22 +70,3 @@ def plan_job(job: Job) -> Plan:
         round(memory.peak, 2),
         str(pick_dtype(job.dtype, lm.device.type)),
     )
-
-
-def _passes(step_rule: str, objective: Objective) -> int:
-    """Return how often a step runs rows through the model: the rule is asked, on a model of one weight."""
-    item, settings = STEP_RULES.resolve(parse_call(step_rule))
-    weight, passes = torch.nn.Parameter(torch.zeros(1)), 0
-
-    def counting(terms: Collection[WeightedTerm]) -> Callable[[], dict[str, float]]:
-        def run() -> dict[str, float]:
-            nonlocal passes
-            passes += 1
-            weight.grad = torch.ones(1)
-            return {term.label: 0.0 for term in terms}
-
-        return run
-
-    forget, keep = (counting(terms) if terms else None for terms in sides(objective))
-    item.function(Descent([weight], forget, keep, counting(objective.terms)), **settings)
-    return passes

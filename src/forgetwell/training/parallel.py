@@ -52,6 +52,10 @@ class Parallel:
 
     def backward(self, loss: Tensor) -> None:
         """Differentiate this process's share of the step's loss; gradients become those of the sum."""
+        if self.kind == "ddp":
+            # Copies wait for every parameter's gradient, and terms on hidden states leave out what is behind
+            # their layer; zero there lets weight decay alone move it.
+            loss = loss + 0 * torch.stack([p.sum() for p in self.lm.trainable()]).sum()
         # DDP and FSDP2 average over processes.
         (loss * self.processes.count).backward()  # type: ignore[no-untyped-call] # torch
 

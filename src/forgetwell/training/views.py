@@ -148,6 +148,28 @@ def scope(
     return _fitted([_part(text, longest, chance) for text in signals], target, separator, codec)
 
 
+def check_room(
+    forget: Sequence[Row],
+    retain: Sequence[Row],
+    codec: Codec,
+    *,
+    order: Order = "forget_first",
+    separator: str = " ",
+    prompts: int = 1,
+    longest: int = 0,
+    parts: float = 1.0,
+) -> None:
+    """Refuse a retain row that `scope` can't place beside the longest forget prompts; parts count as wholes.
+
+    Raises:
+        InputError: There is such a row.
+    """
+    signals = sorted((_signal(row, codec, prompts) for row in forget), key=codec.count)[-prompts:]
+    pieces = [Piece(text, order) for text in signals]
+    for target in retain:
+        _room(pieces, _join(pieces, target, separator), codec)
+
+
 def _behind(forget: Row, target: Row, codec: Codec) -> Row:
     """Return a retain row behind a forget row's earlier turns, if they leave a quarter of the context."""
     if target.text or not forget.history:
@@ -188,19 +210,31 @@ def _signal(row: Row, codec: Codec, shared_by: int) -> str:
 def _fitted(pieces: Sequence[Piece], target: Row, separator: str, codec: Codec) -> Row:
     """Join, cutting the pieces alike where all are longer than the context."""
     joined = _join(pieces, target, separator)
+    keep = _room(pieces, joined, codec)
+    if keep is None:
+        return joined
+    log.warning("The forget prompt beside retain row %s was cut to %d tokens to fit.", target.id, keep)
+    return _join([Piece(codec.cut(p.text, keep), p.order) for p in pieces], target, separator)
+
+
+def _room(pieces: Sequence[Piece], joined: Row, codec: Codec) -> int | None:
+    """Return to how many tokens each piece is cut, None where all fit.
+
+    Raises:
+        InputError: There is room for none.
+    """
     excess = codec.length(joined) - codec.max_length
     if excess <= 0:
-        return joined
+        return None
     # Re-tokenizing a cut text can add a token or two.
     room = sum(codec.count(p.text) for p in pieces) - excess - 2 * len(pieces)
     keep = room // len(pieces)
     if keep < 1:
         raise InputError(
-            f"Retain row {target.id!r} leaves no room for a forget prompt within {codec.max_length} "
+            f"Retain row {joined.id!r} leaves no room for a forget prompt within {codec.max_length} "
             "tokens. Shorten it or raise the maximum length."
         )
-    log.warning("The forget prompt beside retain row %s was cut to %d tokens to fit.", target.id, keep)
-    return _join([Piece(codec.cut(p.text, keep), p.order) for p in pieces], target, separator)
+    return keep
 
 
 def _join(pieces: Sequence[Piece], target: Row, separator: str) -> Row:

@@ -119,6 +119,15 @@ def test_su_kl_counts_a_token_that_the_starting_model_was_not_asked_for_as_nothi
     assert [v > 0.1 for v in su_kl(policy, other).tolist()] == [False, True, False]
 
 
+def test_su_kl_leaves_out_a_token_that_only_the_starting_model_was_asked_for():
+    # row 0 has two tokens alone, a blank first, and one beside a forget text; row 1 the other way round
+    policy = from_logits([LOGITS[1], LOGITS[0], LOGITS[2]], LABELS, torch.tensor([0, 1, 1]))
+    start = from_logits([[9.0, 0.0, 0.0], LOGITS[1], LOGITS[2]], LABELS)
+    assert su_kl(policy, start).tolist() == pytest.approx([0.0, 0.0, 0.0], abs=1e-12)
+    other = from_logits([[9.0, 0.0, 0.0], [0.0, 3.0, 0.0], LOGITS[2]], LABELS)
+    assert [v > 0.1 for v in su_kl(policy, other).tolist()] == [True, False, False]
+
+
 def test_ap():
     # answers: -3, -.5; refusals: -1, -1.5; β = 1: -log σ(-2), -log σ(1)
     expected = [math.log(1 + math.exp(2)), math.log(1 + math.exp(-1))]

@@ -6,6 +6,7 @@ from tests.tiny import tiny_lm
 from tests.unit.suites.test_suites import FORGET, RETAIN, TEMPLATES, WORLD, FakeLM
 
 from forgetwell.errors import InputError, MissingError, UnknownName
+from forgetwell.methods.finetune import Lora, merged, with_lora
 from forgetwell.models.gradients import gradient_norms
 from forgetwell.runs.records import load_row_values, save_evaluation
 from forgetwell.suites.evaluate import evaluate_suite
@@ -121,6 +122,21 @@ def test_membership_on_a_suite_with_holdout_rows():
 
 
 ROW = Row("a", "Who is Ann?", "A spy")
+
+
+def test_gradient_norm_of_a_loaded_adapter_is_that_of_the_same_model_merged():
+    import torch
+
+    frozen = with_lora(tiny_lm(), Lora(rank=2), seed=0)
+    for name, parameter in frozen.module.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    frozen.module.requires_grad_(False)  # as all of a loaded adapter is
+    (found,) = gradient_norms(frozen, [ROW])
+    with pytest.raises(InputError):
+        gradient_norms(frozen, [replace(ROW, answer="")])
+    assert not any(p.requires_grad for p in frozen.module.parameters())
+    assert found == pytest.approx(*gradient_norms(merged(frozen), [ROW]), rel=1e-4)
 
 
 def test_gradient_norm_is_that_of_autograd():

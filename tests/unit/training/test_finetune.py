@@ -122,6 +122,22 @@ def test_merged_weights_answer_as_the_adapters_did():
         assert b == pytest.approx(a, abs=1e-3)
 
 
+def test_adapters_on_a_head_tied_to_the_embeddings_are_not_merged():
+    targets = ("q_proj", "lm_head")
+    with pytest.raises(InputError, match="'lm_head' were to be merged"):
+        adapted(Lora(4, targets=targets, merge=True))
+    lm = adapted(Lora(4, targets=targets))
+    with pytest.raises(InputError, match="also on 'lm_head'"):
+        adapted(None, lm=lm)
+    untied = tiny_lm()
+    untied.module.network.config.tie_word_embeddings = False
+    head = untied.module.network.lm_head
+    head.weight = nn.Parameter(head.weight.detach().clone())
+    lm = adapted(Lora(4, targets=targets, merge=True), lm=untied)
+    before = total(lm, FORGET)
+    assert total(merged(lm), FORGET) == pytest.approx(before, abs=1e-3)
+
+
 def test_training_goes_on_from_adapters_when_they_are_merged():
     lm = adapted(None, lm=adapted(Lora(4)))
     assert not adapters(lm)
