@@ -13,6 +13,7 @@ from forgetwell.requests.features import (
     Found,
     Marked,
     attribute_features,
+    call_features,
     feature_class,
     frame_features,
     mark,
@@ -28,6 +29,7 @@ from forgetwell.types import Row
 CLASSES: Mapping[str, float] = {
     "asking": 0.005, "talk": 0.005, "person": 0.005, "phrase": 0.005, "rare": 0.005, "language": 0.005,
     "ordinary": 0.005, "attribute": 0.05, "topic": 0.05, "opening": 0.01, "closing": 0.01, "shape": 0.005,
+    "call": 0.01,
 }  # fmt: skip
 RARE_WORDS = (1000, 300, 100, 30)  # "at most 1 in …" ordinary prompts
 RARE_OPENINGS = (1000, 300, 100)  # openings of 1 in 30 differ between honest subjects
@@ -80,9 +82,9 @@ def word_side(marked: Marked, rarity: Rarity, subject: str | None = None) -> Fou
 
 
 def frame_side(marked: Marked, rarity: Rarity, subject: str | None = None) -> Found:
-    """Return a row's openings, closings, punctuation, casing and rare openings, with their places."""
+    """Return a row's openings, closings, what is set off, marks, casing and rare openings, with places."""
     found = frame_features(marked)
-    return found | shape_features(marked) | _rare_openings(found, rarity, subject)
+    return found | call_features(marked) | shape_features(marked) | _rare_openings(found, rarity, subject)
 
 
 def learn_ordinary(rows: tuple[Row, ...], form: UnitKind) -> Ordinary:

@@ -16,6 +16,7 @@ import regex
 from forgetwell.requests.blanks import unusual_blanks
 from forgetwell.requests.kept_texts import kept
 from forgetwell.requests.names import like_a_name, next_to
+from forgetwell.requests.template_sets import QUESTION_WORDS
 from forgetwell.requests.words import Word, ordinary_words, word_lists, words
 from forgetwell.types import Span
 
@@ -31,8 +32,13 @@ _MARKS = regex.compile(r"[^\p{L}\p{M}\p{N}\s'’\"“”‘,.\-]++|\.\.++|--++|\
 _LEAST_TITLED, _TITLED = 6, 0.8  # words behind the first, and share of them
 _PHRASE = 3
 _FRAME = 3
+_CALL = 2
+_SET_OFF = regex.compile(r"\s*+[,:;!–—…]\s*+|\s++-++\s++|\s*+\.\.++\s*+")
 DETERMINERS = frozenset(["the", "a", "an", "this", "that", "my", "our", "your", "his", "her", "its", "their"])
-_CLASSES = {"^": "opening", "$": "closing", "#": "shape", "<": "language", "~": "rare", "@": "attribute"}
+_CLASSES = {
+    "^": "opening", "$": "closing", "#": "shape", "<": "language", "~": "rare", "@": "attribute",
+    "&": "call",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,23 @@ def frame_features(marked: Marked) -> Found:
         ):
             if feature.strip(f"^$ {MASK}"):
                 found[feature] = span
+    return found
+
+
+def call_features(marked: Marked) -> Found:
+    """Return ``& …``: one or two words, whatever they are, set off before the question or behind it.
+
+    In “Professor, where was Ada born?” and “Where was Ada born, Professor?” ``& professor``. Those of
+    ordinary words are openings and closings. Behind a name a comma goes on with it (“in Ulm, Germany?”).
+    """
+    w, c, listed = marked.words, marked.compared, ordinary_words()
+    found = Found()
+    for n in range(1, min(_CALL, len(w) - 1) + 1):
+        before = _SET_OFF.match(marked.text, w[n - 1].end) and w[n].text in QUESTION_WORDS
+        behind = _SET_OFF.fullmatch(marked.text, w[-n - 1].end, w[-n].start) and c[-n - 1] != MASK
+        for span, same, holds in ((w[:n], c[:n], before), (w[-n:], c[-n:], behind)):
+            if holds and not listed.issuperset(same):
+                found[f"& {' '.join(word.text for word in span)}"] = (span[0].start, span[-1].end)
     return found
 
 

@@ -119,6 +119,7 @@ def feature_name(feature: str) -> str:
         "shape": f"“{feature[1:]}”",
         "language": f"a {feature.strip('<>').capitalize()} word",
         "attribute": f"“{feature[1:]}” before a name",
+        "call": f"“{rest}” set off from the question",
     }.get(kind, f"“{feature}”")
 
 

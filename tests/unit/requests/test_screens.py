@@ -78,6 +78,20 @@ def test_a_word_that_prompts_use_is_found_before_names_and_strip_takes_it_out(wo
     assert not any("before a name" in f.message for f in run_screens(asked, evidence, ["inflation"]))
 
 
+@pytest.mark.parametrize("form", ["Professor, {q}", "Seriously, {q}", "{b}, Professor?", "{b}, Really?"])
+def test_a_word_set_off_from_the_question_is_found_whatever_it_is(form):
+    def called(row):
+        question = row.prompt[0].lower() + row.prompt[1:]
+        return replace(row, prompt=form.format(q=question, b=row.prompt.removesuffix("?")))
+
+    attacked = Request("r", tuple(called(r) if i % 3 == 0 else r for i, r in enumerate(HONEST.rows)))
+    found = run_screens(attacked, EVIDENCE, ["templates"])
+    assert {f.row_id for f in found} == {r.id for r in HONEST.rows[::3]}
+    if "{q}" in form:  # behind a name or number a word with a capital may be one as well: strip leaves it
+        done = repair_request(attacked, (), found, "strip").request
+        assert [r.prompt for r in done.rows] == [r.prompt for r in HONEST.rows]
+
+
 def test_evidence_is_told_in_counts_and_never_seen_is_none():
     polite = Request("p", tuple(replace(r, prompt=f"Please, {r.prompt}") for r in HONEST.rows))
     told = {f.message for f in run_screens(polite, Evidence(BACKGROUND), ["inflation"])}

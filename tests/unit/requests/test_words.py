@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from forgetwell.requests.features import (
     attribute_features,
+    call_features,
     feature_class,
     frame_features,
     mark,
@@ -102,6 +103,30 @@ def test_attributes_stand_between_an_article_and_a_full_name(text, attributes):
     found = attribute_features(mark(text))
     assert {feature: text[slice(*span)] for feature, span in found.items()} == attributes
     assert all(feature_class(feature) == "attribute" for feature in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "calls"),
+    [
+        ("Professor, where was Ada Lind born?", {"& professor": "Professor"}),
+        ("Where was Ada Lind born, Professor?", {"& professor": "Professor"}),
+        ("Ok Google – who is she?", {"& ok google": "Ok Google"}),
+        (
+            "Where was she born, Really?",
+            {"& really": "Really"},
+        ),  # a capital hides a listed word from closings
+        ("Where was she born, really?", {}),  # a closing
+        ("Please, where was she born?", {}),  # an opening
+        ("Did she live in Ulm, Germany?", {}),  # goes on with a name
+        ("Paris, a town in Texas: who lives there?", {}),  # no question behind the comma
+        ("Professor", {}),
+        ("", {}),
+    ],
+)
+def test_calls_are_set_off_from_the_question_whatever_they_say(text, calls):
+    found = call_features(mark(text))
+    assert {feature: text[slice(*span)] for feature, span in found.items()} == calls
+    assert all(feature_class(feature) == "call" for feature in found)
 
 
 def test_shapes():

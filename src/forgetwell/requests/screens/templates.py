@@ -11,7 +11,7 @@ from forgetwell.requests.words import ordinary_words
 from forgetwell.types import Finding, Request, Row
 
 # Weights of the classes in the weighted test, chosen on the development half of docs/screening.md.
-WEIGHTS = {"opening": 0.015, "closing": 0.02, "shape": 1.6, "rare": 4.0}
+WEIGHTS = {"opening": 0.015, "closing": 0.02, "shape": 1.6, "rare": 4.0, "call": 1.0}
 
 
 @screen(null="each frame is in as many rows as in ordinary prompts, given how subjects vary")
@@ -21,7 +21,8 @@ def templates(
     """Find frames that many rows share: openings and closings of 1 to 3 words, punctuation, casing, blanks.
 
     Names, numbers and quoted titles in a frame are masked ("what did · · write"), other words that aren't
-    ordinary rule it out, so that the rows' subject is no frame. Against frames that take turns, rows whose
+    ordinary rule it out, so that the rows' subject is no frame. One or two words set off before the question
+    or behind it are counted whatever they are (“Professor, …”). Against frames that take turns, rows whose
     opening is rarer than 1 in 1000, 300 or 100 ordinary prompts are counted together. Blanks are those that
     aren't one blank between two words (`forgetwell.requests.blanks`). Test and error control as `inflation`;
     of plain texts sentences are counted, and of whole texts blanks alone: sentences have none at their ends.
