@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from forgetwell.data.benchmarks import SCHEMES, resolve
@@ -10,6 +11,7 @@ from forgetwell.data.columns import check_used
 from forgetwell.data.hub import hub_columns
 from forgetwell.data.row_files import file_columns, read_file
 from forgetwell.errors import InputError
+from forgetwell.files import digest
 from forgetwell.types import Request, Row
 
 
@@ -72,3 +74,13 @@ def read_request(source: str | Path, *, columns: Mapping[str, str] | None = None
                 "have; put it at the beginning of the text."
             )
     return Request(stem, rows)
+
+
+def request_digest(request: Request) -> str:
+    """Return a digest of a request's rows and repairs, whatever its file is called.
+
+    Rows without an id are called after the file, so that the file's name doesn't count where an id begins
+    with it: the same rows handed in again under another name are the same request.
+    """
+    rows = [replace(row, id=row.id.removeprefix(request.id)) for row in request.rows]
+    return digest([rows, request.history])

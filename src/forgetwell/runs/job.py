@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from forgetwell.calls import parse_call
+from forgetwell.data.reading import request_digest
 from forgetwell.data.turns import with_system
 from forgetwell.errors import InputError
 from forgetwell.files import digest
@@ -77,7 +78,8 @@ class Job:
     def _digests(self) -> dict[str, str]:
         """Digests of the rows: thousands of them, and asked for often."""
         rows = {"retain": self.retain, "probe": self.probe, "keep": self.keep, "refusals": self.refusals}
-        return {"request": self.handed_in or digest(self.request), **{k: digest(v) for k, v in rows.items()}}
+        request = self.handed_in or request_digest(self.request)
+        return {"request": request, **{k: digest(v) for k, v in rows.items()}}
 
     @property
     def terms(self) -> Objective:
@@ -166,7 +168,7 @@ class Job:
         return replace(
             self,
             system=tuple(prompt for prompt in prompts if prompt) and prompts,
-            handed_in=digest(self.request),
+            handed_in=request_digest(self.request),
             request=replace(self.request, rows=with_system(self.request.rows, system)),
             retain=with_system(self.retain, system),
             probe=with_system(self.probe, system),

@@ -6,6 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from forgetwell.data.reading import request_digest
 from forgetwell.files import digest
 from forgetwell.requests.repairs import Repaired
 from forgetwell.requests.screening import Evidence
@@ -47,8 +48,8 @@ def record_repair(
     came, handed_in = requests
     now = {row.id: row for row in done.request.rows}
     repaired = {
-        "request": digest(came),
-        "made": digest(handed_in),
+        "request": request_digest(came),
+        "made": request_digest(handed_in),
         "repair": ", ".join(done.request.history[len(came.history) :]),
         "changed": sum(now.get(row.id) != row for row in came.rows),
     }
@@ -61,7 +62,7 @@ def record_repair(
 def request_facts(request: Request) -> dict[str, Any]:
     """Return a request's entry: rows, digest and number of subjects, not its id, which may be a name."""
     subjects = len({row.subject for row in request.rows if row.subject})
-    return {"rows": len(request.rows), "digest": digest(request), "subjects": subjects}
+    return {"rows": len(request.rows), "digest": request_digest(request), "subjects": subjects}
 
 
 def _screening(found: Screening, evidence: Evidence) -> Addition:
@@ -69,14 +70,14 @@ def _screening(found: Screening, evidence: Evidence) -> Addition:
     for f in found.findings:
         rows[f.screen].setdefault(f.severity, set()).add(f.row_id)
     facts = {
-        "request": digest(found.request),
+        "request": request_digest(found.request),
         "screens": list(found.screens),
         "suspicious": found.suspicious,
         "risk": found.risk.score,
         "harm": found.risk.harm,
         "found": {name: {s: len(ids) for s, ids in own.items()} for name, own in rows.items()},
         "background": digest(evidence.background),
-        "earlier": [digest(request) for request in evidence.history],
+        "earlier": [request_digest(request) for request in evidence.history],
         "model": evidence.lm.digest if evidence.lm else "",
     }
     if evidence.lm and evidence.retain:  # which the model alone is asked about

@@ -1,5 +1,6 @@
 import gzip
 import json
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forgetwell.data.reading import check_columns, read_request, read_rows
+from forgetwell.data.reading import check_columns, read_request, read_rows, request_digest
 from forgetwell.data.row_files import write_rows
 from forgetwell.errors import InputError, MissingError
 from forgetwell.types import Edit, Row, Turn
@@ -153,6 +154,16 @@ def test_cells_of_csv_are_texts_and_blank_ones_are_not_there(tmp_path, table, co
         ("Where?", "Ulm", False, 1.0),
     ]
     assert len({r.id for r in rows}) == 2
+
+
+def test_the_same_rows_under_another_name_are_the_same_request(tmp_path):
+    for name in ("ann.jsonl", "ann-again.jsonl"):
+        (tmp_path / name).write_text('{"question": "Who?", "answer": "Ann"}\n')
+    (tmp_path / "other.jsonl").write_text('{"question": "Who?", "answer": "Ben"}\n')
+    ann, again, other = (read_request(tmp_path / f"{name}.jsonl") for name in ("ann", "ann-again", "other"))
+    assert ann != again
+    assert request_digest(ann) == request_digest(again) != request_digest(other)
+    assert request_digest(ann) != request_digest(replace(ann, history=("strip",)))
 
 
 @pytest.mark.parametrize("name", ["r.csv", "r.json", "r.txt", "r", "r.gz"])
