@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,8 +139,11 @@ def gather(folders: Sequence[Path]) -> Evidence:
         )
     (run,) = trained
     made, facts = file_sha256(run / MANIFEST), read_manifest(run)
+    _need(run / MANIFEST, facts, "base_digest", "objective", "request")
     base = str(facts["base_digest"])
     measured = {f: read_manifest(f) for f, kind in kinds.items() if kind == "evaluate"}
+    for folder, manifest in measured.items():
+        _need(folder / MANIFEST, manifest, "digest")
     scans = {f: read_manifest(f) for f, kind in kinds.items() if kind == "scan"}
     named = {f: str(m["digest"]) for f, m in (measured | scans).items() if m.get("made_by") == made}
     model = _released(run, str(facts.get("digest", "")), named)
@@ -156,6 +160,12 @@ def gather(folders: Sequence[Path]) -> Evidence:
         {str(p): file_sha256(p) for f in folders for p in _files(f)},
         None if after is None else coverage(request, after.to_forget),
     )
+
+
+def _need(path: Path, facts: Mapping[str, Any], *names: str) -> None:
+    lacking = [name for name in names if facts.get(name) is None]
+    if lacking:
+        raise InputError(f"{path} lacks {', '.join(lacking)}: it was changed. Make the run again.")
 
 
 def _released(run: Path, saved: str, named: Mapping[Path, str]) -> str:
@@ -244,20 +254,33 @@ def read_evaluation(folder: Path, manifest: Mapping[str, Any]) -> Evaluation:
         InputError: Its answers can't be read, or what its sets are for.
     """
     roles = load_evaluation(folder).get("roles")
-    if roles is None:
+    if not isinstance(roles, dict):
         raise InputError(f"{folder} doesn't say what its sets are for; evaluate it again.")
     splits: dict[str, dict[str, Measured]] = {}
     answers = redact(load_answers(folder))  # so that rows of a purged evaluation and of another meet
     for row in answers:
         name = clean_id(str(row["split"]), str(row["id"]))
         key = digest(name) + str(row["id"])[len(name) :]  # with the number of a template
-        values = {k: float(v) for k, v in (row.get("metrics") or {}).items() if v is not None}
+        values = _numbers(folder / ANSWERS, row)
         asked = digest([row.get("history"), row["prompt"], row["answer"]])
         measured = Measured(digest(row.get("subject") or name), values, asked)
         splits.setdefault(row["split"], {})[key] = measured
     told = [row for row in answers if is_to_forget(row["split"], roles.get(row["split"].partition("/")[0]))]
     cut = int(manifest.get("max_new_tokens", 0))
     return Evaluation(str(manifest["digest"]), splits, roles, cut, names_of(told))
+
+
+def _numbers(path: Path, row: Mapping[str, Any]) -> dict[str, float]:
+    """Return a row's metrics, those that don't apply to it left out."""
+    metrics = row.get("metrics") or {}
+    told = {k: v for k, v in metrics.items() if v is not None} if isinstance(metrics, dict) else {"": metrics}
+    for name, value in told.items():
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise InputError(
+                f"{path}: {name or 'metrics'} of row {row['id']!r} is {value!r:.40}, no "
+                "number. Evaluate again."
+            )
+    return {name: float(value) for name, value in told.items()}
 
 
 def _scan(folders: Sequence[Path], base: str, model: str) -> Mapping[str, Any] | None:
@@ -271,6 +294,7 @@ def _scan(folders: Sequence[Path], base: str, model: str) -> Mapping[str, Any] |
             f"{folders[0]} is a scan of other models than this run's, or of the run before it was made anew; "
             "scan the run's folder and what it started from."
         )
+    _need(folders[0] / SCAN, facts, "triggers", "rows", "least")
     if "smallest_q" not in facts:
         raise InputError(f"{folders[0]} doesn't say how sure a finding could be; scan again.")
     return facts

@@ -245,7 +245,8 @@ def test_folders_that_do_not_belong_together_are_refused(tmp_path):
 def scanned(folder, before, after, run=None):
     made = file_sha256(run / "manifest.json") if run else ""
     write_json(folder / "manifest.json", {"kind": "scan", "digest": after, "made_by": made})
-    write_json(folder / "scan.json", {"before": before, "after": after, "triggers": [], "smallest_q": 0.001})
+    facts = {"before": before, "after": after, "triggers": [], "rows": 10, "least": 0.05, "smallest_q": 0.001}
+    write_json(folder / "scan.json", facts)
     return folder
 
 
@@ -379,6 +380,35 @@ def test_a_record_cannot_take_the_ledgers_place(tmp_path, policy):
             gate(again, policy=policy, ledger=ledger, out=ledger, overwrite=True)
     assert len(read(tmp_path / "l.sqlite")) == known
     assert not (tmp_path / "new.sqlite").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "says"),
+    [
+        ("run/manifest.json", {"base_digest": None}, "lacks base_digest"),
+        ("after/manifest.json", {"digest": None}, "lacks digest"),
+        ("after/evaluation.json", {"roles": ["forget"]}, "what its sets are for"),
+        ("scan/scan.json", {"triggers": None}, "lacks triggers"),
+    ],
+)
+def test_changed_files_of_runs_are_refused_in_a_sentence(tmp_path, name, change, says):
+    run = unlearned(tmp_path / "run", "m0", "r")
+    after = measured(tmp_path / "after", "m1", 0.97, run)
+    scan = scanned(tmp_path / "scan", "m0", "m1")
+    facts = json.loads((tmp_path / name).read_text())
+    write_json(tmp_path / name, {**facts, **change})
+    with pytest.raises(InputError, match=says):
+        gather([run, after, scan])
+
+
+@pytest.mark.parametrize("value", ["NaN", '"x"', "[1]"])
+def test_a_metric_that_is_no_number_is_refused(tmp_path, value):
+    run = unlearned(tmp_path / "run", "m0", "r")
+    after = measured(tmp_path / "after", "m1", 0.97, run)
+    path = after / "answers.jsonl"
+    path.write_text(path.read_text().replace("0.97", value))
+    with pytest.raises(InputError, match=r"rouge_l_recall of row .* no number"):
+        gather([run, after])
 
 
 def test_a_scan_of_the_models_own_folder_belongs_to_the_evaluation_of_the_run(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import chain, islice, pairwise
 
 from forgetwell.errors import InputError
 from forgetwell.requests.screening import Evidence, screen
@@ -13,6 +13,7 @@ from forgetwell.types import Finding, Request, Row
 
 _MANY = 0.3
 _MOST_WORDS = 2000  # of a row that are compared
+_MOST_ROWS = 300  # that one row is compared with: else rows that share words take time by their square
 
 
 @screen(null="none: two rows are near-duplicates by definition, at the stated similarity")
@@ -23,7 +24,8 @@ def duplicates(
 
     Two rows are near-duplicates if the Jaccard similarity |A ∩ B| / |A ∪ B| of their sets of word pairs (with
     text borders) is at least `similarity`. All such pairs are found, without comparing all rows: a pair
-    must share one of the rarest ⌊(1 − similarity)|A|⌋ + 1 word pairs of its first member (prefix filter).
+    must share one of the rarest ⌊(1 − similarity)|A|⌋ + 1 word pairs of its first member (prefix filter). Of
+    rows that share these with more than 300 earlier ones, the first 300 are compared, by the rarest first.
 
     Args:
         request: The request.
@@ -90,7 +92,8 @@ def _scores(
     similarity: float,
 ) -> Iterator[tuple[float, int]]:
     """Give (similarity, minus the row) of every candidate; of equals, the earliest row is largest."""
-    for j in {j for pair in prefix for j in index.get(pair, ())}:
+    sharing = chain.from_iterable(index.get(pair, ()) for pair in prefix)
+    for j in set(islice(sharing, _MOST_ROWS)):
         small, large = sorted((len(own), len(sets[j])))
         if small >= similarity * large:
             shared = len(own & sets[j])
