@@ -173,14 +173,9 @@ def evaluate(
         evaluation = evaluate_suite(
             lm,
             asked,
-            metrics=measures.metrics,
-            runs=runs,
-            start=start,
-            seed=seed,
-            cache=records,
-            processes=processes,
-            progress=progress,
-        )
+            metrics=measures.metrics, runs=runs, start=start, seed=seed,
+            cache=records, processes=processes, progress=progress,
+        )  # fmt: skip
         evaluation = replace(evaluation, left_out=(*refused, *evaluation.left_out))
         if harness_results is not None and processes.first:
             found = harness_results(lm, measures.tasks, limit=measures.task_limit or None, seed=seed)
