@@ -145,10 +145,8 @@ def repair(
             columns=named_columns(columns), dtype=dtype, progress=progress,
         )  # fmt: skip
         found, done = repair_screened(asked, kept, evidence, repair, screens=screens or ())
-    if done.retain != kept and retain_out is None and not dry_run:
-        from forgetwell.errors import InputError
-
-        raise InputError("The rows to keep are changed too; say where they go: --retain-out FILE.")
+    if not dry_run:
+        _check_changed(done.retain != kept, retain_out)
     diff = _diff(asked, kept, done)
     if dry_run:
         print(diff)
@@ -172,6 +170,13 @@ def _check_repaired(out: Path, retain_out: Path | None, ledger: Path | None, ove
         if path is not None:
             check_output(path, overwrite=overwrite)
     _check_outputs(None, ledger, overwrite)
+
+
+def _check_changed(changed: bool, retain_out: Path | None) -> None:
+    from forgetwell.errors import InputError
+
+    if changed and retain_out is None:
+        raise InputError("The rows to keep are changed too; say where they go: --retain-out FILE.")
 
 
 def _check_background(repairs: Sequence[str], background: Several, screened: bool) -> None:

@@ -21,7 +21,7 @@ _ALIASES = {
     "wrong": ("wrong", "perturbed_answer", "alternate"),
 }
 _HEAVIEST = 1e6  # sums and products of weights stay numbers
-_FLAGS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_FLAGS = {"true": True, "false": False}
 _ROLES = ("system", "user", "assistant")
 
 
@@ -86,8 +86,9 @@ def to_row(record: Any, default_id: str, where: str, columns: Mapping[str, str])
             _fail(where, f"no column {theirs!r}, which --columns names; found {_listed(record)}")
     cells = _cells(record, columns)
     plain = cells.get("text")
-    if plain and plain.value in _FLAGS and {"prompt", "answer"} <= cells.keys():
-        cells["text"] = _Cell(_FLAGS[plain.value], plain.name)
+    flag = _FLAGS.get(plain.value.lower()) if plain and isinstance(plain.value, str) else None
+    if plain and flag is not None and {"prompt", "answer"} <= cells.keys():
+        cells["text"] = _Cell(flag, plain.name)
     elif plain and isinstance(plain.value, str):
         cells |= {"answer": plain, "text": _Cell(True, plain.name)}
         cells.setdefault("prompt", _Cell("", plain.name))

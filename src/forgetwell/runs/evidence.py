@@ -140,6 +140,7 @@ def gather(folders: Sequence[Path]) -> Evidence:
     (run,) = trained
     made, facts = file_sha256(run / MANIFEST), read_manifest(run)
     _need(run / MANIFEST, facts, "base_digest", "objective", "request")
+    _need(run / MANIFEST, facts["request"], "rows", "digest")
     base = str(facts["base_digest"])
     measured = {f: read_manifest(f) for f, kind in kinds.items() if kind == "evaluate"}
     for folder, manifest in measured.items():

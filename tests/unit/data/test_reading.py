@@ -62,6 +62,7 @@ def test_errors_name_the_place(tmp_path, content, words):
         ({"question": "a", "answer": "b", "w": -1}, {"weight": "w"}, "column 'w' is -1"),
         ({"question": "a", "answer": "b", "weight": 1.1e6}, {}, "expected a number from 0 to 1e"),
         ({"question": "a", "answer": "b", "weight": "heavy"}, {}, "column 'weight' is 'heavy'"),
+        ({"question": "a", "answer": "b", "text": ["c"]}, {}, "expected a text, true or false"),
         ({"text": ""}, {}, "column 'text' is empty"),
         ({"question": "a", "answer": None}, {}, "line 1: column 'answer' is null"),
         ({"query": None, "answer": "b"}, {}, "line 1: column 'query' is null"),

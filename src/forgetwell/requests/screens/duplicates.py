@@ -23,7 +23,7 @@ def duplicates(
     """Find rows that repeat an earlier row of the request or of the history.
 
     Two rows are near-duplicates if the Jaccard similarity |A ∩ B| / |A ∪ B| of their sets of word pairs (with
-    text borders) is at least `similarity`. All such pairs are found, without comparing all rows: a pair
+    text borders) is at least `similarity`. They are found without comparing all rows: a pair
     must share one of the rarest ⌊(1 − similarity)|A|⌋ + 1 word pairs of its first member (prefix filter). Of
     rows that share these with more than 300 earlier ones, the first 300 are compared, by the rarest first.
 
