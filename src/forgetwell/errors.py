@@ -8,7 +8,10 @@ without a traceback and exits with 2. Each class also is the standard exception 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 
 class ForgetwellError(Exception):
@@ -45,6 +48,31 @@ class Diverged(ForgetwellError, ArithmeticError):
 
 class RunsFailed(ForgetwellError, RuntimeError):
     """Some runs of a plan could not be finished; the others were."""
+
+
+@contextmanager
+def told(program: str, *, first: Callable[[str], bool] = lambda message: True) -> Iterator[None]:
+    """Where something inside is for the user to set right, end the process with one plain line and code 2.
+
+    Args:
+        program: Stands before the line.
+        first: Of several processes, whether this is the one that says it.
+    """
+    try:
+        yield
+    except ForgetwellError as error:
+        message = str(error)
+    except BrokenPipeError:  # who reads the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:  # a disk or a path, wherever it was noticed
+        path = f" {error.filename}" if error.filename else ""
+        message = f"Can't read or write{path}: {error.strerror or error}."
+    else:
+        return
+    if first(message):
+        print(f"{program}: {message}", file=sys.stderr)
+    sys.exit(2)
 
 
 def unknown_name(kind: str, given: str, valid: Iterable[str]) -> UnknownName:

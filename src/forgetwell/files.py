@@ -23,12 +23,17 @@ class WriteFailed(ForgetwellError, OSError):
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, replace: bool = True) -> Iterator[Path]:
     """Give a temporary name beside `path`; on success rename it to `path`, else remove it.
 
     The file's mode is the one that `open` would leave: that of a file that was there, or by the umask.
 
+    Args:
+        path: The file.
+        replace: Take the place of a file that is there by then.
+
     Raises:
+        ExistsError: There is one, and it isn't to be replaced.
         WriteFailed: The disk is full or not writable.
     """
     temporary: Path | None = None
@@ -40,6 +45,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         with suppress(FileNotFoundError):
             os.chmod(temporary, stat.S_IMODE(path.stat().st_mode))
+        if not replace:
+            _claim(path, temporary)
         os.replace(temporary, path)
     except OSError as error:
         if isinstance(error, ForgetwellError):
@@ -52,6 +59,19 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _claim(path: Path, whole: Path) -> None:
+    """Give a file a second name, which no other process has taken meanwhile."""
+    try:
+        os.link(whole, path)
+    except FileExistsError:
+        raise ExistsError(f"{path} exists.") from None
+    except OSError:  # a file system without links: the name is taken a moment before there is anything in it
+        try:
+            path.touch(exist_ok=False)
+        except FileExistsError:
+            raise ExistsError(f"{path} exists.") from None
 
 
 def check_new(path: Path, *, overwrite: bool) -> None:

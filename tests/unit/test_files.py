@@ -1,12 +1,13 @@
 """Files that appear whole, with the mode that `open` would give them."""
 
+import errno
 import os
 import stat
 from contextlib import suppress
 
 import pytest
 
-from forgetwell.errors import InputError
+from forgetwell.errors import ExistsError, InputError
 from forgetwell.files import atomic_path, read_toml, write_text
 
 
@@ -43,6 +44,23 @@ def test_nothing_is_left_of_a_write_that_broke_off(tmp_path):
         temporary.write_text("half")
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "a file system without links"])
+def test_a_file_that_another_process_made_meanwhile_stays(tmp_path, monkeypatch, links):
+    def refuse(*names):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    path = tmp_path / "a"
+    with atomic_path(path, replace=False) as temporary:
+        temporary.write_text("first")
+    assert path.read_text() == "first"
+    with pytest.raises(ExistsError), atomic_path(path, replace=False) as temporary:
+        temporary.write_text("second")
+    assert path.read_text() == "first"
+    assert [file.name for file in tmp_path.iterdir()] == ["a"]
 
 
 def test_toml_of_a_person_may_begin_with_a_byte_order_mark(tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import io
 import json
-import os
 import sys
 
 
@@ -43,26 +42,16 @@ def _run() -> None:
     )
     from forgetwell.cli.app import app, is_first_process
     from forgetwell.cli.config import expand, take_used
-    from forgetwell.errors import ForgetwellError
+    from forgetwell.errors import told
     from forgetwell.models.processes import says_first
     from forgetwell.own import use
 
     try:
-        arguments, files = take_used(expand(sys.argv[1:]))
-        for file in files:
-            use(file)
-        app(arguments)
-    except ForgetwellError as error:
-        if says_first(str(error)):
-            print(f"forgetwell: {error}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:  # who reads the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    except OSError as error:  # a disk or a path, wherever it was noticed
-        path = f" {error.filename}" if error.filename else ""
-        print(f"forgetwell: Can't read or write{path}: {error.strerror or error}.", file=sys.stderr)
-        sys.exit(2)
+        with told("forgetwell", first=says_first):
+            arguments, files = take_used(expand(sys.argv[1:]))
+            for file in files:
+                use(file)
+            app(arguments)
     except KeyboardInterrupt:
         if is_first_process():
             print("\nStopped. A run with checkpoints goes on with --resume.", file=sys.stderr)

@@ -17,7 +17,7 @@ from cyclopts import App
 from scipy.stats import spearmanr
 
 from forgetwell.calls import parse_call
-from forgetwell.errors import InputError
+from forgetwell.errors import InputError, told
 from forgetwell.experiments.bench import Bench
 from forgetwell.experiments.claims import Run, run_folder
 from forgetwell.experiments.grid import check_finished, make_benches
@@ -225,4 +225,5 @@ def main(plan: str, *, model: str = "", runs: Path | None = None, seed: int = 0)
 
 
 if __name__ == "__main__":
-    app()
+    with told(app.name[0]):
+        app()

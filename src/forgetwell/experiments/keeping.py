@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import cyclopts
 
-from forgetwell.errors import ExistsError, InputError, MissingError
+from forgetwell.errors import ExistsError, InputError, MissingError, told
 from forgetwell.experiments.tables import CELLS, CLAIMS, TABLE
 from forgetwell.files import is_taken, read_json, write_json
 from forgetwell.runs.folder import CURVE, MANIFEST
@@ -91,4 +91,5 @@ def main(plan: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    cyclopts.run(main)
+    with told("python -m forgetwell.experiments.keeping"):
+        cyclopts.run(main)

@@ -19,7 +19,7 @@ from cyclopts import App, Parameter
 from numpy.typing import NDArray
 
 from forgetwell.data.row_files import write_rows
-from forgetwell.errors import InputError
+from forgetwell.errors import InputError, told
 from forgetwell.experiments.bench import Bench, bind_bench
 from forgetwell.experiments.screening_attacks import FAMILIES, attack_calls, write_attack_files
 from forgetwell.experiments.screening_data import Pool, Subjects, by_subject, honest_request
@@ -260,4 +260,5 @@ def main(
 
 
 if __name__ == "__main__":
-    app()
+    with told(app.name[0]):
+        app()

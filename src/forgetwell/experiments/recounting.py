@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import cyclopts
 from cyclopts import Parameter
 
-from forgetwell.errors import ForgetwellError, InputError, MissingError
+from forgetwell.errors import ForgetwellError, InputError, MissingError, told
 from forgetwell.experiments.bench import Bench, bind_bench
 from forgetwell.experiments.keeping import Kept, kept_runs, runs_of
 from forgetwell.experiments.reading import END, Claim, claims_of
@@ -157,4 +157,5 @@ def main(
 
 
 if __name__ == "__main__":
-    cyclopts.run(main)
+    with told("python -m forgetwell.experiments.recounting"):
+        cyclopts.run(main)

@@ -14,6 +14,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from forgetwell.errors import told
 from forgetwell.experiments.screening_attacks import Attacked, families_of, open_split
 from forgetwell.experiments.screening_data import Half, Material
 from forgetwell.experiments.screening_figures import Rate
@@ -159,4 +160,5 @@ def main(
 
 
 if __name__ == "__main__":
-    app()
+    with told(app.name[0]):
+        app()

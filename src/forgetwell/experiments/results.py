@@ -13,7 +13,7 @@ from typing import Any
 
 import cyclopts
 
-from forgetwell.errors import InputError
+from forgetwell.errors import InputError, told
 from forgetwell.experiments.keeping import kept_runs, runs_of
 from forgetwell.experiments.paper import MEAN, Published, published
 from forgetwell.experiments.published import beside_paper, lines_for, mean_of_losses
@@ -163,4 +163,5 @@ def _published(name: str, lines: Sequence[Published], here: Mapping[str, Any] | 
 
 
 if __name__ == "__main__":
-    cyclopts.run(write_results)
+    with told("python -m forgetwell.experiments.results"):
+        cyclopts.run(write_results)

@@ -25,7 +25,7 @@ from cyclopts import App
 
 from forgetwell.data.row_files import read_records, thinned
 from forgetwell.data.rwku import all_targets, probes
-from forgetwell.errors import InputError
+from forgetwell.errors import InputError, told
 from forgetwell.files import check_new, read_json, write_json
 from forgetwell.models.lm import LM
 from forgetwell.suites.probe import recalls
@@ -216,4 +216,5 @@ def main(
 
 
 if __name__ == "__main__":
-    app()
+    with told(app.name[0]):
+        app()

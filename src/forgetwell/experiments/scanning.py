@@ -12,6 +12,7 @@ from typing import Literal
 
 from cyclopts import App
 
+from forgetwell.errors import told
 from forgetwell.experiments.bench import Bench
 from forgetwell.experiments.planting import draw_words, plant, planting_bench, trigger_gaps, write_frames
 from forgetwell.experiments.stages import learning_job, train_stage
@@ -201,4 +202,5 @@ def main(
 
 
 if __name__ == "__main__":
-    app()
+    with told(app.name[0]):
+        app()

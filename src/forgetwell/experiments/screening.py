@@ -17,6 +17,7 @@ from typing import Annotated
 import numpy as np
 from cyclopts import App, Parameter
 
+from forgetwell.errors import told
 from forgetwell.experiments.screening_attacks import families_of, open_split
 from forgetwell.experiments.screening_data import (
     Half,
@@ -198,4 +199,5 @@ def _score(p_values: Iterable[float], level: float) -> float:
 
 
 if __name__ == "__main__":
-    app()
+    with told(app.name[0]):
+        app()

@@ -11,14 +11,14 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from forgetwell.errors import InputError, MissingError
-from forgetwell.files import WriteFailed, digest, plain
+from forgetwell.errors import ExistsError, InputError, MissingError
+from forgetwell.files import WriteFailed, atomic_path, digest, plain
 
 Kind = Literal["request", "screening", "repair", "run", "evaluation", "decision", "release"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -80,7 +80,7 @@ class Moved(InputError):
 
 
 def append(path: Path, additions: Iterable[Addition], *, after: str | None = None) -> tuple[Entry, ...]:
-    """Add entries, all or none of them; the file is made where there is none.
+    """Add entries, all or none of them; where there is no file, it appears with them or not at all.
 
     Writers wait for each other, so that entries of concurrent writers form one chain. Facts that the ledger
     has are left out; decisions and releases are always added. Nothing is ever changed: a later decision on
@@ -93,21 +93,16 @@ def append(path: Path, additions: Iterable[Addition], *, after: str | None = Non
 
     Raises:
         Moved: `after` is no longer the last entry; nothing was added.
-        InputError: The file is no ledger, or its chain is broken.
+        InputError: The file is no ledger, or empty, or its chain is broken.
         WriteFailed: The disk refused, or another writer held the file for a minute; nothing was added.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _opened(path, "rwc") as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            _make(connection, path)
-            history = _entries(connection, path)
-            head = require_whole(path, history).head
-            if after is not None and head != after:
-                raise Moved(f"Another process wrote to {path} meanwhile. Nothing was added; try again.")
-            written = tuple(_insert(connection, kind, body) for kind, body in _new(additions, history))
-            connection.execute("COMMIT")
-            return written
+        if not path.exists():
+            additions = tuple(additions)
+            with suppress(ExistsError), atomic_path(path.resolve(), replace=False) as new:
+                return _write(new, path, additions, after, new=True)
+            # Another process was first: its entries come before ours.
+        return _write(path, path, additions, after)
     except (OSError, sqlite3.OperationalError) as error:
         if isinstance(error, InputError):
             raise
@@ -126,10 +121,6 @@ def read(path: Path) -> tuple[Entry, ...]:
     if not path.is_file():
         raise MissingError(
             f"There is no ledger {path}. Give the file that screen, repair or gate was given with --ledger."
-        )
-    if not path.stat().st_size:  # as a copy that failed leaves it: entries may be lost
-        raise InputError(
-            f"The ledger {path} is empty. Restore it from a copy, or remove it if it never held anything."
         )
     try:
         with _opened(path, "ro") as connection:
@@ -192,6 +183,23 @@ def root_of(entries: Iterable[Entry], model: str) -> str:
     return model
 
 
+def _write(
+    file: Path, path: Path, additions: Iterable[Addition], after: str | None, *, new: bool = False
+) -> tuple[Entry, ...]:
+    """Add entries to a file which is, or becomes, the ledger at `path`."""
+    with _opened(file, "rw") as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        if new:
+            _make(connection)
+        history = _entries(connection, path)
+        head = require_whole(path, history).head
+        if after is not None and head != after:
+            raise Moved(f"Another process wrote to {path} meanwhile. Nothing was added; try again.")
+        written = tuple(_insert(connection, kind, body) for kind, body in _new(additions, history))
+        connection.execute("COMMIT")
+        return written
+
+
 def _read_after_a_kill(path: Path) -> tuple[Entry, ...]:
     try:
         with _opened(path, "rw") as connection:
@@ -201,9 +209,6 @@ def _read_after_a_kill(path: Path) -> tuple[Entry, ...]:
 
 
 def _entries(connection: sqlite3.Connection, path: Path) -> tuple[Entry, ...]:
-    """Return all entries; none of a file that was begun and not written."""
-    if _is_empty(connection, path):
-        return ()
     _require_ours(connection, path)
     connection.text_factory = lambda text: text.decode("utf-8", "replace")  # read what was changed, too
     try:
@@ -248,7 +253,7 @@ def _canonical(value: Any) -> str:  # noqa: ANN401 - any JSON value
 
 
 @contextmanager
-def _opened(path: Path, mode: Literal["ro", "rw", "rwc"]) -> Iterator[sqlite3.Connection]:
+def _opened(path: Path, mode: Literal["ro", "rw"]) -> Iterator[sqlite3.Connection]:
     address = f"{path.resolve().as_uri()}?mode={mode}"
     try:
         with closing(sqlite3.connect(address, uri=True, timeout=_WAIT, isolation_level=None)) as connection:
@@ -260,34 +265,22 @@ def _opened(path: Path, mode: Literal["ro", "rw", "rwc"]) -> Iterator[sqlite3.Co
         raise InputError(f"{path} can't be used as a ledger: {error}. Choose another file.") from error
 
 
-def _make(connection: sqlite3.Connection, path: Path) -> None:
-    if not _is_empty(connection, path):
-        _require_ours(connection, path)
-        return
+def _make(connection: sqlite3.Connection) -> None:
     for statement in _SCHEMA.strip().split(";\n"):
         connection.execute(statement if statement.endswith("END") else statement.rstrip(";"))
     connection.execute(f"PRAGMA application_id = {_APPLICATION}")
 
 
-def _is_empty(connection: sqlite3.Connection, path: Path) -> bool:
-    """Say whether a file was begun and not written.
-
-    Raises:
-        InputError: It is a ledger whose table was removed.
-    """
-    count: int = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    if count == 0 and _application(connection) == _APPLICATION:
-        raise InputError(f"The ledger {path} was changed: it has no entries' table. {_RESTORE}")
-    return count == 0
-
-
-def _application(connection: sqlite3.Connection) -> int:
-    number: int = connection.execute("PRAGMA application_id").fetchone()[0]
-    return number
-
-
 def _require_ours(connection: sqlite3.Connection, path: Path) -> None:
-    if _application(connection) != _APPLICATION:
+    tables: int = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    ours = connection.execute("PRAGMA application_id").fetchone()[0] == _APPLICATION
+    if not tables and ours:
+        raise InputError(f"The ledger {path} was changed: it has no entries' table. {_RESTORE}")
+    if not tables:  # as a copy that failed leaves it: entries may be lost
+        raise InputError(
+            f"The ledger {path} is empty. Restore it from a copy, or remove it if it never held anything."
+        )
+    if not ours:
         raise InputError(f"{path} is a database of another program; choose another ledger file.")
 
 
