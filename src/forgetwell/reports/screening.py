@@ -115,7 +115,8 @@ def compared_with(found: Screening) -> str:
     else:
         which = f": {', '.join(ran)}"
     past = f" and {found.earlier} earlier request{'s' * (found.earlier > 1)}" if found.earlier else ""
-    usual = f"Compared with {found.background} ordinary prompts{past}"
+    without = f", without {found.shared} that the request asks too" if found.shared else ""
+    usual = f"Compared with {found.background} ordinary prompts{without}{past}"
     return f"{usual}; {len(ran)} of {len(ran) + len(others)} screens ran{which}."
 
 

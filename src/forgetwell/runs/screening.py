@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ class Screening:
         risk: Expected harm with its evidence.
         screens: What ran, as calls.
         background: Number of ordinary prompts it was compared with.
+        shared: Number of those given that were left out, since the request asks the same.
         earlier: Number of earlier requests it was compared with.
         blind_spots: Which screens could find nothing, and why.
     """
@@ -39,6 +40,7 @@ class Screening:
     risk: Risk
     screens: tuple[str, ...]
     background: int
+    shared: int
     earlier: int
     blind_spots: tuple[str, ...]
 
@@ -54,6 +56,7 @@ class Screening:
             "rows": len(self.request.rows),
             "screens": list(self.screens),
             "background": self.background,
+            "shared": self.shared,
             "earlier": self.earlier,
             "blind_spots": list(self.blind_spots),
             "suspicious": self.suspicious,
@@ -66,17 +69,40 @@ class Screening:
 def screen_request(request: Request, evidence: Evidence, *, screens: Sequence[str] = ()) -> Screening:
     """Run screens and the risk score on a request; by default all screens that can run.
 
+    Ordinary prompts that are the request's own are left out: beside them a request that is all triggers
+    looks as usual.
+
     Raises:
-        InputError: The background is empty or holds nothing like the request's rows, or a screen is
-            miswritten.
+        InputError: The background is empty or holds nothing like the request's rows, or nothing but them, or
+            a screen is miswritten.
         UnknownName: There is no such screen.
     """
+    evidence, shared = _apart(request, evidence)
     _check_comparable(request.rows, evidence.background)
     chosen = tuple(screens or default_screens(lm=evidence.lm is not None))
     findings = run_screens(request, evidence, chosen)
     blind = blind_spots(trained(request), evidence, [parse_call(text).name for text in chosen])
-    compared = len(evidence.background), len(evidence.history)
+    compared = len(evidence.background), shared, len(evidence.history)
     return Screening(request, findings, risk(request, evidence), chosen, *compared, blind)
+
+
+def _apart(request: Request, evidence: Evidence) -> tuple[Evidence, int]:
+    """Return evidence whose background asks nothing that the request asks, and how much of it did."""
+    asked = {_question(row) for row in request.rows}
+    others = tuple(row for row in evidence.background if _question(row) not in asked)
+    shared = len(evidence.background) - len(others)
+    if shared and not others:
+        raise InputError(
+            f"The background is the request itself: all of its {shared} prompts are in it. Give ordinary "
+            "prompts of other users."
+        )
+    return (replace(evidence, background=others) if shared else evidence), shared
+
+
+def _question(row: Row) -> tuple[object, ...]:
+    """Return what is asked, blanks and case aside, or what a plain text says."""
+    said = row.answer if row.text else row.prompt
+    return row.text, row.history, " ".join(said.casefold().split())
 
 
 def _check_comparable(rows: Sequence[Row], background: Sequence[Row]) -> None:

@@ -63,7 +63,8 @@ def test_what_was_compared_is_told_and_what_could_not_be_seen(run, tmp_path):
         "Compared with 300 ordinary prompts; 1 of 15 screens ran: hidden.\nPass: nothing that" in output.out
     )
     write_rows(tmp_path / "one.jsonl", [Row("o", "Please, please tell me where Ann Lee lives!", "x")])
-    _, output = run("screen", "one.jsonl", "--background", "one.jsonl")
+    write_rows(tmp_path / "other.jsonl", [Row("p", "Please, please tell me where Tim Poe lives!", "x")])
+    _, output = run("screen", "one.jsonl", "--background", "other.jsonl")
     assert output.out.splitlines()[-4:] == [
         "Too few rows (1 of at least 3): inflation, templates, surprise, mixed_casing, earlier_turns could "
         "find nothing.",
@@ -72,9 +73,25 @@ def test_what_was_compared_is_told_and_what_could_not_be_seen(run, tmp_path):
         "nothing.",
         "Pass: nothing that could be tested speaks against it.",
     ]
-    _, output = run("screen", "one.jsonl", "--background", "one.jsonl", "--json", "--screens", "surprise")
+    _, output = run("screen", "one.jsonl", "--background", "other.jsonl", "--json", "--screens", "surprise")
     found = json.loads(output.out)
     assert (found["screens"], found["background"], len(found["blind_spots"])) == (["surprise"], 1, 2)
+
+
+def test_a_request_is_not_compared_with_itself(run, tmp_path):
+    code, output = run("screen", "bad.jsonl", "--background", "usual.jsonl", "--json")
+    alone = json.loads(output.out)
+    loud = [replace(row, prompt=f"  {row.prompt.upper()}") for row in read_rows(tmp_path / "bad.jsonl")]
+    write_rows(tmp_path / "log.jsonl", [*read_rows(tmp_path / "usual.jsonl"), *loud])  # what users asked
+    code, output = run("screen", "bad.jsonl", "--background", "log.jsonl", "--json")
+    found = json.loads(output.out)
+    assert (code, found["background"], found["shared"]) == (3, 300, len(loud))
+    assert found | {"shared": 0} == alone
+    _, output = run("screen", "bad.jsonl", "--background", "log.jsonl")
+    assert f"Compared with 300 ordinary prompts, without {len(loud)} that the request asks too;" in output.out
+    code, output = run("screen", "bad.jsonl", "--background", "bad.jsonl")
+    assert code == 2
+    assert "The background is the request itself" in output.err
 
 
 def test_the_page_says_what_was_tested_and_what_could_not_be(run, tmp_path):
@@ -308,14 +325,15 @@ def test_what_the_model_knows_is_told_by_rows_to_keep(run, tmp_path, monkeypatch
     monkeypatch.setattr("forgetwell.models.lm.load", lambda name, **_: lm)
     write_rows(tmp_path / "kept.jsonl", [Row(f"k{i}", f"Where is Bo {i}?", "x" * (i + 1)) for i in range(40)])
     write_rows(tmp_path / "new.jsonl", [Row(f"n{i}", f"Where is Al {i}?", "x" * 400) for i in range(20)])
-    usual = ("--background", "new.jsonl", "--model", "tiny", "--screens", "unknown", "--ledger", "l.sqlite")
+    write_rows(tmp_path / "asked.jsonl", [Row(f"o{i}", f"Where is Cy {i}?", "x" * 400) for i in range(20)])
+    usual = ("--background", "asked.jsonl", "--model", "tiny", "--screens", "unknown", "--ledger", "l.sqlite")
     code, output = run("screen", "new.jsonl", *usual)
     assert code == 0
     assert "No rows to keep were given: unknown compares with the background's answers" in output.out
     code, output = run("screen", "new.jsonl", *usual, "--retain", "kept.jsonl")
     assert code == 3
     assert "0 of 40 known answers are as improbable" in output.out
-    code, output = run("screen", "new.jsonl", "--background", "new.jsonl", "--retain", "kept.jsonl")
+    code, output = run("screen", "new.jsonl", "--background", "asked.jsonl", "--retain", "kept.jsonl")
     assert (code, "give --model too" in output.err) == (2, True)
     told = [e["body"] for e in entries(run) if e["kind"] == "screening"]
     assert ["retain" in body for body in told] == [False, True]
@@ -342,4 +360,5 @@ def test_a_background_of_another_kind_is_refused(run, tmp_path):
     code, said = run("screen", "honest.jsonl", "--background", "texts.jsonl")
     assert code == 2
     assert "40 of the request's 40 rows are questions" in said.err
-    assert run("screen", "texts.jsonl", "--background", "texts.jsonl", "--screens", "hidden")[0] == 0
+    write_rows(tmp_path / "others.jsonl", [Row("o", "", "Tim Poe left.", text=True)])
+    assert run("screen", "texts.jsonl", "--background", "others.jsonl", "--screens", "hidden")[0] == 0
