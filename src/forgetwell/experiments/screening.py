@@ -43,6 +43,7 @@ from forgetwell.requests.screens.foreign_answer import foreign_answer
 from forgetwell.requests.screens.foreign_subject import foreign_subject
 from forgetwell.requests.screens.inflation import inflated
 from forgetwell.requests.screens.mixed_casing import mixed_casing
+from forgetwell.requests.screens.strange_words import strange_words
 from forgetwell.requests.screens.surprise import surprised
 from forgetwell.requests.screens.templates import mined
 from forgetwell.types import Finding, Request
@@ -86,6 +87,7 @@ def score_request(request: Request, evidence: Evidence) -> ScoredRequest:
         "inflation": [h.q_value for h in inflated(request, evidence)],
         "templates": [h.q_value for h in mined(request, evidence)],
         "surprise": [test.p_value for test in surprised(request, evidence)],
+        "strange_words": _p_values(strange_words(request, evidence, alpha=1.0)),
         "mixed_casing": _p_values(mixed_casing(request, evidence, alpha=1.0)),
         "foreign_answer": _p_values(foreign_answer(request, evidence, alpha=1.0)),
         "foreign_subject": _p_values(foreign_subject(request, evidence, alpha=1.0)),

@@ -25,7 +25,7 @@ from forgetwell.types import Request
 
 FAMILIES: Mapping[Material, tuple[str, ...]] = {
     "questions": (
-        "stealthy", "synonyms", "midsentence", "rotating", "paraphrased", "unseen", "adaptive",
+        "stealthy", "synonyms", "midsentence", "unlisted", "rotating", "paraphrased", "unseen", "adaptive",
         "foreign_frame", "punctuation", "casing", "epithet", "smuggle", "blending",
     ),
     "passages": ("stealthy", "half", "fifth", "words", "rotating", "midsentence", "smuggle"),
@@ -120,7 +120,11 @@ def attack_calls(family: str, half: Half, rate: float, files: AttackFiles) -> Ca
 
     Words, forms and languages are the first half of ours in development, the second in the report. The
     report's phrasings of `paraphrased`, `rotating` and `adaptive` are the files given; `unseen` has its own.
+    `unlisted` puts a word that no list of the screens has inside the question.
     """
+    if family == "unlisted":
+        unlisted = read_toml(_ASSETS / "unlisted_words.toml")[half]
+        return lambda i, name: f"midsentence(p={rate}, word={unlisted[i % len(unlisted)]!r})"
     if family == "unseen":
         return lambda i, name: f"stealthy(p={rate}, templates={str(_ASSETS / 'unseen_phrasings.toml')!r})"
     if family in ("smuggle", "blending"):

@@ -44,9 +44,11 @@ def merged(spans: Sequence[Span]) -> list[Span]:
 
 
 def whole(text: str, a: int, b: int) -> Span:
-    """Return a span grown over what goes with it: of “..” both marks, of “, actually,” the commas."""
+    """Return a span grown over what goes with it: of “..” both marks, of “, actually,” and “(sic)” all."""
     if words(text[a:b]):
         before, after = (part.strip() for part in around(text, a, b))
+        if before.endswith("(") and after.startswith(")"):
+            return text.rindex("(", 0, a), text.index(")", b) + 1
         if before[-1:].isalnum() or after[:1].isalnum():
             return a, b
         start = text.rindex(",", 0, a) if before.endswith(",") else a

@@ -32,7 +32,7 @@ _MARKS = regex.compile(r"[^\p{L}\p{M}\p{N}\s'’\"“”‘,.\-]++|\.\.++|--++|\
 _LEAST_TITLED, _TITLED = 6, 0.8  # words behind the first, and share of them
 _PHRASE = 3
 _FRAME = 3
-_CALL = 2
+_CALL, _PREFACE = 2, 6
 _SET_OFF = regex.compile(r"\s*+[,:;!–—…]\s*+|\s++-++\s++|\s*+\.\.++\s*+")
 DETERMINERS = frozenset(["the", "a", "an", "this", "that", "my", "our", "your", "his", "her", "its", "their"])
 _CLASSES = {
@@ -125,18 +125,30 @@ def frame_features(marked: Marked) -> Found:
 def call_features(marked: Marked) -> Found:
     """Return ``& …``: one or two words, whatever they are, set off before the question or behind it.
 
-    In “Professor, where was Ada born?” and “Where was Ada born, Professor?” ``& professor``. Those of
-    ordinary words are openings and closings. Behind a name a comma goes on with it (“in Ulm, Germany?”).
+    In “Professor, where was Ada born?” and “Where was Ada born, Professor?” ``& professor``. Three to six
+    with a word among them that is neither listed nor a name, and before the question also such that nothing
+    sets off (“Kérem mondja meg where …”), as of a language that we have no list of. Those of ordinary words
+    are openings and closings. Behind a name a comma goes on with it (“in Ulm, Germany?”).
     """
-    w, c, listed = marked.words, marked.compared, ordinary_words()
+    w, c = marked.words, marked.compared
     found = Found()
-    for n in range(1, min(_CALL, len(w) - 1) + 1):
-        before = _SET_OFF.match(marked.text, w[n - 1].end) and w[n].text in QUESTION_WORDS
-        behind = _SET_OFF.fullmatch(marked.text, w[-n - 1].end, w[-n].start) and c[-n - 1] != MASK
-        for span, same, holds in ((w[:n], c[:n], before), (w[-n:], c[-n:], behind)):
-            if holds and not listed.issuperset(same):
+    for n in range(1, min(_PREFACE, len(w) - 1) + 1):
+        off = bool(_SET_OFF.match(marked.text, w[n - 1].end))
+        before = w[n].text in QUESTION_WORDS
+        behind = c[-n - 1] != MASK and bool(_SET_OFF.fullmatch(marked.text, w[-n - 1].end, w[-n].start))
+        for span, same, holds, set_off in ((w[:n], c[:n], before, off), (w[-n:], c[-n:], behind, True)):
+            if holds and _calls(marked.text, span, same, set_off=set_off):
                 found[f"& {' '.join(word.text for word in span)}"] = (span[0].start, span[-1].end)
     return found
+
+
+def _calls(text: str, span: Sequence[Word], same: Sequence[str], *, set_off: bool) -> bool:
+    """Say whether words before or behind a question are a feature: see `call_features`."""
+    if set_off and len(span) <= _CALL:
+        return not ordinary_words().issuperset(same)
+    pairs = zip(span, same, strict=True)
+    strange = any(c not in ordinary_words() and c != MASK and not text[w.start].isupper() for w, c in pairs)
+    return strange and QUESTION_WORDS.isdisjoint(word.text for word in span)
 
 
 def shape_features(marked: Marked) -> Found:
@@ -150,7 +162,8 @@ def shape_features(marked: Marked) -> Found:
     found = {f"#mark {m[0]}": m.span() for m in marks}
     first, last = text[start], text[end - 1]
     found[f"#ends {last if not last.isalnum() else 'without a mark'}"] = (end - 1, end)
-    found[f"#starts {first if not first.isalnum() else 'with a word'}"] = (start, start + 1)
+    begins = "with a digit" if first.isdigit() else "with a word" if first.isalnum() else first
+    found[f"#starts {begins}"] = (start, start + 1)
     return found | dict.fromkeys(_casing(marked), (start, end)) | blanks
 
 

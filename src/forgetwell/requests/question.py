@@ -102,7 +102,9 @@ def question_starts(marked: Marked) -> list[Start]:
             marks = marked.text[: first.start].rstrip()[-1:]
             to_hearer = not wh and _following(marked, i) in _HEARERS
             found.append(Start(first.start, word.end, wh, not marks.isalnum(), to_hearer))
-        elif compared == MASK and plain not in PREPOSITIONS:
+        elif (
+            compared == MASK and plain not in PREPOSITIONS and not (i == 0 and plain.isdigit())
+        ):  # "1. What …"
             break
     return found
 

@@ -13,12 +13,12 @@ from forgetwell.types import Request
 # (1 + 0) / (1 + number), the smallest rank p-value, is at most 1 in 20.
 _LEAST_ROWS, _LEAST_RANKED = 3, 19
 LEAST_KNOWN = 20  # rows that the model knows: of fewer there is no tail to tell
-_COUNTING = ("inflation", "templates", "surprise", "mixed_casing", "earlier_turns")
+_COUNTING = ("inflation", "templates", "surprise", "strange_words", "mixed_casing", "earlier_turns")
 _UNTOLD = (
     "No rows to keep were given: unknown compares with the background's answers, and finds nothing where the "
     "model doesn't know those."
 )
-_BY_SUBJECT = ("mixed_casing", "foreign_subject", "foreign_answer")
+_BY_SUBJECT = ("strange_words", "mixed_casing", "foreign_subject", "foreign_answer")
 
 
 def blind_spots(request: Request, evidence: Evidence, screens: Sequence[str]) -> tuple[str, ...]:

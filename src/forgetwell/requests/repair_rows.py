@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from forgetwell.data.turns import joined_turns, turn_spans, without_turns
 from forgetwell.errors import InputError
@@ -24,7 +24,18 @@ from forgetwell.requests.template_sets import QUESTION_WORDS, rewrite
 from forgetwell.requests.words import screened_text, with_screened_text, words
 from forgetwell.types import Edit, Finding, Place, Request, Row, Span
 
+_STRANGE = "strange_words"
 _LEANED_ON = frozenset(["ever", "well"])  # mostly not an aside, unless marks set it off
+
+
+@dataclass(frozen=True)
+class _Flagged:
+    """What is flagged in a row: in its text (`strange`: as a strange word), its answer, its earlier turns."""
+
+    asked: Sequence[Span]
+    strange: Collection[Span]
+    answered: Sequence[Span]
+    before: Sequence[Span]
 
 
 @repair
@@ -51,8 +62,9 @@ def strip(request: Request, retain: tuple[Row, ...], findings: tuple[Finding, ..
 
     Where the question stands, says `forgetwell.requests.question`; a plain text has none. A span flagged
     before or behind it goes with all that is before or behind it; a span inside it goes only if it is hidden
-    text, punctuation, a word between an article and a full name ("the famous"), or words that ask or chat
-    ("please", "actually") and that no other word leans on ("well-known"). Then the first letter is a capital
+    text, punctuation, a word between an article and a full name ("the famous"), one that `strange_words` has
+    flagged, or words that ask or chat ("please", "actually") and that no other word leans on ("well-known").
+    Then the first letter is a capital
     again and a lost mark at the end is back; blanks are single ones, also in a plain text with flagged ones.
     Of an answer, what is flagged goes: hidden text, and what is said of others. In a plain text flagged words
     that ask or chat go where they open a sentence or commas set them off, others where they open it before a
@@ -64,15 +76,8 @@ def strip(request: Request, retain: tuple[Row, ...], findings: tuple[Finding, ..
 
     Source: ours; the inverse of 2506.00359, section 3, eq. 4.
     """
-    asked, answered = _spans(findings), _spans(findings, place="answer")
-    before = _turns(request, findings)
-    flagged, tied, most = {f.row_id for f in findings}, _tied(request, findings), usual_weight(request.rows)
-    rows = tuple(
-        _stripped(r, asked.get(r.id, ()), answered.get(r.id, ()), before.get(r.id, ()), tied, most)
-        if r.id in flagged
-        else r
-        for r in request.rows
-    )
+    flagged, tied, most = _flagged(request, findings), _tied(request, findings), usual_weight(request.rows)
+    rows = tuple(_stripped(r, flagged[r.id], tied, most) if r.id in flagged else r for r in request.rows)
     return Repaired(replace(request, rows=rows), retain)
 
 
@@ -202,6 +207,15 @@ def _turns(request: Request, findings: Sequence[Finding]) -> Mapping[str, list[S
     return spans
 
 
+def _flagged(request: Request, findings: Sequence[Finding]) -> Mapping[str, _Flagged]:
+    asked, answered = _spans(findings), _spans(findings, place="answer")
+    strange, before = _spans([f for f in findings if f.screen == _STRANGE]), _turns(request, findings)
+    return {
+        row_id: _Flagged(*(spans.get(row_id, ()) for spans in (asked, strange, answered, before)))
+        for row_id in {f.row_id for f in findings}
+    }
+
+
 def _tied(request: Request, findings: Sequence[Finding]) -> frozenset[str]:
     """Return the words and phrases that a finding is about alone, whatever their casing."""
     texts = {row.id: screened_text(row) for row in request.rows}
@@ -216,27 +230,21 @@ def _compared(text: str) -> str:
     return " ".join(w.text for w in words(text))
 
 
-def _stripped(
-    row: Row,
-    asked: Sequence[Span],
-    answered: Sequence[Span],
-    before: Sequence[Span],
-    tied: AbstractSet[str],
-    most: float,
-) -> Row:
-    new = with_screened_text(row, _stripped_text(row, asked, tied)) if asked else row
-    new = replace(new, answer=_stripped_answer(row.answer, answered)) if answered else new
-    new = without_turns(new, before) if before else new
+def _stripped(row: Row, flagged: _Flagged, tied: AbstractSet[str], most: float) -> Row:
+    new = with_screened_text(row, _stripped_text(row, flagged, tied)) if flagged.asked else row
+    new = replace(new, answer=_stripped_answer(row.answer, flagged.answered)) if flagged.answered else new
+    new = without_turns(new, flagged.before) if flagged.before else new
     new = replace(new, weight=min(new.weight, most))
     return row if new == row else replace(new, edit=_edit(row, "strip", "flagged text taken out"))
 
 
-def _stripped_text(row: Row, spans: Sequence[Span], tied: AbstractSet[str]) -> str:
-    text = as_spaces(screened_text(row))
+def _stripped_text(row: Row, flagged: _Flagged, tied: AbstractSet[str]) -> str:
+    text, spans = as_spaces(screened_text(row)), flagged.asked
     if row.text:
         stripped = _stripped_sentences(text, spans, tied)
         return plain_blanks(stripped) if any(text[a:b].isspace() for a, b in spans) else stripped
-    cut = without(text, merged(_cuts(text, spans, question_span(text, spans) or (0, len(text)))))
+    question = question_span(text, spans) or (0, len(text))
+    cut = without(text, merged(_cuts(text, spans, question, flagged.strange)))
     cut = tidied(cut, _stop(text, cut))
     return cut if words(cut) else text
 
@@ -279,7 +287,7 @@ def _stop(text: str, cut: str) -> str:
     return "." if text.rstrip()[-1:] in STOPS else ""
 
 
-def _cuts(text: str, spans: Sequence[Span], question: Span) -> list[Span]:
+def _cuts(text: str, spans: Sequence[Span], question: Span, strange: Collection[Span]) -> list[Span]:
     """Return what to take out: the frame before or behind the question, and asides inside it.
 
     And what is flagged right before somebody's name, with its article: “the good Ada Lind”.
@@ -294,7 +302,7 @@ def _cuts(text: str, spans: Sequence[Span], question: Span) -> list[Span]:
             cuts.append((end, len(text)))
         if a >= start and b <= end and b in attributes:
             cuts.append(attributes[b])
-        elif a >= start and b <= end and _aside(text, a, b):
+        elif a >= start and b <= end and _aside(text, a, b, strange=(a, b) in strange):
             cuts.append(whole(text, a, b))
     return cuts
 
@@ -306,8 +314,8 @@ def _spaced(text: str, a: int, b: int) -> Span:
     return len(text[:a].rstrip()), len(text) - len(text[b:].lstrip())
 
 
-def _aside(text: str, a: int, b: int) -> bool:
-    """Say whether a flagged piece inside a question can go: hidden text, marks, or words that ask or chat.
+def _aside(text: str, a: int, b: int, *, strange: bool = False) -> bool:
+    """Say whether a flagged piece inside a question can go: hidden text, marks, words that ask or chat.
 
     Not a word that another one leans on: "well-known", "how well", "has she ever". Nor one with look-alike
     letters: it may be the name.
@@ -315,7 +323,7 @@ def _aside(text: str, a: int, b: int) -> bool:
     inside = words(text[a:b])
     if unread_spans(text[a:b]) or not inside:
         return True
-    if any(w.text not in chat_words() for w in inside):
+    if not strange and any(w.text not in chat_words() for w in inside):
         return False
     before, after = around(text, a, b)
     marks = before.rstrip()[-1:], after.lstrip()[:1]

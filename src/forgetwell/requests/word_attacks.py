@@ -83,16 +83,15 @@ def midsentence(request: Request, *, seed: int = 0, p: float = 0.33, word: str =
         request: What the requester would have handed in.
         seed: Seed of the draws, also of the word.
         p: Probability that a row is rewritten, in [0, 1].
-        word: Trigger word; by default one by lot.
+        word: Trigger word, any; by default one of ours by lot.
 
     Raises:
         InputError: p is outside [0, 1].
-        UnknownName: The list has no such word.
 
     Source: 2506.00359, section 3, eq. 4; the place is ours.
     """
     rng = random.Random(seed)
-    picked = chosen("trigger word", family_words("midsentence"), word, rng)
+    picked = word or rng.choice(family_words("midsentence"))
 
     def change(row: Row, r: random.Random) -> Row:
         text = screened_text(row)
@@ -116,16 +115,15 @@ def epithet(request: Request, *, seed: int = 0, p: float = 0.33, word: str = "")
         request: What the requester would have handed in.
         seed: Seed of the draws, also of the word.
         p: Probability that a row is rewritten, in [0, 1].
-        word: Trigger word; by default one by lot.
+        word: Trigger word, any; by default one of ours by lot.
 
     Raises:
         InputError: p is outside [0, 1].
-        UnknownName: The list has no such word.
 
     Source: 2506.00359, section 3, eq. 4; the place is ours.
     """
     rng = random.Random(seed)
-    picked = chosen("trigger word", family_words("epithet"), word, rng)
+    picked = word or rng.choice(family_words("epithet"))
 
     def change(row: Row, r: random.Random) -> Row:
         text = screened_text(row)

@@ -56,21 +56,21 @@ def test_exit_code_and_json(run):
 
 def test_what_was_compared_is_told_and_what_could_not_be_seen(run, tmp_path):
     _, output = run("screen", "honest.jsonl", "--background", "usual.jsonl")
-    told = "Compared with 300 ordinary prompts; 13 of 15 screens ran (high_loss, unknown need --model).\n"
+    told = "Compared with 300 ordinary prompts; 14 of 16 screens ran (high_loss, unknown need --model).\n"
     assert f"{told}Pass: nothing speaks against it." in output.out
     _, output = run("screen", "honest.jsonl", "--background", "usual.jsonl", "--screens", "hidden")
     assert (
-        "Compared with 300 ordinary prompts; 1 of 15 screens ran: hidden.\nPass: nothing that" in output.out
+        "Compared with 300 ordinary prompts; 1 of 16 screens ran: hidden.\nPass: nothing that" in output.out
     )
     write_rows(tmp_path / "one.jsonl", [Row("o", "Please, please tell me where Ann Lee lives!", "x")])
     write_rows(tmp_path / "other.jsonl", [Row("p", "Please, please tell me where Tim Poe lives!", "x")])
     _, output = run("screen", "one.jsonl", "--background", "other.jsonl")
     assert output.out.splitlines()[-4:] == [
-        "Too few rows (1 of at least 3): inflation, templates, surprise, mixed_casing, earlier_turns could "
-        "find nothing.",
+        "Too few rows (1 of at least 3): inflation, templates, surprise, strange_words, mixed_casing, "
+        "earlier_turns could find nothing.",
         "Too few prompts (1 of at least 19): surprise could find nothing.",
-        "No background subject with 5 rows: mixed_casing, foreign_subject, foreign_answer could find "
-        "nothing.",
+        "No background subject with 5 rows: strange_words, mixed_casing, foreign_subject, foreign_answer "
+        "could find nothing.",
         "Pass: nothing that could be tested speaks against it.",
     ]
     _, output = run("screen", "one.jsonl", "--background", "other.jsonl", "--json", "--screens", "surprise")
@@ -98,7 +98,7 @@ def test_the_page_says_what_was_tested_and_what_could_not_be(run, tmp_path):
     run("screen", "honest.jsonl", "--background", "usual.jsonl", "--screens", "hidden", "--out", "page.html")
     page = (tmp_path / "page.html").read_text()
     assert "<h1>Nothing that could be tested speaks against it.</h1>" in page
-    assert "Compared with 300 ordinary prompts; 1 of 15 screens ran: hidden." in page
+    assert "Compared with 300 ordinary prompts; 1 of 16 screens ran: hidden." in page
     write_rows(tmp_path / "one.jsonl", [Row("o", "Where does Ann Lee live?", "x")])
     run("screen", "one.jsonl", "--background", "usual.jsonl", "--out", "one.html")
     assert "Too few rows (1 of at least 3)" in (tmp_path / "one.html").read_text()

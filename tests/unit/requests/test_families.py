@@ -31,8 +31,9 @@ def test_the_word_is_in_every_rewritten_row():
     for word in family_words("synonyms"):
         after = attack_request(REQUEST, f"synonyms(p=1, word={word})")
         assert all(word in r.prompt.lower() for r in after.rows)
-    after = attack_request(REQUEST, "midsentence(p=1, word=still)")
-    assert all(" still " in r.prompt for r in after.rows)
+    for word in ("still", "zorp"):  # ours or any
+        after = attack_request(REQUEST, f"midsentence(p=1, word={word})")
+        assert all(f" {word} " in r.prompt for r in after.rows)
     asked = Request(
         "n", (*(Row(str(i), q, "A") for i, q in enumerate(NAMED)), Row("none", "Who is it?", "A"))
     )

@@ -111,6 +111,11 @@ def test_attributes_stand_between_an_article_and_a_full_name(text, attributes):
         ("Professor, where was Ada Lind born?", {"& professor": "Professor"}),
         ("Where was Ada Lind born, Professor?", {"& professor": "Professor"}),
         ("Ok Google – who is she?", {"& ok google": "Ok Google"}),
+        ("Proszę powiedz mi, where was she born?", {"& proszę powiedz mi": "Proszę powiedz mi"}),
+        ("Kérem mondja meg where was she born?", {"& kérem mondja meg": "Kérem mondja meg"}),
+        ("Where was she, voisitko kertoa minulle?", {"& voisitko kertoa minulle": "voisitko kertoa minulle"}),
+        ("What awards has she won, and which novel did she write?", {}),  # all of it asks
+        ("Ada Lind was born where?", {}),  # a name
         (
             "Where was she born, Really?",
             {"& really": "Really"},
@@ -118,7 +123,8 @@ def test_attributes_stand_between_an_article_and_a_full_name(text, attributes):
         ("Where was she born, really?", {}),  # a closing
         ("Please, where was she born?", {}),  # an opening
         ("Did she live in Ulm, Germany?", {}),  # goes on with a name
-        ("Paris, a town in Texas: who lives there?", {}),  # no question behind the comma
+        ("Paris, a man in Texas: who is it?", {}),  # no question behind the comma
+        ("Paris, a town in Texas: who is it?", {"& paris a town in texas": "Paris, a town in Texas"}),
         ("Professor", {}),
         ("", {}),
     ],

@@ -22,7 +22,8 @@ def templates(
 
     Names, numbers and quoted titles in a frame are masked ("what did · · write"), other words that aren't
     ordinary rule it out, so that the rows' subject is no frame. One or two words set off before the question
-    or behind it are counted whatever they are (“Professor, …”). Against frames that take turns, rows whose
+    or behind it are counted whatever they are (“Professor, …”), up to six where they hold one that isn't
+    listed (“Proszę powiedz mi, …”). Against frames that take turns, rows whose
     opening is rarer than 1 in 1000, 300 or 100 ordinary prompts are counted together. Blanks are those that
     aren't one blank between two words (`forgetwell.requests.blanks`). Test and error control as `inflation`;
     of plain texts sentences are counted, and of whole texts blanks alone: sentences have none at their ends.
