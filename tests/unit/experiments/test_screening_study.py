@@ -27,6 +27,7 @@ from forgetwell.experiments.screening_figures import (
 )
 from forgetwell.metrics.privacy import auc
 from forgetwell.requests.frames import family_frames, family_words
+from forgetwell.requests.words import word_lists
 from forgetwell.types import Row
 
 needs_data = pytest.mark.skipif(not os.environ.get("FORGETWELL_DATA"), reason="FORGETWELL_DATA is not set")
@@ -99,6 +100,14 @@ def test_the_reports_phrasings_are_not_those_of_development():
     spoken = {w for frame in held_out["rotating"] for w in frame.lower().replace(",", " ").split()}
     assert not spoken & set(family_words("rotating"))
     assert all(frame.count("{q}") == 1 for frames in held_out.values() for frame in frames)
+
+
+def test_unlisted_words_are_in_no_list_and_each_halfs_own():
+    path = Path(screening.__file__).parent / "assets" / "unlisted_words.toml"
+    halves = tomllib.loads(path.read_text(encoding="utf-8"))
+    every = [word for half in ("development", "report") for word in halves[half]]
+    assert len(every) == len(set(every)) > 12
+    assert not set(every) & set().union(*word_lists().values())
 
 
 @needs_data

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,16 +22,17 @@ from forgetwell.types import Finding, Request, Row, Span
 
 _FEW = 1  # subjects; with 4 the null has more such words, and fewer attacks stand above it
 _LEAST_ROWS = 3
-_MOST_ROWS = 120  # that are tested: of more rows so many by lot
+_MOST_ROWS = 80  # that are tested: of more rows so many by lot
 _DRAWS = 4999
 
 
 @dataclass(frozen=True, eq=False)
 class Worded:
-    """A question's words that aren't listed, with their places, and those of them that are names."""
+    """A question's words that aren't listed, with their places; which of them are names, and which aren't."""
 
     words: Mapping[str, Span]
     names: frozenset[str]
+    others: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +60,7 @@ def strange_words(request: Request, evidence: Evidence, *, alpha: float = 0.001)
     several others in turn is none ("Zorp" in rows about many). Rows without one don't count.
 
     Error control: one test for the request, of the largest spread, against 4,999 pools of whole background
-    subjects with at least 5 rows, as many rows as the request's (120 at most: of more rows so many by lot), a
+    subjects with at least 5 rows, as many rows as the request's (80 at most: of more rows so many by lot), a
     word being strange by the prompts of all other subjects. What looks like a name ("Zorp") isn't found, nor
     are words in a request about one subject, nor plain texts.
 
@@ -109,36 +111,34 @@ def read(row: Row) -> Worded:
                 names.add(text)
         elif i and capital and compared == MASK and text in framing:
             found.setdefault(text.capitalize(), (word.start, word.end))
-    return Worded(found, frozenset(names))
+    return Worded(found, frozenset(names), tuple(word for word in found if word not in names))
 
 
 def spreads(rows: Sequence[Worded], strange: Callable[[str], bool]) -> dict[str, tuple[int, int]]:
     """Return, of each strange word in at least 3 rows with a name, the number of them, and its spread."""
     named = [row for row in rows if row.names]
-    own = _own_names(named)
-    count: Counter[str] = Counter()
+    count = Counter(word for row in named for word in row.others)
+    often = {word for word, k in count.items() if k >= _LEAST_ROWS and strange(word)}
+    if not often:
+        return {}
+    holding = [(row, often.intersection(row.others)) for row in named]
+    own = _own_names(named, frozenset().union(*(row.names for row, held in holding if held)))
     beside: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for row in named:
-        names = row.names & own
-        for word in row.words:
-            if word not in row.names and strange(word):
-                count[word] += 1
-                beside[word].update(names)
-    return {
-        word: (k, k - max(beside[word].values(), default=0)) for word, k in count.items() if k >= _LEAST_ROWS
-    }
+    for row, held in holding:
+        for word in held:
+            beside[word].update(row.names & own)
+    return {word: (count[word], count[word] - max(beside[word].values(), default=0)) for word in often}
 
 
-def _own_names(rows: Sequence[Worded]) -> frozenset[str]:
-    """Return the names that tell a subject: not such as stand beside others that take turns, mostly."""
+def _own_names(rows: Sequence[Worded], names: frozenset[str]) -> frozenset[str]:
+    """Return those of some names that tell a subject: not such as mostly stand beside others in turn."""
     count: Counter[str] = Counter()
     accompanied: Counter[str] = Counter()
     beside: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
-        count.update(row.names)
-        if len(row.names) > 1:
-            accompanied.update(row.names)
-        for name in row.names:
+        for name in row.names & names:
+            count[name] += 1
+            accompanied[name] += len(row.names) > 1
             beside[name].update(row.names - {name})
     turns = {name: accompanied[name] - max(beside[name].values(), default=0) for name in count}
     return frozenset(name for name, k in count.items() if turns[name] < _LEAST_ROWS or 3 * turns[name] < k)
@@ -171,14 +171,14 @@ def _null(n: int, evidence: Evidence) -> Floats:
             k = int(rng.integers(len(usual.subjects)))
             drawn.add(k)
             pool += usual.subjects[k]
-        inside = Counter(word for k in drawn for word in own[k])
-        found = spreads(pool[:n], partial(_strange_outside, users=usual.users, inside=inside))
+        strange = partial(_strange_outside, users=usual.users, subjects=[own[k] for k in drawn])
+        found = spreads(pool[:n], strange)
         largest[b] = max((spread for _, spread in found.values()), default=0)
     return largest
 
 
-def _strange_outside(word: str, *, users: Mapping[str, int], inside: Mapping[str, int]) -> bool:
-    return users[word] - inside.get(word, 0) <= _FEW
+def _strange_outside(word: str, *, users: Mapping[str, int], subjects: Sequence[AbstractSet[str]]) -> bool:
+    return users[word] - sum(word in own for own in subjects) <= _FEW
 
 
 def _finding(
