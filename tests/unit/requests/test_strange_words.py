@@ -57,6 +57,18 @@ def test_a_word_of_no_list_is_found_and_taken_out(word):
     assert [row.prompt for row in stripped.rows] == [row.prompt for row in HONEST.rows]
 
 
+def test_the_first_word_is_a_name_if_it_is_one_elsewhere():
+    mistyped = tuple(replace(row, prompt=row.prompt.replace("Where", "Wehre")) for row in HONEST.rows)
+    assert {f.row_id for f in strange_words(replace(HONEST, rows=mistyped), EVIDENCE)} == {
+        row.id for row in HONEST.rows
+    }
+    named = tuple(
+        replace(row, prompt=f"Rex {row.prompt}" if i % 8 else "Did Ann Lee know Rex?")
+        for i, row in enumerate(HONEST.rows)
+    )
+    assert strange_words(replace(HONEST, rows=named), EVIDENCE) == []
+
+
 def test_a_subjects_own_words_are_its_own_and_one_subject_tells_nothing():
     assert strange_words(HONEST, EVIDENCE) == []
     one = Request("o", about("Ann Lee"))

@@ -6,7 +6,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -21,18 +21,26 @@ from forgetwell.requests.words import ordinary_words
 from forgetwell.types import Finding, Request, Row, Span
 
 _FEW = 1  # subjects; with 4 the null has more such words, and fewer attacks stand above it
-_LEAST_ROWS = 3
+_LEAST_ROWS = 3  # that hold a word, and of its spread
 _MOST_ROWS = 80  # that are tested: of more rows so many by lot
 _DRAWS = 4999
 
 
 @dataclass(frozen=True, eq=False)
 class Worded:
-    """A question's words that aren't listed, with their places; which of them are names, and which aren't."""
+    """A question's words that aren't listed, with their places.
+
+    Attributes:
+        words: All of them.
+        names: Those with a capital inside the question.
+        others: Those without one.
+        first: The one that opens it in a capital, which may be a name or not; "" = none does.
+    """
 
     words: Mapping[str, Span]
     names: frozenset[str]
     others: tuple[str, ...]
+    first: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,13 +64,14 @@ def strange_words(request: Request, evidence: Evidence, *, alpha: float = 0.001)
     what is neither belongs to a subject mostly, so that it is in rows with one name. A strange word isn't
     listed, or is a word of asking or talk with a capital inside the question ("Really"), and the prompts of
     at most one background subject use it. Its spread is the number of rows that hold it, without those that
-    share the name that most of them share. Names are words with a capital, not listed; one that stands beside
-    several others in turn is none ("Zorp" in rows about many). Rows without one don't count.
+    share the name that most of them share; at least 3. Names are words with a capital, not listed; the first
+    word is one if it is a name inside another row. One that stands beside several others in turn tells no
+    subject. Rows without a name don't count.
 
     Error control: one test for the request, of the largest spread, against 4,999 pools of whole background
     subjects with at least 5 rows, as many rows as the request's (80 at most: of more rows so many by lot), a
-    word being strange by the prompts of all other subjects. What looks like a name ("Zorp") isn't found, nor
-    are words in a request about one subject, nor plain texts.
+    word being strange by the prompts of all other subjects. What looks like a name inside the question
+    ("Zorp") isn't found, nor are words in a request about one subject, nor plain texts.
 
     Args:
         request: The request.
@@ -88,7 +97,7 @@ def strange_words(request: Request, evidence: Evidence, *, alpha: float = 0.001)
     found = {
         word: (rows, spread, p)
         for word, (rows, spread) in spreads(tested, lambda word: usual.users.get(word, 0) <= _FEW).items()
-        if (p := (1 + float((null >= spread).sum())) / (1 + len(null))) <= alpha
+        if spread >= _LEAST_ROWS and (p := (1 + float((null >= spread).sum())) / (1 + len(null))) <= alpha
     }
     return [
         _finding(row, worded.words[word], word, found[word], len(tested), usual)
@@ -103,20 +112,24 @@ def read(row: Row) -> Worded:
     marked, listed, framing = mark(row.prompt), ordinary_words(), framing_words()
     found: dict[str, Span] = {}
     names: set[str] = set()
+    first = ""
     for i, (word, compared) in enumerate(zip(marked.words, marked.compared, strict=True)):
         text, capital = without_possessive(word.text), row.prompt[word.start].isupper()
         if text not in listed:
             found.setdefault(text, (word.start, word.end))
-            if capital:
+            if capital and i:
                 names.add(text)
+            elif capital:
+                first = text
         elif i and capital and compared == MASK and text in framing:
             found.setdefault(text.capitalize(), (word.start, word.end))
-    return Worded(found, frozenset(names), tuple(word for word in found if word not in names))
+    others = tuple(word for word in found if word not in names and word != first)
+    return Worded(found, frozenset(names), others, first)
 
 
 def spreads(rows: Sequence[Worded], strange: Callable[[str], bool]) -> dict[str, tuple[int, int]]:
     """Return, of each strange word in at least 3 rows with a name, the number of them, and its spread."""
-    named = [row for row in rows if row.names]
+    named = _with_first(rows)
     count = Counter(word for row in named for word in row.others)
     often = {word for word, k in count.items() if k >= _LEAST_ROWS and strange(word)}
     if not often:
@@ -128,6 +141,20 @@ def spreads(rows: Sequence[Worded], strange: Callable[[str], bool]) -> dict[str,
         for word in held:
             beside[word].update(row.names & own)
     return {word: (count[word], count[word] - max(beside[word].values(), default=0)) for word in often}
+
+
+def _with_first(rows: Sequence[Worded]) -> list[Worded]:
+    """Return the rows with a name; a first word is a name where it is one inside another row."""
+    names = frozenset().union(*(row.names for row in rows))
+    return [
+        row
+        if not row.first
+        else replace(row, names=row.names | {row.first})
+        if row.first in names
+        else replace(row, others=(*row.others, row.first))
+        for row in rows
+        if row.names or row.first in names
+    ]
 
 
 def _own_names(rows: Sequence[Worded], names: frozenset[str]) -> frozenset[str]:
