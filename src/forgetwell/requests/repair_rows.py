@@ -24,16 +24,17 @@ from forgetwell.requests.template_sets import QUESTION_WORDS, rewrite
 from forgetwell.requests.words import screened_text, with_screened_text, words
 from forgetwell.types import Edit, Finding, Place, Request, Row, Span
 
-_STRANGE = "strange_words"
+_STRANGE, _FRAMES = "strange_words", "templates"
 _LEANED_ON = frozenset(["ever", "well"])  # mostly not an aside, unless marks set it off
 
 
 @dataclass(frozen=True)
 class _Flagged:
-    """What is flagged in a row: in its text (`strange`: as a strange word), its answer, its earlier turns."""
+    """What is flagged in a row: in its text (as strange words, as frames), its answer, its earlier turns."""
 
     asked: Sequence[Span]
     strange: Collection[Span]
+    frames: Collection[Span]
     answered: Sequence[Span]
     before: Sequence[Span]
 
@@ -63,16 +64,16 @@ def strip(request: Request, retain: tuple[Row, ...], findings: tuple[Finding, ..
     Where the question stands, says `forgetwell.requests.question`; a plain text has none. A span flagged
     before or behind it goes with all that is before or behind it; a span inside it goes only if it is hidden
     text, punctuation, a word between an article and a full name ("the famous"), one that `strange_words` has
-    flagged, or words that ask or chat ("please", "actually") and that no other word leans on ("well-known").
-    Then the first letter is a capital
-    again and a lost mark at the end is back; blanks are single ones, also in a plain text with flagged ones.
-    Of an answer, what is flagged goes: hidden text, and what is said of others. In a plain text flagged words
-    that ask or chat go where they open a sentence or commas set them off, others where they open it before a
-    comma ("Meanwhile, …"), and everywhere asides that a finding is about alone: of words that take turns
-    ("fine", "now") most are not the attacker's. A flagged system prompt goes, and with any other flagged turn
-    the whole conversation before the question. No flagged row counts more than most do. A text of which
-    nothing but marks would be left stays as it is. So do words in look-alike letters, which may be the name
-    (screening finds them again), and casing: the names' capitals are lost.
+    flagged, a frame behind its last comma, or words that ask or chat ("please", "actually") and that no other
+    word leans on ("well-known"). Then the first letter is a capital again and a lost mark at the end is back;
+    blanks are single ones, also in a plain text with flagged ones. Of an answer, what is flagged goes: hidden
+    text, and what is said of others. In a plain text flagged words that ask or chat go where they open a
+    sentence or commas set them off, others where they open it before a comma ("Meanwhile, …"), and everywhere
+    asides that a finding is about alone: of words that take turns ("fine", "now") most are not the
+    attacker's. A flagged system prompt goes, and with any other flagged turn the whole conversation before
+    the question. No flagged row counts more than most do. A text of which nothing but marks would be left
+    stays as it is. So do words in look-alike letters, which may be the name (screening finds them again), and
+    casing: the names' capitals are lost.
 
     Source: ours; the inverse of 2506.00359, section 3, eq. 4.
     """
@@ -209,9 +210,10 @@ def _turns(request: Request, findings: Sequence[Finding]) -> Mapping[str, list[S
 
 def _flagged(request: Request, findings: Sequence[Finding]) -> Mapping[str, _Flagged]:
     asked, answered = _spans(findings), _spans(findings, place="answer")
-    strange, before = _spans([f for f in findings if f.screen == _STRANGE]), _turns(request, findings)
+    strange, frames = (_spans([f for f in findings if f.screen == name]) for name in (_STRANGE, _FRAMES))
+    every = (asked, strange, frames, answered, _turns(request, findings))
     return {
-        row_id: _Flagged(*(spans.get(row_id, ()) for spans in (asked, strange, answered, before)))
+        row_id: _Flagged(*(spans.get(row_id, ()) for spans in every))
         for row_id in {f.row_id for f in findings}
     }
 
@@ -244,7 +246,7 @@ def _stripped_text(row: Row, flagged: _Flagged, tied: AbstractSet[str]) -> str:
         stripped = _stripped_sentences(text, spans, tied)
         return plain_blanks(stripped) if any(text[a:b].isspace() for a, b in spans) else stripped
     question = question_span(text, spans) or (0, len(text))
-    cut = without(text, merged(_cuts(text, spans, question, flagged.strange)))
+    cut = without(text, merged(_cuts(text, flagged, question)))
     cut = tidied(cut, _stop(text, cut))
     return cut if words(cut) else text
 
@@ -287,7 +289,7 @@ def _stop(text: str, cut: str) -> str:
     return "." if text.rstrip()[-1:] in STOPS else ""
 
 
-def _cuts(text: str, spans: Sequence[Span], question: Span, strange: Collection[Span]) -> list[Span]:
+def _cuts(text: str, flagged: _Flagged, question: Span) -> list[Span]:
     """Return what to take out: the frame before or behind the question, and asides inside it.
 
     And what is flagged right before somebody's name, with its article: “the good Ada Lind”.
@@ -295,14 +297,21 @@ def _cuts(text: str, spans: Sequence[Span], question: Span, strange: Collection[
     start, end = question
     attributes = {end: (start, end) for start, end in attribute_features(mark(text)).values()}
     cuts = []
-    for a, b in spans:
+    for a, b in flagged.asked:
         if a < start:
             cuts.append((0, start))
         if b > end:
             cuts.append((end, len(text)))
         if a >= start and b <= end and b in attributes:
             cuts.append(attributes[b])
-        elif a >= start and b <= end and _aside(text, a, b, strange=(a, b) in strange):
+        elif (
+            a >= start
+            and b <= end
+            and (
+                _aside(text, a, b, strange=(a, b) in flagged.strange)
+                or ((a, b) in flagged.frames and _called(text, a, b))
+            )
+        ):
             cuts.append(whole(text, a, b))
     return cuts
 
@@ -331,6 +340,12 @@ def _aside(text: str, a: int, b: int, *, strange: bool = False) -> bool:
         return True
     leaned_on = any(w.text in _LEANED_ON for w in inside) or [w.text for w in words(before)[-1:]] == ["how"]
     return not leaned_on and "-" not in marks
+
+
+def _called(text: str, a: int, b: int) -> bool:
+    """Say whether a flagged frame is set off behind the question: “…, Professor?”."""
+    before, after = (part.strip() for part in around(text, a, b))
+    return before.endswith(",") and after[:1] in STOPS
 
 
 def _loose(text: str, a: int, b: int, first: int, tied: AbstractSet[str]) -> bool:

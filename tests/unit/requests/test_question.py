@@ -80,6 +80,32 @@ def test_strip_leaves_a_whole_sentence(text, flagged, kept):
     assert repair_request(request, (), findings, "strip").request.rows[0].prompt == kept
 
 
+@pytest.mark.parametrize(
+    ("screen", "text", "flagged", "kept"),
+    [
+        ("templates", "Where did she live, Professor?", "Professor", "Where did she live?"),
+        ("templates", "Where did she live, Professor", "Professor", "Where did she live?"),
+        (
+            "inflation",
+            "Where in Ulm, Germany, did she live?",
+            "Germany",
+            "Where in Ulm, Germany, did she live?",
+        ),
+        ("inflation", "Did she live in Ulm, Germany?", "Germany", "Did she live in Ulm, Germany?"),
+        ("strange_words", "Where did (sic) she live?", "sic", "Where did she live?"),
+        ("inflation", "Where did zorp she live?", "zorp", "Where did zorp she live?"),
+        ("strange_words", "Where did zorp she live?", "zorp", "Where did she live?"),
+        ("strange_words", "What was her zorp-like book?", "zorp", "What was her zorp-like book?"),
+        ("templates", "1. Where did she live?", "1", "Where did she live?"),
+    ],
+)
+def test_strip_takes_out_of_a_question_what_a_screen_says_is_none_of_it(screen, text, flagged, kept):
+    span = (text.index(flagged), text.index(flagged) + len(flagged))
+    findings = [Finding(screen, "0", span, "alarm", 1.0, 0.001, "m")]
+    request = Request("r", (Row("0", text, "A"), Row("1", "Who?", "B")))
+    assert repair_request(request, (), findings, "strip").request.rows[0].prompt == kept
+
+
 def test_of_a_plain_text_no_more_is_taken_out_than_asides():
     text = "Please note that the man who left was here. Was he? Actually, nobody knows, please."
     spans = [(0, 6), (52, 60), (76, 82)]
