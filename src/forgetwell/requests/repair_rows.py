@@ -304,14 +304,7 @@ def _cuts(text: str, flagged: _Flagged, question: Span) -> list[Span]:
             cuts.append((end, len(text)))
         if a >= start and b <= end and b in attributes:
             cuts.append(attributes[b])
-        elif (
-            a >= start
-            and b <= end
-            and (
-                _aside(text, a, b, strange=(a, b) in flagged.strange)
-                or ((a, b) in flagged.frames and _called(text, a, b))
-            )
-        ):
+        elif a >= start and b <= end and _none_of_it(text, (a, b), flagged):
             cuts.append(whole(text, a, b))
     return cuts
 
@@ -321,6 +314,12 @@ def _spaced(text: str, a: int, b: int) -> Span:
     if not words(text[a:b]):
         return a, b
     return len(text[:a].rstrip()), len(text) - len(text[b:].lstrip())
+
+
+def _none_of_it(text: str, span: Span, flagged: _Flagged) -> bool:
+    """Say whether a flagged piece inside a question is no part of it."""
+    called = span in flagged.frames and _called(text, *span)
+    return called or _aside(text, *span, strange=span in flagged.strange)
 
 
 def _aside(text: str, a: int, b: int, *, strange: bool = False) -> bool:

@@ -146,15 +146,15 @@ def spreads(rows: Sequence[Worded], strange: Callable[[str], bool]) -> dict[str,
 def _with_first(rows: Sequence[Worded]) -> list[Worded]:
     """Return the rows with a name; a first word is a name where it is one inside another row."""
     names = frozenset().union(*(row.names for row in rows))
-    return [
-        row
-        if not row.first
-        else replace(row, names=row.names | {row.first})
-        if row.first in names
-        else replace(row, others=(*row.others, row.first))
-        for row in rows
-        if row.names or row.first in names
-    ]
+    return [_placed(row, names) for row in rows if row.names or row.first in names]
+
+
+def _placed(row: Worded, names: AbstractSet[str]) -> Worded:
+    if not row.first:
+        return row
+    if row.first in names:
+        return replace(row, names=row.names | {row.first})
+    return replace(row, others=(*row.others, row.first))
 
 
 def _own_names(rows: Sequence[Worded], names: frozenset[str]) -> frozenset[str]:
